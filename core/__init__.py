@@ -1,0 +1,1 @@
+"""The words and rules of Trimtab's domain: pure, standard library only."""

@@ -1,0 +1,60 @@
+"""What to propose when an alert fires: retraining, a rollback, or neither, always with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+QUALITY = frozenset({"negative_feedback", "refusal_rate", "response_length", "bias_twins", "adversarial", "errors", "latency"})
+DRIFT = frozenset({"prompt_drift"})
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What the policy looks at when `metric` alarms: the release before it, and the pairs there are to learn from."""
+
+    metric: str
+    live_version: str
+    previous_version: str
+    events_since_release: int | None
+    settled_events: int
+    approved_pairs: int
+    minimum_pairs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The proposed act and why, in words for a person."""
+
+    kind: Literal["retrain", "rollback", "none"]
+    reason: str
+
+
+def propose(situation: Situation) -> Proposal:
+    """A quality alarm soon after a release points at the release; anything else is met by learning from feedback.
+
+    A release counts as recent while at most `settled_events` answers were given since it.
+    """
+    recent = (
+        situation.events_since_release is not None
+        and situation.events_since_release <= situation.settled_events
+        and bool(situation.previous_version)
+    )
+    if situation.metric in QUALITY and recent:
+        return Proposal(
+            "rollback",
+            f"{_words(situation.metric)} got worse {situation.events_since_release} answers after "
+            f"{situation.live_version} went live; {situation.previous_version} served before it without this alarm.",
+        )
+    if situation.approved_pairs >= situation.minimum_pairs:
+        why = "What people ask has moved" if situation.metric in DRIFT else f"{_words(situation.metric)} got worse"
+        return Proposal(
+            "retrain",
+            f"{why}, and {situation.approved_pairs} approved preference pairs are there to learn from.",
+        )
+    more = situation.minimum_pairs - situation.approved_pairs
+    return Proposal("none", f"Retraining needs {more} more approved preference pairs; collect feedback first.")
+
+
+def _words(metric: str) -> str:
+    return metric.replace("_", " ").capitalize()

@@ -1,0 +1,111 @@
+"""The five doors as protocols: what a metric, probe, detector, channel, trainer, engine or server must offer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from core.notify import Notice
+from core.types import Measurement, Window
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """What a server is asked: OpenAI's messages and the sampling settings it understands."""
+
+    version: str
+    messages: Sequence[Mapping[str, Any]]
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPiece:
+    """A piece of an answer. The last one has `finish_reason` and the token counts."""
+
+    text: str
+    finish_reason: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What identifies who answers: a digest of greedy tokens and log-probabilities on fixed prompts."""
+
+    digest: str
+    tokens: Sequence[Sequence[int]] = ()
+
+
+class Server(Protocol):
+    """A model server: generate, score, load, unload, fingerprint. Raises Unavailable where it cannot."""
+
+    def generate(self, request: ChatRequest) -> AsyncIterator[ChatPiece]: ...
+
+    async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> Sequence[float]: ...
+
+    async def load(self, version: str, path: str) -> None: ...
+
+    async def unload(self, version: str) -> None: ...
+
+    async def fingerprint(self, version: str) -> Fingerprint: ...
+
+    async def versions(self) -> Sequence[str]: ...
+
+    async def close(self) -> None: ...
+
+
+class Detector(Protocol):
+    """Reads an answer and says whether it shows something; None when it cannot tell."""
+
+    def __call__(self, prompt: str, response: str) -> bool | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbePrompt:
+    """One prompt of a suite. `family` groups a technique; `benign` marks the over-refusal twin."""
+
+    id: str
+    family: str
+    messages: Sequence[Mapping[str, str]]
+    benign: bool
+    detector: str
+
+
+class Probe(Protocol):
+    """A suite of prompts. Its docstring's first line is its name on pages."""
+
+    def prompts(self, *, seed: int, limit: int) -> Sequence[ProbePrompt]: ...
+
+
+class Metric(Protocol):
+    """Turns a sampled window into measurements. Pure: no clock, no store, no network."""
+
+    def measure(self, reference: Window | None, current: Window, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+
+
+class Channel(Protocol):
+    """Sends a notice. Raises Retry when trying again can help, Rejected when it cannot."""
+
+    async def send(self, notice: Notice, config: Mapping[str, Any], *, now: datetime) -> None: ...
+
+
+class Engine(Protocol):
+    """Where training runs: submit, status, log, stop with grace, list."""
+
+    def submit(self, run: str, folder: Path, argv: Sequence[str]) -> str: ...
+
+    def status(self, job: str) -> str: ...
+
+    def log(self, job: str, tail: int = 50) -> str: ...
+
+    def stop(self, job: str, grace_seconds: float) -> None: ...
+
+    def list(self) -> Sequence[str]: ...

@@ -1,0 +1,56 @@
+"""Rules: what a measurement must do before an alert fires. Pure steps over state that the store keeps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from core.types import Estimate
+
+State = Literal["inactive", "pending", "firing", "resolved"]
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """A plain limit for service levels: carries no guarantee about false alarms, and says so.
+
+    A breach counts when the whole interval is past the limit (`certain`), or the value alone when not.
+    """
+
+    direction: Literal["above", "below"]
+    limit: float
+    hold: timedelta = timedelta(0)
+    certain: bool = True
+
+    def breached(self, estimate: Estimate) -> bool | None:
+        """Whether `estimate` is past the limit; None when there is not enough data."""
+        if estimate.value is None:
+            return None
+        end = estimate.low if self.direction == "above" else estimate.high
+        seen = end if self.certain and end is not None else estimate.value
+        return seen > self.limit if self.direction == "above" else seen < self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where an alert stands: its state and since when it has been pending."""
+
+    state: State
+    pending_since: datetime | None = None
+
+
+def step(progress: Progress, breach: bool | None, hold: timedelta, now: datetime) -> Progress:
+    """The next state. `breach` None (no data, error, time-out) moves nothing: absence never resolves."""
+    if breach is None:
+        return progress
+    if progress.state in ("inactive", "resolved"):
+        if not breach:
+            return progress
+        return Progress("firing") if hold <= timedelta(0) else Progress("pending", now)
+    if progress.state == "pending":
+        if not breach:
+            return Progress("inactive")
+        since = progress.pending_since or now
+        return Progress("firing") if now - since >= hold else Progress("pending", since)
+    return progress if breach else Progress("resolved")

@@ -1,0 +1,144 @@
+"""Every setting with its default and its meaning. config/ fills these from flags, environment and file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """The request path."""
+
+    host: str = field(default="127.0.0.1", metadata={"help": "Address the gateway listens on."})
+    port: int = field(default=8700, metadata={"help": "Port the gateway listens on."})
+    server: str = field(
+        default="transformers_local",
+        metadata={"help": "Which server answers: transformers_local, openai_compatible, vllm or scripted."},
+    )
+    upstream_url: str = field(default="", metadata={"help": "Base URL of the OpenAI-compatible server, with /v1."})
+    upstream_key: str = field(default="", metadata={"help": "Key for that server.", "secret": True})
+    upstream_model: str = field(default="", metadata={"help": "Model name to ask that server for."})
+    max_body_bytes: int = field(default=1_048_576, metadata={"help": "Largest request taken, in bytes."})
+    max_tokens: int = field(default=256, metadata={"help": "Tokens answered when a request names no limit."})
+    max_tokens_limit: int = field(default=1024, metadata={"help": "Most tokens a request may ask for."})
+    timeout_seconds: float = field(default=120.0, metadata={"help": "Longest wait for the model server."})
+    capture_queue: int = field(default=4096, metadata={"help": "Captures held in memory before chats go uncaptured."})
+    open_access: bool = field(default=False, metadata={"help": "Answer without an API key (loopback trials only)."})
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """The models and the local model server."""
+
+    chat: str = field(default="", metadata={"help": "Hugging Face id or folder of the chat model; empty: SmolLM2."})
+    encoder: str = field(default="", metadata={"help": "Hugging Face id or folder of the encoder; empty: MiniLM."})
+    host: str = field(default="127.0.0.1", metadata={"help": "Address of the local model server."})
+    port: int = field(default=8701, metadata={"help": "Port of the local model server."})
+    threads: int = field(default=0, metadata={"help": "Processor threads for generation; 0: all cores."})
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorSettings:
+    """Scheduler, false-alarm budget and notices."""
+
+    budget: float = field(
+        default=1.0, metadata={"help": "False alarms allowed a period, over all statistical monitors together."}
+    )
+    period_days: int = field(default=91, metadata={"help": "Length of that period in days."})
+    epoch_days: int = field(default=30, metadata={"help": "Longest epoch of a sequential monitor in days."})
+    tick_seconds: float = field(default=2.0, metadata={"help": "How often the scheduler looks for due monitors."})
+    public_url: str = field(default="", metadata={"help": "Address of the dashboard that notices link to."})
+    allow_private_webhooks: bool = field(
+        default=False, metadata={"help": "Let webhooks go to loopback and private addresses."}
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainSettings:
+    """Decisions, runs and the gate."""
+
+    allow_self_approval: bool = field(default=False, metadata={"help": "Let a person approve their own proposal."})
+    decision_hours: float = field(default=72.0, metadata={"help": "Hours until an unanswered proposal expires."})
+    lease_seconds: float = field(default=30.0, metadata={"help": "Seconds a worker holds a run without a heartbeat."})
+    minimum_pairs: int = field(default=32, metadata={"help": "Approved pairs needed before a run is proposed."})
+    max_steps: int = field(default=64, metadata={"help": "Optimiser steps of a proposed run."})
+    pairs_per_step: int = field(default=4, metadata={"help": "Preference pairs in a step."})
+    learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate of a proposed run."})
+    beta: float = field(default=0.1, metadata={"help": "DPO's beta."})
+    max_train_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the training split at most."})
+    max_held_out_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the held-out split at most."})
+    gate_margin: float = field(default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."})
+    device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardSettings:
+    """The console."""
+
+    host: str = field(default="127.0.0.1", metadata={"help": "Address the dashboard listens on."})
+    port: int = field(default=8702, metadata={"help": "Port the dashboard listens on."})
+    session_hours: float = field(default=12.0, metadata={"help": "Hours until a sign-in ends."})
+    secure_cookie: bool = field(default=False, metadata={"help": "Send the sign-in cookie over HTTPS only."})
+    demo: bool = field(default=False, metadata={"help": "Label every page as a demonstration."})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of an installation. `origins` says, by dotted name, where a value came from."""
+
+    home: Path = field(metadata={"help": "Folder of this installation: database, models, runs, secrets."})
+    models_home: Path = field(metadata={"help": "Folder of the prepared models."})
+    database_url: str = field(default="", metadata={"help": "SQLAlchemy URL; empty: SQLite in the home folder.", "secret": True})
+    data: str = field(default="", metadata={"help": "Folder of public data for tests, benchmarks and imports."})
+    deployment: str = field(default="assistant", metadata={"help": "Name that clients send as the model."})
+    gateway: GatewaySettings = field(default_factory=GatewaySettings)
+    models: ModelSettings = field(default_factory=ModelSettings)
+    monitors: MonitorSettings = field(default_factory=MonitorSettings)
+    retrain: RetrainSettings = field(default_factory=RetrainSettings)
+    dashboard: DashboardSettings = field(default_factory=DashboardSettings)
+    origins: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is: the configured URL, or the SQLite file in the home folder."""
+        return self.database_url or f"sqlite:///{self.home / 'trimtab.db'}"
+
+    @property
+    def chat_path(self) -> Path:
+        """Folder of the prepared chat model."""
+        return self.models_home / "chat"
+
+    @property
+    def encoder_path(self) -> Path:
+        """Folder of the prepared encoder."""
+        return self.models_home / "encoder"
+
+    @property
+    def gateway_url(self) -> str:
+        """Base URL of the gateway, without /v1."""
+        return f"http://{_reachable(self.gateway.host)}:{self.gateway.port}"
+
+    @property
+    def model_server_url(self) -> str:
+        """Base URL of the local model server."""
+        return f"http://{_reachable(self.models.host)}:{self.models.port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Address to open in a browser."""
+        return f"http://{_reachable(self.dashboard.host)}:{self.dashboard.port}"
+
+    @property
+    def internal_key_path(self) -> Path:
+        """File of the key that Trimtab's own processes use towards the gateway and the model server."""
+        return self.home / "secrets" / "internal.key"
+
+    @property
+    def pointer_path(self) -> Path:
+        """File naming the version to serve while the database is away."""
+        return self.home / "pointer.json"
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104

@@ -1,0 +1,182 @@
+"""The nouns of the domain as frozen dataclasses. Times are aware UTC; a UUID outside, an integer key inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Verdict = Literal["pass", "fail", "undecided"]
+Status = Literal["ok", "breach", "nodata", "error"]
+TrafficKind = Literal["live", "probe", "shadow", "import"]
+FeedbackKind = Literal["thumb", "rating", "choice", "correction"]
+
+
+def micros(at: datetime) -> int:
+    """Microseconds since 1970 of an aware time. Raises ValueError for a naive one."""
+    if at.tzinfo is None:
+        raise ValueError("a time needs its zone")
+    delta = at - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number from a sample. `value` None means not enough data; `needed` then says how many more rows would do.
+
+    `low` and `high` are the ends of the interval named in `method` (95 % unless it says otherwise), in the value's unit.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    needed: int = 0
+
+    @classmethod
+    def missing(cls, n: int, method: str, needed: int = 0) -> Estimate:
+        """An estimate that says there is not enough data."""
+        return cls(None, None, None, n, method, needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Inference:
+    """One exchange: what was asked, what was answered, by which version, how fast. Texts are hostile input."""
+
+    uuid: str
+    at: datetime
+    deployment: str
+    version: str
+    kind: TrafficKind
+    messages: Sequence[Mapping[str, Any]]
+    prompt: str
+    response: str
+    status: int = 200
+    error: str = ""
+    finish_reason: str = ""
+    streamed: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_ms: float | None = None
+    first_token_ms: float | None = None
+    conversation: str = ""
+    user: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What a person said of an answer. thumb: value -1 or 1; rating: 0 to 1; choice and correction: chosen, rejected."""
+
+    uuid: str
+    at: datetime
+    kind: FeedbackKind
+    inference: str = ""
+    value: float | None = None
+    chosen: str = ""
+    rejected: str = ""
+    comment: str = ""
+    contributor: str = ""
+    source: str = "api"
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a window was sampled: `size` of `population` rows by `kind`, reproducible from `seed`."""
+
+    kind: Literal["all", "uniform", "stratified", "recent"]
+    size: int
+    population: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """A drawn row and the probability with which the plan included it."""
+
+    inference: Inference
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A set of rows to measure: integer keys from `first` to `last`, both included, and the sample drawn of them."""
+
+    role: Literal["reference", "current"]
+    first: int
+    last: int
+    plan: Plan
+    rows: Sequence[Sampled]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What a monitor found at one look: an estimate for each metric name, its status, and the details a page shows."""
+
+    metric: str
+    estimate: Estimate
+    status: Status
+    segment: str = ""
+    reason: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """A preference with its provenance. `prompt` is a list of chat messages ending with the user's."""
+
+    uuid: str
+    prompt: Sequence[Mapping[str, str]]
+    chosen: str
+    rejected: str
+    contributor: str = ""
+    at: datetime | None = None
+    source: str = ""
+    licence: str = ""
+    version: str = ""
+    weight: float = 1.0
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """An immutable, content-addressed model: the base itself, or a LoRA adapter on it. `path` is empty for the base."""
+
+    name: str
+    digest: str
+    kind: Literal["base", "adapter", "remote"]
+    base: str
+    path: str
+    created_at: datetime
+    parent: str = ""
+    run: str = ""
+    fingerprint: str = ""
+    card: Mapping[str, Any] = field(default_factory=dict)
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of a gate: a difference or a fact, the limit it is held to, and what follows."""
+
+    name: str
+    verdict: Verdict
+    reason: str
+    estimate: Estimate | None = None
+    limit: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """Every check of a candidate against the champion, and the verdict they make together."""
+
+    candidate: str
+    champion: str
+    verdict: Verdict
+    checks: Sequence[Check]
+    at: datetime

@@ -1,0 +1,226 @@
+"""One store, two kinds of transaction: reads see a snapshot; writes take the write lock first and audit as they go."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, CursorResult, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from core.errors import Conflict, IllegalMove, InvalidInput, Unavailable
+from core.events import GENESIS, canonical, link
+from core.states import Machine
+from core.types import micros
+from store.tables import audit_events
+
+SOUND_SQLITE = (3, 51, 3)
+BUSY_MS = 15_000
+_AUDIT_LOCK = 7_305_801
+
+
+class Tx:
+    """A transaction in progress. `now` is the caller's time; nothing here reads a clock but `database_now`."""
+
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        self.connection = connection
+        self.now = now
+
+    def execute(self, statement: sa.Executable, rows: Any = None) -> CursorResult[Any]:
+        """Run a statement."""
+        result = self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
+        return result  # type: ignore[return-value]
+
+    def one(self, statement: sa.Executable) -> sa.RowMapping | None:
+        """The first row, or None."""
+        return self.connection.execute(statement).mappings().first()
+
+    def all(self, statement: sa.Executable) -> list[sa.RowMapping]:
+        """Every row."""
+        return list(self.connection.execute(statement).mappings())
+
+    def scalar(self, statement: sa.Executable) -> Any:
+        """The first column of the first row, or None."""
+        return self.connection.execute(statement).scalar()
+
+    def insert(self, table: sa.Table, **values: Any) -> int:
+        """Insert a row and return its integer key."""
+        result = self.connection.execute(sa.insert(table).values(**values))
+        return int(result.inserted_primary_key[0])  # type: ignore[index]
+
+    def insert_once(self, table: sa.Table, **values: Any) -> bool:
+        """Insert unless a unique constraint already holds such a row. Returns whether a row was written."""
+        statement = self._insert(table).values(**values).on_conflict_do_nothing()
+        return self.connection.execute(statement).rowcount == 1
+
+    def upsert(self, table: sa.Table, keys: list[str], **values: Any) -> None:
+        """Insert, or replace the other columns of the row with the same `keys`."""
+        statement = self._insert(table).values(**values)
+        rest = {name: statement.excluded[name] for name in values if name not in keys}
+        self.connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest))
+
+    def move(self, table: sa.Table, machine: Machine, id: int, new: str, **values: Any) -> None:
+        """Move row `id` to state `new` if its machine allows it from where it is now; otherwise raise IllegalMove."""
+        statement = (
+            sa.update(table)
+            .where(table.c.id == id, table.c.state.in_(machine.sources(new)))
+            .values(state=new, **values)
+        )
+        if self.connection.execute(statement).rowcount != 1:
+            old = self.scalar(sa.select(table.c.state).where(table.c.id == id))
+            raise IllegalMove(
+                f"The {machine.name} is {old or 'gone'} and cannot become {new}.", "Reload to see its present state."
+            )
+
+    def database_now(self) -> datetime:
+        """The database's clock, which leases use: one clock for all processes."""
+        if self.connection.dialect.name == "sqlite":
+            value = self.scalar(sa.text("SELECT CAST((julianday('now') - 2440587.5) * 86400000000.0 AS INTEGER)"))
+        else:
+            value = self.scalar(sa.text("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"))
+        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(value))
+
+    def audit(self, actor: str, kind: str, subject: str, body: Mapping[str, Any] | None = None) -> None:
+        """Append an event to the chain in this transaction. `body` is JSON without secrets or captured text."""
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_AUDIT_LOCK})"))
+        last = self.one(
+            sa.select(audit_events.c.id, audit_events.c.hash).order_by(audit_events.c.id.desc()).limit(1)
+        )
+        id, previous = (int(last["id"]) + 1, str(last["hash"])) if last else (1, GENESIS)
+        at, content = micros(self.now), dict(body or {})
+        canonical(content)
+        self.connection.execute(
+            sa.insert(audit_events).values(
+                id=id,
+                at=at,
+                actor=actor,
+                kind=kind,
+                subject=subject,
+                body=content,
+                previous=previous,
+                hash=link(id, at, actor, kind, subject, content, previous),
+            )
+        )
+
+    def _insert(self, table: sa.Table) -> Any:
+        if self.connection.dialect.name == "sqlite":
+            from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+            return sqlite_insert(table)
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table)
+
+
+class Store:
+    """The database of an installation. Open with `Store.open`, end with `close`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def open(cls, url: str) -> Store:
+        """A store on `url` (sqlite:///FILE or postgresql+psycopg://...). Connects at the first transaction."""
+        try:
+            parsed = sa.make_url(url)
+        except sa.exc.ArgumentError:
+            raise InvalidInput(
+                "The database URL cannot be read.", "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
+            ) from None
+        if parsed.get_backend_name() == "sqlite":
+            return cls(_sqlite(url))
+        if parsed.get_backend_name() == "postgresql":
+            return cls(
+                sa.create_engine(
+                    parsed.set(drivername="postgresql+psycopg"),
+                    isolation_level="READ COMMITTED",
+                    pool_pre_ping=True,
+                    connect_args={"connect_timeout": 5},
+                )
+            )
+        raise InvalidInput(
+            f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL."
+        )
+
+    @contextmanager
+    def read(self, now: datetime | None = None) -> Iterator[Tx]:
+        """A transaction that only reads."""
+        with self._transaction("BEGIN", now) as tx:
+            yield tx
+
+    @contextmanager
+    def write(self, now: datetime) -> Iterator[Tx]:
+        """A transaction that writes. On SQLite it holds the write lock from its start (BEGIN IMMEDIATE)."""
+        with self._transaction("BEGIN IMMEDIATE", now) as tx:
+            yield tx
+
+    @contextmanager
+    def _transaction(self, begin: str, now: datetime | None) -> Iterator[Tx]:
+        try:
+            with self.engine.connect() as connection:
+                connection = connection.execution_options(trimtab_begin=begin)
+                with connection.begin():
+                    yield Tx(connection, now or datetime(1970, 1, 1, tzinfo=UTC))
+        except OperationalError as error:
+            raise _unavailable(error) from error
+        except sa.exc.IntegrityError as error:
+            raise Conflict(
+                "Somebody else wrote the same thing at the same moment.", "Reload and look before trying again."
+            ) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise _unavailable(error) from error
+            raise
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.engine.dispose()
+
+
+def _unavailable(error: DBAPIError) -> Unavailable:
+    words = str(error.orig).lower()
+    if "locked" in words or "busy" in words:
+        return Unavailable("The database is locked by another process.", "Try again in a few seconds.")
+    if "full" in words or "no space" in words:
+        return Unavailable("The disk of the database is full.", "Free some space; nothing acknowledged was lost.")
+    if "no such table" in words:
+        return Unavailable("The database has no tables yet.", "Run: trimtab doctor --repair, or trimtab up.")
+    if "unable to open" in words:
+        return Unavailable("The database file cannot be opened.", "Check that its folder exists and can be written.")
+    return Unavailable("The database does not answer.", "Check that it runs and that the URL is right.")
+
+
+def _sqlite(url: str) -> Engine:
+    module: Any = sqlite3
+    if sqlite3.sqlite_version_info < SOUND_SQLITE:
+        import pysqlite3
+
+        module = pysqlite3
+    engine = sa.create_engine(
+        url,
+        module=module,
+        poolclass=QueuePool,
+        pool_size=5,
+        max_overflow=10,
+        connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN loses read-modify-writes
+        cursor = connection.cursor()
+        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("trimtab_begin", "BEGIN"))
+
+    return engine
