@@ -1,6 +1,6 @@
-"""Makes `.venv` from the hashed lock files and installs Trimtab into it; run by `make setup`, quick when repeated.
+"""Makes `.venv` from the hashed lock files and installs Trimtab into it; run by `make setup`.
 
-Standard library only: it runs before anything is installed. Usage: environment.py [--dev]
+Standard library only: it runs before anything is installed. Usage: environment.py [--dev] [--without-torch]
 """
 
 from __future__ import annotations
@@ -126,12 +126,12 @@ def find_torch() -> str | None:
 def install_torch(environment: dict[str, str]) -> None:
     """Put torch into `.venv`: the CPU build where pip's find-links has one, else the package index's build.
 
-    TRIMTAB_TORCH=index skips the look at find-links, for a machine whose GPU is to be used.
+    TORCH_BUILD=index skips the look at find-links, for a machine whose GPU is to be used.
     """
     if version := find_torch():
         return say(f"torch {version} is there")
     offline = [str(UV), "pip", "install", *QUIET, "--no-deps", "--no-index", f"torch=={TORCH_VERSION}"]
-    if "UV_FIND_LINKS" in environment and environment.get("TRIMTAB_TORCH") != "index":
+    if "UV_FIND_LINKS" in environment and environment.get("TORCH_BUILD") != "index":
         say("installing torch from pip's find-links (about 200 MB for the CPU) …")
         if (
             subprocess.run(offline, cwd=ROOT, env=environment, capture_output=True, check=False).returncode
@@ -148,23 +148,25 @@ def install_torch(environment: dict[str, str]) -> None:
 
 def main() -> None:
     dev = "--dev" in sys.argv[1:]
+    with_torch = "--without-torch" not in sys.argv[1:]
     lock = ROOT / ("requirements-dev.lock" if dev else "requirements.lock")
-    stamp = VENV / f"trimtab-{'dev' if dev else 'runtime'}.stamp"
+    stamp = VENV / f"trimtab-{'dev' if dev else 'runtime'}{'' if with_torch else '-without-torch'}.stamp"
     check_python()
     digest = digest_inputs(lock)
     if stamp.exists() and stamp.read_text() == digest and PYTHON.exists():
-        return say(".venv is up to date")
+        return say(f".venv holds {lock.name}")
     make_venv()
     bootstrap = ["install", "-qq", "--disable-pip-version-check", "--require-hashes", "-r", str(BOOTSTRAP)]
     run([str(PYTHON), "-m", "pip", *bootstrap], "installing the installer (uv)")
     environment = compose_uv_environment()
     locked = ["--no-deps", "--require-hashes", "-r", str(lock)]
     run([str(UV), "pip", "install", *QUIET, *locked], f"installing {lock.name}", environment)
-    install_torch(environment)
+    if with_torch:
+        install_torch(environment)
     editable = ["--no-deps", "--no-build-isolation", "--editable", str(ROOT)]
     run([str(UV), "pip", "install", *QUIET, *editable], "installing trimtab", environment)
     stamp.write_text(digest)
-    return say("ready: .venv/bin/trimtab")
+    return say(f".venv holds {lock.name}")
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def public_data() -> Path:
 @pytest.fixture(scope="session")
 def prepared_models() -> Path:
     """The folder with `chat` and `encoder`, prepared by `make models`; tests only read it."""
-    home = Path(os.environ.get("TRIMTAB_HOME") or Path.home() / ".trimtab")
-    folder = home / "models"
+    home = Path(os.environ.get("TRIMTAB_HOME") or "~/.trimtab")
+    folder = Path(os.environ.get("TRIMTAB_MODELS_HOME") or home / "models").expanduser()
     for name in ("chat", "encoder"):
         if not (folder / name / "config.json").is_file() or not list((folder / name).glob("*.safetensors")):
             report_missing(f"no prepared model in {folder / name}: run `make models` first")
