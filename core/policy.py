@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-QUALITY = frozenset({"negative_feedback", "refusal_rate", "response_length", "bias_twins", "adversarial", "errors", "latency"})
+QUALITY = frozenset(
+    {"negative_feedback", "refusal_rate", "response_length", "bias_twins", "adversarial", "errors", "latency"}
+)
 DRIFT = frozenset({"prompt_drift"})
 
 

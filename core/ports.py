@@ -88,7 +88,9 @@ class Probe(Protocol):
 class Metric(Protocol):
     """Turns a sampled window into measurements. Pure: no clock, no store, no network."""
 
-    def measure(self, reference: Window | None, current: Window, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+    def measure(
+        self, reference: Window | None, current: Window, params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
 
 
 class Channel(Protocol):

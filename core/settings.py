@@ -43,7 +43,8 @@ class MonitorSettings:
     """Scheduler, false-alarm budget and notices."""
 
     budget: float = field(
-        default=1.0, metadata={"help": "False alarms allowed a period, over all statistical monitors together."}
+        default=1.0,
+        metadata={"help": "False alarms allowed a period, over all statistical monitors together."},
     )
     period_days: int = field(default=91, metadata={"help": "Length of that period in days."})
     epoch_days: int = field(default=30, metadata={"help": "Longest epoch of a sequential monitor in days."})
@@ -68,7 +69,9 @@ class RetrainSettings:
     beta: float = field(default=0.1, metadata={"help": "DPO's beta."})
     max_train_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the training split at most."})
     max_held_out_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the held-out split at most."})
-    gate_margin: float = field(default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."})
+    gate_margin: float = field(
+        default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
+    )
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
 
 
@@ -89,7 +92,9 @@ class Settings:
 
     home: Path = field(metadata={"help": "Folder of this installation: database, models, runs, secrets."})
     models_home: Path = field(metadata={"help": "Folder of the prepared models."})
-    database_url: str = field(default="", metadata={"help": "SQLAlchemy URL; empty: SQLite in the home folder.", "secret": True})
+    database_url: str = field(
+        default="", metadata={"help": "SQLAlchemy URL; empty: SQLite in the home folder.", "secret": True}
+    )
     data: str = field(default="", metadata={"help": "Folder of public data for tests, benchmarks and imports."})
     deployment: str = field(default="assistant", metadata={"help": "Name that clients send as the model."})
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
@@ -141,4 +146,4 @@ class Settings:
 
 
 def _reachable(host: str) -> str:
-    return "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104
+    return "127.0.0.1" if host in ("0.0.0.0", "") else host

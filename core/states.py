@@ -34,9 +34,7 @@ class Machine:
     def require(self, old: str, new: str) -> None:
         """Raise IllegalMove unless `old` may become `new`."""
         if not self.allows(old, new):
-            raise IllegalMove(
-                f"A {self.name} that is {old} cannot become {new}.", "Reload to see its present state."
-            )
+            raise IllegalMove(f"A {self.name} that is {old} cannot become {new}.", "Reload to see its present state.")
 
     def sources(self, new: str) -> tuple[str, ...]:
         """The states from which `new` can be reached in one move."""
@@ -108,12 +106,8 @@ COMMAND = _machine(
         "expired": (),
     },
 )
-TICK = _machine(
-    "tick", ("claimed",), {"claimed": ("done", "failed", "missed"), "done": (), "failed": (), "missed": ()}
-)
-NOTICE = _machine(
-    "notice", ("pending",), {"pending": ("sent", "dropped"), "sent": (), "dropped": ()}
-)
+TICK = _machine("tick", ("claimed",), {"claimed": ("done", "failed", "missed"), "done": (), "failed": (), "missed": ()})
+NOTICE = _machine("notice", ("pending",), {"pending": ("sent", "dropped"), "sent": (), "dropped": ()})
 PAIR = _machine(
     "preference pair",
     ("collected",),

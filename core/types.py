@@ -25,7 +25,7 @@ def micros(at: datetime) -> int:
 class Estimate:
     """A number from a sample. `value` None means not enough data; `needed` then says how many more rows would do.
 
-    `low` and `high` are the ends of the interval named in `method` (95 % unless it says otherwise), in the value's unit.
+    `low` and `high` are the ends of the interval named in `method` (95 % unless it says otherwise).
     """
 
     value: float | None
@@ -69,7 +69,7 @@ class Inference:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a person said of an answer. thumb: value -1 or 1; rating: 0 to 1; choice and correction: chosen, rejected."""
+    """What a person said of an answer. thumb: value -1 or 1; rating: 0 to 1; others: chosen and rejected."""
 
     uuid: str
     at: datetime

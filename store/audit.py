@@ -14,9 +14,7 @@ from store.unit_of_work import Tx
 def events(tx: Tx, *, after: int = 0, batch: int = 1000) -> Iterator[AuditEvent]:
     """Every event after key `after`, oldest first, read in batches."""
     while True:
-        rows = tx.all(
-            sa.select(audit_events).where(audit_events.c.id > after).order_by(audit_events.c.id).limit(batch)
-        )
+        rows = tx.all(sa.select(audit_events).where(audit_events.c.id > after).order_by(audit_events.c.id).limit(batch))
         if not rows:
             return
         for row in rows:

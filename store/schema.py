@@ -51,5 +51,6 @@ def require_current(store: Store) -> None:
     found = current(store)
     if found != head():
         raise Unavailable(
-            f"The database has schema {found or 'none'}, this program needs {head()}.", "Run: trimtab doctor --repair."
+            f"The database has schema {found or 'none'}, this program needs {head()}.",
+            "Run: trimtab doctor --repair.",
         )

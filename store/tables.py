@@ -263,7 +263,13 @@ alert_transitions = sa.Table(
     text("actor"),
 )
 alert_comments = sa.Table(
-    "alert_comments", metadata, key(), ref("alert_id", "alerts", index=True), time("at"), text("actor"), text("body")
+    "alert_comments",
+    metadata,
+    key(),
+    ref("alert_id", "alerts", index=True),
+    time("at"),
+    text("actor"),
+    text("body"),
 )
 silences = sa.Table(
     "silences",

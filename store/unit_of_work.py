@@ -34,7 +34,7 @@ class Tx:
     def execute(self, statement: sa.Executable, rows: Any = None) -> CursorResult[Any]:
         """Run a statement."""
         result = self.connection.execute(statement, rows) if rows is not None else self.connection.execute(statement)
-        return result  # type: ignore[return-value]
+        return result
 
     def one(self, statement: sa.Executable) -> sa.RowMapping | None:
         """The first row, or None."""
@@ -74,7 +74,8 @@ class Tx:
         if self.connection.execute(statement).rowcount != 1:
             old = self.scalar(sa.select(table.c.state).where(table.c.id == id))
             raise IllegalMove(
-                f"The {machine.name} is {old or 'gone'} and cannot become {new}.", "Reload to see its present state."
+                f"The {machine.name} is {old or 'gone'} and cannot become {new}.",
+                "Reload to see its present state.",
             )
 
     def database_now(self) -> datetime:
@@ -89,9 +90,7 @@ class Tx:
         """Append an event to the chain in this transaction. `body` is JSON without secrets or captured text."""
         if self.connection.dialect.name == "postgresql":
             self.connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({_AUDIT_LOCK})"))
-        last = self.one(
-            sa.select(audit_events.c.id, audit_events.c.hash).order_by(audit_events.c.id.desc()).limit(1)
-        )
+        last = self.one(sa.select(audit_events.c.id, audit_events.c.hash).order_by(audit_events.c.id.desc()).limit(1))
         id, previous = (int(last["id"]) + 1, str(last["hash"])) if last else (1, GENESIS)
         at, content = micros(self.now), dict(body or {})
         canonical(content)
@@ -131,7 +130,8 @@ class Store:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError:
             raise InvalidInput(
-                "The database URL cannot be read.", "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."
+                "The database URL cannot be read.",
+                "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.",
             ) from None
         if parsed.get_backend_name() == "sqlite":
             return cls(_sqlite(url))
@@ -144,9 +144,7 @@ class Store:
                     connect_args={"connect_timeout": 5},
                 )
             )
-        raise InvalidInput(
-            f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL."
-        )
+        raise InvalidInput(f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL.")
 
     @contextmanager
     def read(self, now: datetime | None = None) -> Iterator[Tx]:
@@ -171,7 +169,8 @@ class Store:
             raise _unavailable(error) from error
         except sa.exc.IntegrityError as error:
             raise Conflict(
-                "Somebody else wrote the same thing at the same moment.", "Reload and look before trying again."
+                "Somebody else wrote the same thing at the same moment.",
+                "Reload and look before trying again.",
             ) from error
         except DBAPIError as error:
             if error.connection_invalidated:
