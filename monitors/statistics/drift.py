@@ -1,0 +1,213 @@
+"""Prompt drift: a verdict after every prompt, with at most the budgeted chance of a false alarm an epoch."""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.errors import InvalidInput
+from core.types import Estimate
+from estimates.proportions import proportion
+from monitors.statistics.novelty import NoveltyTest, onset
+from monitors.statistics.views import NAMES, SIDES, unit_rows
+
+REFERENCE_MINIMUM = 100
+SCORING_PART = 0.3
+# The budget is promised whole and spent by half: the bounds of the thresholds are tight, and half the budget
+# costs a burst two or three prompts of delay.
+SPENT = 0.5
+SHARES: tuple[float, ...] = (0.6, 0.2, 0.2 / 3, 0.2 / 3, 0.2 / 3)
+RECENT = 400
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the detector saw at one prompt. `index` counts from 0 at the start of the epoch.
+
+    `p` holds the p-value of each view (NAMES); `level` is the largest statistic over its threshold (1 or
+    more alarms) and `view` the one that has it. `alarm` is true at the first crossing of the epoch, `firing`
+    while at or above.
+    """
+
+    index: int
+    p: tuple[float, ...]
+    level: float
+    view: str
+    alarm: bool
+    firing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Responsible:
+    """A recent prompt that drives the statistic: its index in the epoch, the view, and its p-value there."""
+
+    index: int
+    view: str
+    p: float
+
+
+class DriftDetector:
+    """One epoch: a reference, a horizon and a false-alarm budget. Feed it one prompt for each conversation.
+
+    While conversations are exchangeable with the reference (within declared strata) the probability of any
+    alarm over `horizon` prompts is at most `alpha`. Several prompts of one conversation, or a batch job's
+    copies, are one unit: hand over the first. After the horizon start a new epoch by `fit` with its own
+    share of the budget.
+    """
+
+    def __init__(self, novelty: NoveltyTest, rng: np.random.Generator, alpha: float, horizon: int) -> None:
+        self.alpha = alpha
+        self.horizon = horizon
+        self.seen = 0
+        self.alarmed_at: int | None = None
+        self._novelty = novelty
+        self._rng = rng
+        self._p = np.empty((0, len(NAMES)))
+        self._novel = np.empty(0, bool)
+        self._levels = np.zeros(len(NAMES))
+
+    @classmethod
+    def fit(
+        cls,
+        embeddings: NDArray[np.float32],
+        texts: Sequence[str],
+        *,
+        alpha: float,
+        seed: int,
+        horizon: int,
+        strata: Sequence[str] | None = None,
+    ) -> Self:
+        """Return a detector for a reference: embeddings (n, d), one text and one stratum a conversation.
+
+        Raises InvalidInput on fewer than REFERENCE_MINIMUM rows, unequal lengths or values that are not
+        finite.
+        """
+        rows = unit_rows(embeddings, texts)
+        if len(rows) < REFERENCE_MINIMUM:
+            raise InvalidInput(
+                f"The drift reference has {len(rows)} prompts.",
+                f"{REFERENCE_MINIMUM - len(rows)} more are needed.",
+            )
+        rng = np.random.default_rng(seed)
+        chosen = np.zeros(len(rows), bool)
+        chosen[rng.permutation(len(rows))[: round(SCORING_PART * len(rows))]] = True
+        alphas = [SPENT * alpha * share for share in SHARES]
+        novelty = NoveltyTest.fit(rows, texts, _strata(strata, len(rows)), chosen, alphas, horizon)
+        return cls(novelty, rng, alpha, horizon)
+
+    @property
+    def remaining(self) -> int:
+        """How many prompts this epoch can still take."""
+        return self.horizon - self.seen
+
+    def update(
+        self, embeddings: NDArray[np.float32], texts: Sequence[str], strata: Sequence[str] | None = None
+    ) -> list[Look]:
+        """Return one Look for each prompt; how prompts are cut into calls makes no difference.
+
+        Raises InvalidInput when more prompts come than remain in the epoch, and as `fit` does.
+        """
+        rows = unit_rows(embeddings, texts)
+        if len(rows) > self.remaining:
+            raise InvalidInput(
+                f"The epoch has room for {self.remaining} more prompts, not {len(rows)}.",
+                "Start a new epoch with a new reference and its own budget.",
+            )
+        if not len(rows):
+            return []
+        luck = self._rng.random((len(rows), len(NAMES)))
+        p, levels, novel = self._novelty.update(rows, texts, _strata(strata, len(rows)), luck)
+        looks = []
+        for values, level in zip(p.tolist(), levels, strict=True):
+            top = int(np.argmax(level))
+            firing = bool(level[top] >= 1)
+            alarm = firing and self.alarmed_at is None
+            if alarm:
+                self.alarmed_at = self.seen
+            looks.append(Look(self.seen, tuple(values), float(level[top]), NAMES[top], alarm, firing))
+            self.seen += 1
+        self._levels = levels[-1]
+        self._p = np.concatenate([self._p, p])[-RECENT:]
+        self._novel = np.concatenate([self._novel, novel])[-RECENT:]
+        return looks
+
+    def onset(self) -> int:
+        """Return the index of the prompt from which the leading statistic takes the traffic for changed."""
+        return self.seen - onset(self._p, int(np.argmax(self._levels))) if len(self._p) else self.seen
+
+    def responsible(self, k: int) -> list[Responsible]:
+        """Return up to k prompts since the onset, those that the leading view finds most unusual first."""
+        view = int(np.argmax(self._levels))
+        first = self.seen - len(self._p)
+        p = self._p[:, view]
+        if SIDES[view] == "both":
+            p = np.minimum(p, 1 - p)
+        since = range(max(self.onset() - first, 0), len(p))
+        order = sorted(since, key=lambda i: (p[i], -i))[:k]
+        return [Responsible(first + i, NAMES[view], float(self._p[i, view])) for i in order]
+
+    def novel_share(self, window: int = 200) -> Estimate:
+        """Return the share of the last prompts that are further from the reference than 95 % of it.
+
+        About 0.05 while nothing changes. The interval is for one look and holds for prompts of independent
+        conversations.
+        """
+        recent = self._novel[-min(window, RECENT) :]
+        return proportion(int(recent.sum()), len(recent))
+
+    def to_bytes(self) -> bytes:
+        """Return the whole state as a compressed npz archive without pickles."""
+        words = {
+            "format": FORMAT,
+            "alpha": self.alpha,
+            "horizon": self.horizon,
+            "seen": self.seen,
+            "alarmed_at": self.alarmed_at,
+            "rng": self._rng.bit_generator.state,
+            "novelty": self._novelty.words(),
+        }
+        own = {"p": self._p, "novel": self._novel, "levels": self._levels}
+        out = io.BytesIO()
+        text = np.frombuffer(json.dumps(words).encode(), np.uint8)
+        arrays = {f"novelty_{k}": v for k, v in self._novelty.arrays().items()}
+        np.savez_compressed(out, allow_pickle=False, words=text, **own, **arrays)
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Return the detector that `to_bytes` wrote; it goes on exactly as the first would have.
+
+        Raises InvalidInput when the bytes are not such a state.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+            words = json.loads(arrays["words"].tobytes())
+            if words["format"] != FORMAT:
+                raise ValueError(f"format {words['format']}")
+            rng = np.random.default_rng()
+            rng.bit_generator.state = words["rng"]
+            inner = {k.removeprefix("novelty_"): v for k, v in arrays.items() if k.startswith("novelty_")}
+            detector = cls(NoveltyTest.restore(inner, words["novelty"]), rng, words["alpha"], words["horizon"])
+            detector.seen, detector.alarmed_at = words["seen"], words["alarmed_at"]
+            detector._p, detector._novel, detector._levels = arrays["p"], arrays["novel"], arrays["levels"]
+        except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
+            raise InvalidInput(
+                "The stored state of the drift detector cannot be read.",
+                "Start a new epoch from a reference.",
+            ) from error
+        return detector
+
+
+def _strata(strata: Sequence[str] | None, n: int) -> Sequence[str]:
+    if strata is None:
+        return [""] * n
+    if len(strata) != n:
+        raise InvalidInput(f"{len(strata)} strata were given for {n} prompts.", "Give one stratum for each prompt.")
+    return strata
