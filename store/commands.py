@@ -1,0 +1,147 @@
+"""Work that a page asks of a process: asked, claimed under a lease, then done, failed or expired."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.errors import Conflict, InvalidInput, NotFound
+from core.events import canonical
+from core.roles import Action
+from core.states import COMMAND
+from store import accounts
+from store.tables import commands
+from store.unit_of_work import Tx
+
+# What may be asked: the process that does it and what the asker's role must allow.
+KINDS = MappingProxyType(
+    {
+        "run_monitor": ("monitors", Action.RUN_MONITOR),
+        "test_notice": ("monitors", Action.TEST_NOTICE),
+    }
+)
+EXPIRES_IN = timedelta(minutes=5)
+
+
+def ask(
+    tx: Tx,
+    kind: str,
+    *,
+    owner: str,
+    args: Mapping[str, Any],
+    actor: str,
+    expires_in: timedelta = EXPIRES_IN,
+) -> str:
+    """Ask `owner` for a piece of work and return its uuid; the same one while an equal one waits."""
+    if kind not in KINDS or KINDS[kind][0] != owner:
+        known = ", ".join(f"{name} of {by}" for name, (by, _) in KINDS.items())
+        raise InvalidInput(f"No process takes the command {kind} of {owner}.", f"There are: {known}.")
+    accounts.require(tx, actor, KINDS[kind][1])
+    now, wanted = tx.database_now(), canonical(dict(args))
+    expire_due(tx, owner)
+    waiting = sa.select(commands).where(commands.c.owner == owner, commands.c.state == "asked", commands.c.kind == kind)
+    for row in tx.all(waiting):
+        if canonical(row["args"]) == wanted:
+            return str(row["uuid"])
+    uuid = str(uuids.uuid4())
+    tx.insert(
+        commands,
+        uuid=uuid,
+        kind=kind,
+        owner=owner,
+        args=dict(args),
+        state="asked",
+        result={},
+        actor=actor,
+        asked_at=now,
+        expires_at=now + expires_in,
+    )
+    tx.audit(actor, "command.asked", uuid, {"kind": kind, "owner": owner, "args": dict(args)})
+    return uuid
+
+
+def claim(tx: Tx, owner: str, process: str, lease_seconds: float) -> sa.RowMapping | None:
+    """Take the oldest command waiting for `owner` under a lease by the database's clock, or None.
+
+    A command whose holder let its lease run out is taken again while it has not expired.
+    """
+    now = tx.database_now()
+    expire_due(tx, owner)
+    lapsed = sa.select(commands.c.id).where(
+        commands.c.owner == owner, commands.c.state == "claimed", commands.c.lease_until < now
+    )
+    for row in tx.all(lapsed.with_for_update(skip_locked=True)):
+        tx.move(commands, COMMAND, row["id"], "asked", claimed_by="", lease_until=None)
+    first = (
+        sa.select(commands.c.id)
+        .where(commands.c.owner == owner, commands.c.state == "asked")
+        .order_by(commands.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    id = tx.scalar(first)
+    if id is None:
+        return None
+    until = now + timedelta(seconds=lease_seconds)
+    tx.move(commands, COMMAND, id, "claimed", claimed_by=process, lease_until=until, progress=0.0)
+    claimed = tx.all(sa.select(commands).where(commands.c.id == id))[0]
+    tx.audit(f"system:{owner}", "command.claimed", claimed["uuid"], {"process": process})
+    return claimed
+
+
+def progress(tx: Tx, id: int, share: float, *, process: str, lease_seconds: float) -> None:
+    """Record that `share` (0 to 1) is done and renew the lease. Raises Conflict when it is no longer held."""
+    until = tx.database_now() + timedelta(seconds=lease_seconds)
+    held = commands.c.id == id, commands.c.state == "claimed", commands.c.claimed_by == process
+    statement = sa.update(commands).where(*held).values(progress=share, lease_until=until)
+    if tx.execute(statement).rowcount != 1:
+        raise _lost()
+
+
+def finish(tx: Tx, id: int, result: Mapping[str, Any], *, process: str = "") -> None:
+    """Move a held command to done with its result. With `process`, only if that process still holds it."""
+    _end(tx, id, "done", process, result=dict(result), progress=1.0)
+
+
+def fail(tx: Tx, id: int, message: str, *, process: str = "") -> None:
+    """Move a held command to failed with one plain sentence."""
+    _end(tx, id, "failed", process, message=message)
+
+
+def get(tx: Tx, uuid: str) -> sa.RowMapping:
+    """The command `uuid`. Raises NotFound."""
+    row = tx.one(sa.select(commands).where(commands.c.uuid == uuid))
+    if row is None:
+        raise NotFound("There is no such command.", "It may belong to another installation.")
+    return row
+
+
+def expire_due(tx: Tx, owner: str) -> int:
+    """Move commands nobody took in time to expired; returns how many."""
+    due = sa.select(commands.c.id, commands.c.uuid).where(
+        commands.c.owner == owner, commands.c.state == "asked", commands.c.expires_at <= tx.database_now()
+    )
+    rows = tx.all(due.with_for_update(skip_locked=True))
+    for row in rows:
+        tx.move(commands, COMMAND, row["id"], "expired", message=f"No {owner} process took it in time.")
+        tx.audit(f"system:{owner}", "command.expired", row["uuid"])
+    return len(rows)
+
+
+def _end(tx: Tx, id: int, state: str, process: str, **values: Any) -> None:
+    row = tx.one(sa.select(commands).where(commands.c.id == id).with_for_update())
+    if row is None:
+        raise NotFound("There is no such command.", "It may belong to another installation.")
+    if process and row["claimed_by"] != process:
+        raise Conflict("This command is no longer held by this process.", "Drop the result: another one does it.")
+    tx.move(commands, COMMAND, id, state, finished_at=tx.database_now(), lease_until=None, **values)
+    tx.audit(f"system:{row['owner']}", f"command.{state}", row["uuid"])
+
+
+def _lost() -> Conflict:
+    return Conflict("This command is no longer held by this process.", "Drop the work: another one does it.")

@@ -1,0 +1,124 @@
+"""Commands: asked once, claimed by one, taken again after a lapsed lease, and expired when nobody comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
+from store import accounts, audit, commands, schema
+from store.unit_of_work import Store
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    opened = Store.open(url)
+    schema.upgrade(opened, now=NOW)
+    with opened.write(NOW) as tx:
+        accounts.create(tx, "otto", "correct horse battery", "operator", actor="system:setup")
+        accounts.create(tx, "vera", "correct horse battery", "viewer", actor="system:setup")
+    yield opened
+    opened.close()
+
+
+def ask(store: Store, monitor: str = "prompt_drift", **kwargs: timedelta) -> str:
+    with store.write(NOW) as tx:
+        return commands.ask(tx, "run_monitor", owner="monitors", args={"monitor": monitor}, actor="otto", **kwargs)
+
+
+def test_a_command_goes_from_asked_to_done(store: Store) -> None:
+    uuid = ask(store)
+    with store.write(NOW) as tx:
+        assert commands.claim(tx, "retrain", "retrain-1", 30) is None
+        row = commands.claim(tx, "monitors", "monitors-1", 30)
+        assert row is not None
+        assert (row["uuid"], row["args"], row["actor"]) == (uuid, {"monitor": "prompt_drift"}, "otto")
+        assert commands.claim(tx, "monitors", "monitors-2", 30) is None
+        commands.progress(tx, row["id"], 0.5, process="monitors-1", lease_seconds=30)
+        assert commands.get(tx, uuid)["progress"] == 0.5
+        commands.finish(tx, row["id"], {"tick": 7}, process="monitors-1")
+        with pytest.raises(IllegalMove):
+            commands.fail(tx, row["id"], "too late")
+    with store.read() as tx:
+        done = commands.get(tx, uuid)
+        kinds = [event.kind for event in audit.events(tx) if event.subject == uuid]
+        assert audit.verify(tx).bad is None
+    assert (done["state"], done["result"], done["progress"]) == ("done", {"tick": 7}, 1.0)
+    assert kinds == ["command.asked", "command.claimed", "command.done"]
+
+
+def test_two_clicks_ask_once_and_another_monitor_is_another_command(store: Store) -> None:
+    assert ask(store) == ask(store)
+    assert ask(store, "latency") != ask(store)
+    with store.write(NOW) as tx:
+        row = commands.claim(tx, "monitors", "monitors-1", 30)
+        assert row is not None
+        commands.fail(tx, row["id"], "The monitor is paused.")
+        assert commands.get(tx, row["uuid"])["message"] == "The monitor is paused."
+    assert ask(store) != row["uuid"]
+
+
+def test_a_lapsed_lease_is_taken_again_and_the_first_holder_is_refused(store: Store) -> None:
+    ask(store)
+    with store.write(NOW) as tx:
+        first = commands.claim(tx, "monitors", "monitors-1", 0.01)
+    assert first is not None
+    time.sleep(0.05)
+    with store.write(NOW) as tx:
+        second = commands.claim(tx, "monitors", "monitors-2", 30)
+        assert second is not None
+        assert second["id"] == first["id"]
+        with pytest.raises(Conflict):
+            commands.finish(tx, first["id"], {}, process="monitors-1")
+        with pytest.raises(Conflict):
+            commands.progress(tx, first["id"], 0.9, process="monitors-1", lease_seconds=30)
+
+
+def test_a_command_nobody_takes_expires(store: Store) -> None:
+    uuid = ask(store, expires_in=timedelta(0))
+    with store.write(NOW) as tx:
+        assert commands.claim(tx, "monitors", "monitors-1", 30) is None
+        assert commands.get(tx, uuid)["state"] == "expired"
+
+
+def test_many_claimers_get_a_command_once(store: Store) -> None:
+    wanted = {ask(store, f"monitor-{number}") for number in range(6)}
+    got: list[str] = []
+
+    def work(process: str) -> None:
+        while True:
+            with store.write(NOW) as tx:
+                row = commands.claim(tx, "monitors", process, 30)
+            if row is None:
+                return
+            got.append(row["uuid"])
+
+    threads = [threading.Thread(target=work, args=(f"monitors-{number}",)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 6
+    assert set(got) == wanted
+
+
+def test_who_may_not_ask_and_what_nobody_does_is_refused(store: Store) -> None:
+    with store.write(NOW) as tx:
+        with pytest.raises(Forbidden):
+            commands.ask(tx, "run_monitor", owner="monitors", args={}, actor="vera")
+        with pytest.raises(InvalidInput, match="rm_rf"):
+            commands.ask(tx, "rm_rf", owner="monitors", args={}, actor="otto")
+        with pytest.raises(InvalidInput):
+            commands.ask(tx, "run_monitor", owner="retrain", args={}, actor="otto")
+        with pytest.raises(NotFound):
+            commands.get(tx, "nothing")
