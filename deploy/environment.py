@@ -74,28 +74,21 @@ def check_python() -> None:
 
 
 def make_venv() -> None:
-    works = (
-        PYTHON.exists()
-        and subprocess.run([PYTHON, "-c", ""], capture_output=True, check=False).returncode == 0
-    )
+    works = PYTHON.exists() and subprocess.run([PYTHON, "-c", ""], capture_output=True, check=False).returncode == 0
     if not works:
         run([sys.executable, "-m", "venv", "--clear", str(VENV)], "making .venv")
 
 
 def read_pip_settings() -> dict[str, str]:
     """pip's own settings, from its files and the environment, as uv's environment variables."""
-    listed = subprocess.run(
-        [PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
-    )
+    listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     found: dict[str, str] = {}
-    for line in sorted(
-        listed.stdout.splitlines()
-    ):  # `:env:` sorts first, and comes before the files in pip too
+    for line in sorted(listed.stdout.splitlines()):  # `:env:` sorts first, and comes before the files in pip too
         key, _, quoted = line.partition("=")
         variable = PIP_SETTINGS.get(key.rpartition(".")[2])
-        if variable and variable not in found:
-            separator = "," if variable == "UV_FIND_LINKS" else " "
-            found[variable] = separator.join(str(ast.literal_eval(quoted)).split())
+        words = str(ast.literal_eval(quoted)).split() if variable else []
+        if variable and words and variable not in found:  # pip reads an empty value as none
+            found[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(words)
     return found
 
 
@@ -133,10 +126,7 @@ def install_torch(environment: dict[str, str]) -> None:
     offline = [str(UV), "pip", "install", *QUIET, "--no-deps", "--no-index", f"torch=={TORCH_VERSION}"]
     if "UV_FIND_LINKS" in environment and environment.get("TORCH_BUILD") != "index":
         say("installing torch from pip's find-links (about 200 MB for the CPU) …")
-        if (
-            subprocess.run(offline, cwd=ROOT, env=environment, capture_output=True, check=False).returncode
-            == 0
-        ):
+        if subprocess.run(offline, cwd=ROOT, env=environment, capture_output=True, check=False).returncode == 0:
             return say(f"torch {find_torch()} is there")
         say(f"find-links has no torch {TORCH_VERSION} for this machine")
     size = "several GB with its CUDA packages" if sys.platform == "linux" else "about 100 MB"
