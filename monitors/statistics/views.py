@@ -76,9 +76,8 @@ def unit_rows(embeddings: NDArray[np.float32], texts: Sequence[str]) -> NDArray[
             "An embedding holds a value that is not a number.",
             "Check the encoder, then embed these texts again.",
         )
-    norms = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
-    unit: NDArray[np.float32] = rows / np.where(norms > 0, norms, np.float32(1))
-    return unit
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
 def _mean_of_nearest(cosines: NDArray[np.float32]) -> NDArray[np.float64]:
