@@ -70,6 +70,7 @@ def check_python() -> None:
                 "This Python cannot make virtual environments.",
                 f"Install its venv package: `apt install {package}`.",
             )
+        run(["apt-get", "update", "-qq"], "reading Debian's package list")
         run(["apt-get", "install", "-y", "-qq", package], f"installing {package}")
 
 

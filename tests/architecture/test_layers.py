@@ -75,7 +75,7 @@ def test_contracts_hold_in_an_empty_house(tmp_path: Path) -> None:
 
 
 def test_every_wrong_direction_is_refused(tmp_path: Path) -> None:
-    wrong = {}
+    wrong: dict[str, str] = {}
     for height, layer in enumerate(LAYERS):
         forbidden = [package for above in LAYERS[:height] for package in above]
         for package in layer:

@@ -80,13 +80,14 @@ def find_environment_reads(name: str, source: str) -> list[str]:
         return []
     wrong = []
     for node in ast.walk(ast.parse(source)):
-        dotted = ast.unparse(node) if isinstance(node, ast.Attribute | ast.Subscript | ast.Call) else ""
-        reads = (
-            (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load) and dotted.startswith("os.environ["))
-            or (isinstance(node, ast.Call) and dotted.startswith(("os.environ.get(", "os.getenv(")))
-        )  # fmt: skip
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
+            reads = ast.unparse(node).startswith("os.environ[")
+        elif isinstance(node, ast.Call):
+            reads = ast.unparse(node.func) in {"os.environ.get", "os.getenv"}
+        else:
+            continue
         if reads:
-            wrong.append(f"{name}:{node.lineno} reads {dotted}: settings come from config")
+            wrong.append(f"{name}:{node.lineno} reads {ast.unparse(node)}: settings come from config")
     return wrong
 
 
