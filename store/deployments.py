@@ -1,0 +1,285 @@
+"""What is in production: an append-only list of deployments, and one route a deployment changed by compare-and-set."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from core.errors import Conflict, NotFound
+from core.states import DECISION, DEPLOYMENT
+from store.tables import decisions, deployments, routes, versions
+from store.unit_of_work import Tx
+
+SECOND_CLICK = timedelta(seconds=10)
+
+
+def install(tx: Tx, deployment: str, version_name: str, *, actor: str) -> str:
+    """Make `version_name` the first live version of `deployment` and return the row's uuid.
+
+    Doing it again for the version that is live changes nothing; raises Conflict when another one is.
+    """
+    route = current(tx, deployment)
+    if route is not None:
+        if route["version"] == version_name:
+            return str(_row(tx, route["deployment_id"])["uuid"])
+        raise Conflict(
+            f"{deployment} already serves {route['version']}.", "Promote another version, or roll back, instead."
+        )
+    version_id = _version_id(tx, version_name)
+    uuid = str(uuids.uuid4())
+    id = tx.insert(
+        deployments,
+        uuid=uuid,
+        deployment=deployment,
+        version_id=version_id,
+        kind="install",
+        state="requested",
+        generation=1,
+        actor=actor,
+        reason="First version of this installation.",
+        requested_at=tx.now,
+    )
+    tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now)
+    tx.insert_once(
+        routes, deployment=deployment, deployment_id=id, version=version_name, generation=1, changed_at=tx.now
+    )
+    tx.audit(actor, "deployment.installed", uuid, {"deployment": deployment, "version": version_name})
+    return uuid
+
+
+def current(tx: Tx, deployment: str) -> sa.RowMapping | None:
+    """The route of `deployment` (version, previous, generation, deployment_id, changed_at), or None before any."""
+    return tx.one(sa.select(routes).where(routes.c.deployment == deployment))
+
+
+def requested(tx: Tx) -> list[sa.RowMapping]:
+    """Deployments that wait to be carried out, oldest first, each with the `version` name."""
+    return tx.all(_WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id))
+
+
+def unverified(tx: Tx) -> list[sa.RowMapping]:
+    """Live deployments whose fingerprint was not proved yet, each with the `version` name."""
+    waiting = deployments.c.state == "live", deployments.c.verified_at.is_(None), deployments.c.message == ""
+    return tx.all(_WITH_VERSION.where(*waiting).order_by(deployments.c.id))
+
+
+def earlier(tx: Tx, deployment: str) -> list[sa.RowMapping]:
+    """Versions that `deployment` served before the present one, latest first, without repeats: rollback targets."""
+    route = current(tx, deployment)
+    if route is None:
+        return []
+    rows = tx.all(
+        _WITH_VERSION.where(
+            deployments.c.deployment == deployment,
+            deployments.c.live_at.is_not(None),
+            versions.c.name != route["version"],
+        ).order_by(deployments.c.id.desc())
+    )
+    unlike: dict[str, sa.RowMapping] = {}
+    for row in rows:
+        unlike.setdefault(row["version"], row)
+    return list(unlike.values())
+
+
+def request_promotion(
+    tx: Tx, deployment: str, version_name: str, *, actor: str, reason: str, decision_id: int | None = None
+) -> str:
+    """Ask that `version_name` follow the version that is live now; returns the row's uuid.
+
+    The row names the generation it will make: if production moves first, the promotion is not carried out.
+    """
+    route = _route(tx, deployment)
+    if route["version"] == version_name:
+        raise Conflict(f"{version_name} is already live.", "Nothing needs to be done.")
+    uuid = str(uuids.uuid4())
+    tx.insert(
+        deployments,
+        uuid=uuid,
+        deployment=deployment,
+        version_id=_version_id(tx, version_name),
+        kind="promote",
+        state="requested",
+        generation=int(route["generation"]) + 1,
+        previous_id=route["deployment_id"],
+        decision_id=decision_id,
+        actor=actor,
+        reason=reason,
+        requested_at=tx.now,
+    )
+    body = {"deployment": deployment, "version": version_name, "generation": int(route["generation"]) + 1}
+    tx.audit(actor, "deployment.requested", uuid, body)
+    return uuid
+
+
+def flip(tx: Tx, id: int, *, actor: str, fingerprint: str = "", ending: str = "superseded") -> None:
+    """Move the requested row `id` to live and its deployment's route to it, both or neither.
+
+    The route moves by compare-and-set on the generation before; raises Conflict when production moved meanwhile.
+    The old live row becomes `ending` (superseded, or reverted by a rollback). A decision it came from is executed.
+    """
+    row = _row(tx, id)
+    DEPLOYMENT.require(row["state"], "live")
+    route = _route(tx, row["deployment"])
+    moved = tx.execute(
+        sa.update(routes)
+        .where(routes.c.deployment == row["deployment"], routes.c.generation == row["generation"] - 1)
+        .values(
+            deployment_id=id,
+            version=row["version"],
+            generation=row["generation"],
+            changed_at=tx.now,
+        )
+    )
+    if moved.rowcount != 1:
+        raise Conflict("Production moved on since this was asked for.", "Look at what is live now, then decide again.")
+    tx.move(deployments, DEPLOYMENT, route["deployment_id"], ending, ended_at=tx.now)
+    proved = {"fingerprint": fingerprint} if fingerprint else {}
+    tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, **proved)
+    before = _before(tx, row["deployment"], row["version"])
+    tx.execute(sa.update(routes).where(routes.c.deployment == row["deployment"]).values(previous=before))
+    if row["decision_id"] is not None:
+        tx.move(decisions, DECISION, row["decision_id"], "executed")
+    body = {
+        "deployment": row["deployment"],
+        "version": row["version"],
+        "generation": int(row["generation"]),
+        "before": route["version"],
+        "kind": row["kind"],
+    }
+    tx.audit(actor, "deployment.live", row["uuid"], body)
+
+
+def roll_back(
+    tx: Tx,
+    deployment: str,
+    *,
+    actor: str,
+    reason: str,
+    to: str = "",
+    away_from: str = "",
+    decision_id: int | None = None,
+    generation: int | None = None,
+) -> str:
+    """Point `deployment` at an earlier version at once (empty `to`: the one before) and return the row's uuid.
+
+    Answers follow within the gateway's poll; the fingerprint proof comes after. `away_from` is the version that was
+    seen live: a second click then changes nothing more. Raises Conflict when it is no longer live or there is none to
+    go back to, NotFound when `to` never served. `generation` (by default the next) is for a rollback that already
+    happened while the store was away.
+    """
+    route = _route(tx, deployment)
+    _refuse_second(tx, route, away_from, to)
+    target = _target(tx, deployment, route["version"], route["previous"], to)
+    uuid = str(uuids.uuid4())
+    id = tx.insert(
+        deployments,
+        uuid=uuid,
+        deployment=deployment,
+        version_id=_version_id(tx, target),
+        kind="rollback",
+        state="requested",
+        generation=int(route["generation"]) + 1,
+        previous_id=route["deployment_id"],
+        decision_id=decision_id,
+        actor=actor,
+        reason=reason,
+        requested_at=tx.now,
+    )
+    flip(tx, id, actor=actor, ending="reverted")
+    if generation is not None and generation > int(route["generation"]) + 1:
+        tx.execute(sa.update(deployments).where(deployments.c.id == id).values(generation=generation))
+        tx.execute(sa.update(routes).where(routes.c.deployment == deployment).values(generation=generation))
+    return uuid
+
+
+def verify(tx: Tx, id: int, fingerprint: str, *, actor: str) -> bool:
+    """Record what was seen answering for the live row `id`; returns whether it is the version's own fingerprint."""
+    row = _row(tx, id)
+    expected = tx.scalar(sa.select(versions.c.fingerprint).where(versions.c.id == row["version_id"]))
+    if not expected or expected != fingerprint:
+        return False
+    values = {"verified_at": tx.now, "fingerprint": fingerprint}
+    still = deployments.c.id == id, deployments.c.state == "live", deployments.c.verified_at.is_(None)
+    if tx.execute(sa.update(deployments).where(*still).values(**values)).rowcount == 1:
+        tx.audit(actor, "deployment.verified", row["uuid"], {"version": row["version"], "fingerprint": fingerprint})
+    return True
+
+
+def doubt(tx: Tx, id: int, message: str, *, actor: str) -> None:
+    """Record that the live row `id` could not be proved: `message` says what answered instead."""
+    row = _row(tx, id)
+    tx.execute(sa.update(deployments).where(deployments.c.id == id).values(message=message))
+    tx.audit(actor, "deployment.doubted", row["uuid"], {"version": row["version"], "message": message})
+
+
+def fail(tx: Tx, id: int, message: str, *, actor: str) -> None:
+    """End a requested deployment that cannot be carried out; production stays as it is."""
+    row = _row(tx, id)
+    tx.move(deployments, DEPLOYMENT, id, "reverted", ended_at=tx.now, message=message)
+    if row["decision_id"] is not None:
+        tx.move(decisions, DECISION, row["decision_id"], "superseded", comment=message)
+    tx.audit(actor, "deployment.failed", row["uuid"], {"version": row["version"], "message": message})
+
+
+def since(tx: Tx, deployment: str) -> datetime | None:
+    """When the version that is live now went live, or None before any."""
+    route = current(tx, deployment)
+    return route["changed_at"] if route is not None else None
+
+
+_WITH_VERSION = sa.select(
+    deployments, versions.c.name.label("version"), versions.c.path, versions.c.fingerprint.label("expected")
+).join(versions, versions.c.id == deployments.c.version_id)
+
+
+def _row(tx: Tx, id: int) -> sa.RowMapping:
+    row = tx.one(_WITH_VERSION.where(deployments.c.id == id))
+    if row is None:
+        raise NotFound("There is no such deployment.", "Reload the Models page.")
+    return row
+
+
+def _route(tx: Tx, deployment: str) -> sa.RowMapping:
+    route = tx.one(sa.select(routes).where(routes.c.deployment == deployment).with_for_update())
+    if route is None:
+        raise NotFound(f"Nothing is deployed as {deployment} yet.", "Start Trimtab once: trimtab up.")
+    return route
+
+
+def _before(tx: Tx, deployment: str, live: str) -> str:
+    """The version a rollback goes to: the latest that was followed in good order and not reverted since."""
+    ended = deployments.c.deployment == deployment, deployments.c.live_at.is_not(None), versions.c.name != live
+    last: dict[str, str] = {}
+    for row in tx.all(_WITH_VERSION.where(*ended).order_by(deployments.c.generation.desc(), deployments.c.id.desc())):
+        last.setdefault(row["version"], row["state"])
+    return next((version for version, state in last.items() if state == "superseded"), "")
+
+
+def _refuse_second(tx: Tx, route: sa.RowMapping, away_from: str, to: str) -> None:
+    live = str(route["version"])
+    if away_from and away_from != live:
+        raise Conflict(f"{away_from} is no longer live: {live} is.", "Look at what is live now, then decide again.")
+    if away_from or to:
+        return
+    kind = tx.scalar(sa.select(deployments.c.kind).where(deployments.c.id == route["deployment_id"]))
+    # Two people on one button must not go back two versions.
+    if kind == "rollback" and tx.now - route["changed_at"] < SECOND_CLICK:
+        raise Conflict(f"A rollback to {live} has just gone live.", "Name a version to go back further.")
+
+
+def _target(tx: Tx, deployment: str, live: str, previous: str, to: str) -> str:
+    wanted = to or previous
+    if not wanted or wanted == live:
+        raise Conflict(f"There is no earlier version than {live} to go back to.", "Name one that served before.")
+    if wanted not in {row["version"] for row in earlier(tx, deployment)}:
+        raise NotFound(f"{wanted} never served {deployment}.", "Roll back to a version that served before.")
+    return wanted
+
+
+def _version_id(tx: Tx, name: str) -> int:
+    id = tx.scalar(sa.select(versions.c.id).where(versions.c.name == name))
+    if id is None:
+        raise NotFound(f"There is no version {name}.", "See the Models page for those there are.")
+    return int(id)
