@@ -1,0 +1,1 @@
+"""Language models on this machine: prepare, load, generate, score, adapters, fingerprints and the text encoder."""

@@ -1,0 +1,226 @@
+"""The one thread that owns the model: it admits requests, steps the decoder, and runs loads, scores and prints in between."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+from core.errors import TrimtabError, Unavailable
+from models.adapters import Versions
+from models.fingerprint import Fingerprint, take_fingerprint
+from models.generate import Decoder
+from models.load import Base
+from models.requests import Piece, Request
+from models.score import Score, score
+
+IDLE_SECONDS = 0.5
+RATE_SECONDS = 10.0
+
+
+class Engine:
+    """Answers from one base and its versions; every public method may be called from any thread.
+
+    `load` builds the base on the decoding thread, so that a server can say "loading" meanwhile; `clock` is monotonic
+    seconds. `status` is loading, ready, failed or stopping.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Base],
+        clock: Callable[[], float],
+        *,
+        rows: int = 16,
+        queue: int = 64,
+        tokens: int = 65536,
+    ) -> None:
+        self.load_base, self.clock = load, clock
+        self.rows, self.queue_limit, self.tokens = rows, queue, tokens
+        self.status, self.detail = "loading", ""
+        self.base: Base | None = None
+        self.versions: Versions | None = None
+        self.decoder: Decoder | None = None
+        self.waiting: deque[Request] = deque()
+        self.tasks: deque[tuple[Generator[None, None, Any], Future[Any]]] = deque()
+        self.leaving: set[str] = set()
+        self.rate: deque[tuple[float, int]] = deque()
+        self.wake = threading.Condition()
+        self.thread = threading.Thread(target=self.run, name="decoder", daemon=True)
+
+    def start(self) -> None:
+        """Starts the decoding thread, which loads the base first."""
+        self.thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Ends the thread after the current step; answers still running end with an error."""
+        with self.wake:
+            self.status = "stopping"
+            self.wake.notify_all()
+        self.thread.join(timeout)
+
+    def ready(self) -> Base:
+        """The base. Raises Unavailable while it is loading, after it failed and while the server stops."""
+        if self.status != "ready" or self.base is None:
+            reason = f": {self.detail}" if self.detail else ""
+            raise Unavailable(f"The model server is {self.status}{reason}.", "Try again in a few seconds.")
+        return self.base
+
+    def names(self) -> list[str]:
+        """Versions that answer now, without the base."""
+        return [name for name in (self.versions.names() if self.versions else []) if name not in self.leaving]
+
+    def submit(self, request: Request) -> None:
+        """Queues a request. Raises NotFound for a version that is not loaded and Unavailable when the queue is full."""
+        self.ready()
+        assert self.versions is not None
+        with self.wake:
+            if request.version in self.leaving:
+                raise Unavailable(f"The version {request.version} is being unloaded.", "Ask for another version.")
+            self.versions.require(request.version)
+            if len(self.waiting) >= self.queue_limit:
+                raise Unavailable(f"The queue is full ({self.queue_limit} requests wait).", "Try again in a second.")
+            request.submitted = self.clock()
+            self.waiting.append(request)
+            self.wake.notify_all()
+
+    def load(self, name: str, path: Path) -> "Future[str]":
+        """Loads an adapter; the result is its digest."""
+
+        def task(versions: Versions) -> Generator[None, None, str]:
+            yield
+            digest = versions.load(name, path).digest
+            return digest
+
+        return self.call(task)
+
+    def unload(self, name: str) -> "Future[bool]":
+        """Unloads a version once no answer uses it; the result is False when it was not loaded."""
+        with self.wake:
+            self.leaving.add(name)
+
+        def task(versions: Versions) -> Generator[None, None, bool]:
+            try:
+                while self.uses(name):
+                    yield
+                return versions.unload(name)
+            finally:
+                self.leaving.discard(name)
+
+        return self.call(task)
+
+    def score(self, name: str, items: list[tuple[list[int], list[int]]]) -> "Future[list[Score]]":
+        """Scores (prompt, completion) token pairs in their order."""
+
+        def task(versions: Versions) -> Generator[None, None, list[Score]]:
+            versions.require(name)
+            found: dict[int, Score] = {}
+            for part in score(versions.base, versions, name, items):
+                found.update(part)
+                yield
+            return [found[index] for index in range(len(items))]
+
+        return self.call(task)
+
+    def fingerprint(self, name: str) -> "Future[Fingerprint]":
+        """The print of a version."""
+
+        def task(versions: Versions) -> Generator[None, None, Fingerprint]:
+            versions.require(name)
+            return (yield from take_fingerprint(versions.base, versions, name))
+
+        return self.call(task)
+
+    def call(self, task: Callable[[Versions], Generator[None, None, Any]]) -> "Future[Any]":
+        """Runs a task on the decoding thread, one part between two steps. Raises Unavailable when it is not ready."""
+        self.ready()
+        assert self.versions is not None
+        future: Future[Any] = Future()
+        with self.wake:
+            self.tasks.append((task(self.versions), future))
+            self.wake.notify_all()
+        return future
+
+    def uses(self, name: str) -> bool:
+        """True while an answer of the version is waiting or running."""
+        running = self.decoder.rows() if self.decoder else []
+        return any(request.version == name for request in [*self.waiting, *(row.request for row in running)])
+
+    def running(self) -> int:
+        """Answers in the decoder."""
+        return len(self.decoder.rows()) if self.decoder else 0
+
+    def tokens_per_second(self) -> float:
+        """Tokens made in the last ten seconds, a second."""
+        now = self.clock()
+        return sum(made for at, made in list(self.rate) if now - at <= RATE_SECONDS) / RATE_SECONDS
+
+    def run(self) -> None:
+        """The body of the decoding thread."""
+        try:
+            self.base = self.load_base()
+            self.versions = Versions(self.base)
+            self.decoder = Decoder(self.base, self.versions, self.clock, rows=self.rows, tokens=self.tokens)
+        except Exception as error:  # reported by /health: the process stays up to say why
+            self.detail = str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"[:300]
+            self.status = "failed"
+            return
+        if self.status == "loading":
+            self.status = "ready"
+        while self.status == "ready":
+            if not self.turn():
+                with self.wake:
+                    if not self.waiting and not self.tasks and self.status == "ready":
+                        self.wake.wait(IDLE_SECONDS)
+        self.decoder.abandon("The model server is stopping.")
+        self.refuse_rest()
+
+    def turn(self) -> bool:
+        """One round: admit, step, one part of the oldest task. False when there was nothing to do."""
+        assert self.decoder is not None
+        with self.wake:
+            self.drop_cancelled()
+            fits = self.decoder.room(list(self.waiting))
+            admitted = [self.waiting.popleft() for _ in range(fits)]
+        made = self.decoder.made
+        try:
+            if admitted:
+                self.decoder.admit(admitted)
+            worked = self.decoder.step()
+        except Exception as error:  # one broken step must not end the server: its answers fail, the next ones go on
+            self.decoder.abandon(f"Decoding failed ({type(error).__name__}).")
+            worked = True
+        if self.decoder.made > made:
+            now = self.clock()
+            self.rate.append((now, self.decoder.made - made))
+            while now - self.rate[0][0] > RATE_SECONDS:
+                self.rate.popleft()
+        return self.advance_task() or worked
+
+    def drop_cancelled(self) -> None:
+        for request in [request for request in self.waiting if request.cancelled]:
+            self.waiting.remove(request)
+            request.emit(Piece("", "cancelled"))
+
+    def advance_task(self) -> bool:
+        """One part of the first task; a task that waits for answers goes to the back."""
+        if not self.tasks:
+            return False
+        task, future = self.tasks.popleft()
+        try:
+            next(task)
+            self.tasks.append((task, future))
+        except StopIteration as done:
+            future.set_result(done.value)
+        except Exception as error:
+            future.set_exception(error)
+        return True
+
+    def refuse_rest(self) -> None:
+        """Ends what is still queued when the server stops."""
+        while self.tasks:
+            task, future = self.tasks.popleft()
+            task.close()
+            future.set_exception(Unavailable("The model server is stopping.", "Try again in a few seconds."))
+        while self.waiting:
+            self.waiting.popleft().emit(Piece("", "error", error="The model server is stopping."))
