@@ -84,12 +84,14 @@ def read_pip_settings() -> dict[str, str]:
     """pip's own settings, from its files and the environment, as uv's environment variables."""
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
     found: dict[str, str] = {}
-    for line in sorted(listed.stdout.splitlines()):  # `:env:` sorts first, and comes before the files in pip too
-        key, _, quoted = line.partition("=")
-        variable = PIP_SETTINGS.get(key.rpartition(".")[2])
-        words = str(ast.literal_eval(quoted)).split() if variable else []
-        if variable and words and variable not in found:  # pip reads an empty value as none
-            found[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(words)
+    # pip's own order: the environment wins over the section of a command, that over the general one.
+    for section in (":env:.", "install.", "global."):
+        for line in listed.stdout.splitlines():
+            key, _, quoted = line.partition("=")
+            variable = PIP_SETTINGS.get(key.removeprefix(section))
+            words = str(ast.literal_eval(quoted)).split() if variable else []
+            if variable and words and variable not in found:  # pip reads an empty value as none
+                found[variable] = ("," if variable == "UV_FIND_LINKS" else " ").join(words)
     return found
 
 
