@@ -8,8 +8,8 @@ PACKAGES := core config estimates store models gateway monitors retrain dashboar
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models run dev machine test lint types layers test-fast test-store test-postgres test-browser \
-	test-e2e format lock clean
+.PHONY: help setup models run dev machine test lint types layers test-fast test-store test-model \
+	test-postgres test-browser test-e2e test-gpu format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,22 +33,31 @@ machine:  ## install Chromium and PostgreSQL from Debian's packages where they a
 	@deploy/debian_packages.sh chromium:chromium initdb:postgresql
 
 test: dev models machine  ## everything, fast layers first
-	@$(MAKE) --no-print-directory test-fast test-store test-postgres test-browser test-e2e
+	@$(MAKE) --no-print-directory test-fast test-store test-model test-postgres test-browser test-e2e
+
+# Each layer leaves to the later ones what needs a model, a server, a browser or more than ten seconds.
+QUICK := -m "not (model or slow or postgres or browser or gpu)"
 
 test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
-	$(PYTEST) -n 2 tests/unit tests/properties tests/architecture
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/unit tests/properties tests/architecture
 
-test-store:  ## contracts, timelines, pages and the store on SQLite
-	$(PYTEST) -m "not postgres and not browser" tests/contracts tests/timelines tests/pages tests/store
+test-store:  ## contracts, timelines, pages, and the store on SQLite
+	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
 
-test-postgres:  ## the same store tests on a private PostgreSQL
-	$(PYTEST) -m postgres tests
+test-model:  ## what needs the prepared models, or takes more than ten seconds
+	$(PYTEST) -m "(model or slow) and not (postgres or browser or e2e or gpu)" tests
+
+test-postgres:  ## the store on a private PostgreSQL
+	$(PYTEST) -m "postgres and not (browser or e2e)" tests
 
 test-browser:  ## the journeys in Chromium
-	$(PYTEST) -m browser tests/browser tests/pages
+	$(PYTEST) -m "browser and not e2e" tests
 
 test-e2e:  ## the whole loop with real processes and the real model
-	$(PYTEST) tests/e2e
+	$(PYTEST) -m "e2e and not gpu" tests
+
+test-gpu:  ## what needs a CUDA device
+	$(PYTEST) -m gpu tests
 
 lint:  ## ruff: style and format
 	$(BIN)/ruff check .
