@@ -9,7 +9,7 @@ export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help setup models run dev machine test lint types layers test-fast test-store test-model \
-	test-postgres test-browser test-e2e test-gpu format lock clean
+	test-postgres test-browser test-e2e test-gpu bars format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,11 @@ test-e2e:  ## the whole loop with real processes and the real model
 
 test-gpu:  ## what needs a CUDA device
 	$(PYTEST) -m gpu tests
+
+bars:  ## measure every bar that bench/ has a script for (docstring begins with "Bar"); hours in all
+	@for script in $$(grep -lE '^"""Bars? [A-Z][0-9]' bench/*.py); do \
+		echo "== $$script"; $(BIN)/python $$script || failed=1; \
+	done; test -z "$$failed"
 
 lint:  ## ruff: style and format
 	$(BIN)/ruff check .

@@ -34,13 +34,18 @@ hypothesis_settings.register_profile("trimtab", deadline=None, derandomize=IN_CI
 hypothesis_settings.load_profile("trimtab")
 
 MARKED_BY_FIXTURE = {"postgres_cluster": "postgres", "prepared_models": "model", "chromium": "browser"}
+MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by these markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that ask for a fixture of this file, so that `-m "not postgres"` leaves them out."""
+    """Mark the tests by their folder and by the fixtures of this file that they ask for."""
     for item in items:
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
+                item.add_marker(marker)
+        for folder, marker in MARKED_BY_FOLDER.items():
+            if folder in item.path.relative_to(item.config.rootpath).parts[:-1]:
                 item.add_marker(marker)
 
 
@@ -216,9 +221,7 @@ def make_postgres_database(postgres_cluster: PostgresCluster) -> Callable[[], st
 
 
 @pytest.fixture
-def postgres_url(
-    make_postgres_database: Callable[[], str], postgres_cluster: PostgresCluster
-) -> Iterator[str]:
+def postgres_url(make_postgres_database: Callable[[], str], postgres_cluster: PostgresCluster) -> Iterator[str]:
     """The SQLAlchemy URL (`postgresql+psycopg://…`) of a new, empty database, dropped after the test."""
     url = make_postgres_database()
     yield url
