@@ -49,9 +49,9 @@ class Tx:
         return self.connection.execute(statement).scalar()
 
     def insert(self, table: sa.Table, **values: Any) -> int:
-        """Insert a row and return its integer key."""
-        result = self.connection.execute(sa.insert(table).values(**values))
-        return int(result.inserted_primary_key[0])  # type: ignore[index]
+        """Insert a row and return its integer key (0 where the table's key is not one)."""
+        made = self.connection.execute(sa.insert(table).values(**values)).inserted_primary_key
+        return int(made[0]) if made and isinstance(made[0], int) else 0
 
     def insert_once(self, table: sa.Table, **values: Any) -> bool:
         """Insert unless a unique constraint already holds such a row. Returns whether a row was written."""

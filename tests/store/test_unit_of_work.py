@@ -1,0 +1,135 @@
+"""Units of work: the write lock, guarded moves, the chain under contention, times that come back as they went."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+
+from core.errors import Conflict, IllegalMove, InvalidInput, Unavailable
+from core.states import NOTICE, RUN
+from store import audit, heartbeats, schema
+from store.tables import audit_events, metadata, monitors, options, runs
+from store.unit_of_work import Store
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+
+def test_read_modify_write_from_many_threads_loses_nothing(empty_store: Store) -> None:
+    with empty_store.write(NOW) as tx:
+        tx.insert(options, name="counter", value={"n": 0}, changed_at=NOW)
+
+    def add() -> None:
+        for _ in range(10):
+            with empty_store.write(NOW) as tx:
+                row = tx.one(sa.select(options.c.value).where(options.c.name == "counter").with_for_update())
+                assert row is not None
+                tx.execute(sa.update(options).values(value={"n": row["value"]["n"] + 1}))
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with empty_store.read() as tx:
+        assert tx.scalar(sa.select(options.c.value).where(options.c.name == "counter")) == {"n": 40}
+
+
+def test_the_chain_stays_whole_when_many_write_at_once(empty_store: Store) -> None:
+    def write(name: str) -> None:
+        for number in range(8):
+            with empty_store.write(NOW + timedelta(seconds=number)) as tx:
+                tx.audit(name, "thing.happened", f"thing-{number}", {"number": number, "words": ["ä", "日"]})
+
+    threads = [threading.Thread(target=write, args=(f"writer-{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with empty_store.read() as tx:
+        found = audit.verify(tx)
+    assert (found.bad, found.count) == (None, 33)
+
+
+@pytest.mark.parametrize("column", ["actor", "kind", "subject", "body", "hash", "at"])
+def test_an_edited_event_is_found_and_named(empty_store: Store, column: str) -> None:
+    with empty_store.write(NOW) as tx:
+        for number in range(5):
+            tx.audit("ann", "thing.happened", str(number), {"n": number})
+        value = {"body": {"n": 99}, "at": 5}.get(column, "forged")
+        tx.execute(sa.update(audit_events).where(audit_events.c.id == 3).values({column: value}))
+        assert audit.verify(tx).bad == 3
+
+
+def test_a_failed_transaction_leaves_neither_row_nor_event(empty_store: Store) -> None:
+    with pytest.raises(RuntimeError), empty_store.write(NOW) as tx:  # noqa: PT012
+        tx.insert(options, name="half", value={}, changed_at=NOW)
+        tx.audit("ann", "option.set", "half", {})
+        raise RuntimeError
+    with empty_store.read() as tx:
+        assert tx.one(sa.select(options).where(options.c.name == "half")) is None
+        assert audit.verify(tx).count == 1
+
+
+def test_the_store_refuses_moves_and_states_outside_the_machine(empty_store: Store) -> None:
+    with empty_store.write(NOW) as tx:
+        id = tx.insert(runs, uuid="r", state="queued", created_at=NOW)
+        with pytest.raises(IllegalMove, match="queued and cannot become succeeded"):
+            tx.move(runs, RUN, id, "succeeded")
+        tx.move(runs, RUN, id, "running")
+    with pytest.raises(Conflict), empty_store.write(NOW) as tx:
+        tx.execute(sa.update(runs).values(state="confused"))
+    assert NOTICE.final == ("sent", "dropped")
+
+
+def test_times_keep_their_instant_whatever_their_zone(empty_store: Store) -> None:
+    local = datetime(2026, 3, 29, 3, 30, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    with empty_store.write(NOW) as tx:
+        id = tx.insert(monitors, name="m", metric="x", created_at=local)
+        found = tx.scalar(sa.select(monitors.c.created_at).where(monitors.c.id == id))
+    assert found == local
+    assert found.tzinfo is UTC
+    with pytest.raises(sa.exc.StatementError, match="zone"), empty_store.write(NOW) as tx:
+        tx.insert(monitors, name="n", metric="x", created_at=datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_a_heartbeat_ages_by_the_database_clock(empty_store: Store) -> None:
+    with empty_store.write(NOW) as tx:
+        heartbeats.beat(tx, "gateway-1", "gateway", 12, NOW, {"live": "assistant-v1"})
+        heartbeats.beat(tx, "gateway-1", "gateway", 12, NOW, {"live": "assistant-v2"})
+    with empty_store.read() as tx:
+        (row,) = heartbeats.ages(tx)
+    assert row["info"] == {"live": "assistant-v2"}
+    assert 0 <= row["age"] < 30
+
+
+def test_migrations_make_exactly_the_tables_of_the_code(empty_store: Store) -> None:
+    with empty_store.engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), metadata)
+    assert found == []
+    schema.require_current(empty_store)
+
+
+def test_a_store_without_tables_says_what_to_do(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'empty.db'}")
+    with pytest.raises(Unavailable, match="trimtab doctor --repair"):
+        schema.require_current(store)
+    store.close()
+
+
+def test_an_unknown_database_is_refused_in_a_sentence() -> None:
+    with pytest.raises(InvalidInput, match="mysql is not supported"):
+        Store.open("mysql://localhost/x")
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        Store.open("not a url")
+
+
+def test_a_missing_folder_is_named_as_such(tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
+    with pytest.raises(Unavailable, match="cannot be opened"), store.read():
+        pass

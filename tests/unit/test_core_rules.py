@@ -1,0 +1,123 @@
+"""Rules, policy, notices and gates: the pure decisions of the domain, case by case."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from core.gate import combine, judge_noninferiority, judge_superiority
+from core.notify import Change, compose
+from core.policy import Situation, propose
+from core.rules import Progress, Threshold, step
+from core.silences import Silence, covering
+from core.types import Check, Estimate, micros
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+
+
+def estimate(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:
+    return Estimate(value, low, high, 50, "test")
+
+
+def test_a_threshold_counts_a_breach_only_when_the_whole_interval_is_past_it() -> None:
+    rule = Threshold("above", 0.1)
+    assert rule.breached(estimate(0.2, 0.05, 0.4)) is False
+    assert rule.breached(estimate(0.2, 0.11, 0.4)) is True
+    assert rule.breached(Estimate.missing(3, "test", 27)) is None
+    assert Threshold("below", 0.1, certain=False).breached(estimate(0.05, 0.0, 0.2)) is True
+
+
+def test_an_alert_waits_fires_and_resolves() -> None:
+    hold = timedelta(minutes=5)
+    pending = step(Progress("inactive"), True, hold, NOW)
+    assert pending == Progress("pending", NOW)
+    assert step(pending, True, hold, NOW + timedelta(minutes=4)).state == "pending"
+    assert step(pending, None, hold, NOW + timedelta(minutes=9)) == pending
+    firing = step(pending, True, hold, NOW + timedelta(minutes=5))
+    assert firing.state == "firing"
+    assert step(firing, None, hold, NOW).state == "firing"
+    assert step(firing, False, hold, NOW).state == "resolved"
+
+
+def situation(metric: str, **changes: object) -> Situation:
+    values: dict[str, object] = {
+        "live_version": "assistant-v2",
+        "previous_version": "assistant-v1",
+        "events_since_release": 80,
+        "settled_events": 500,
+        "approved_pairs": 100,
+        "minimum_pairs": 32,
+    }
+    return Situation(metric=metric, **{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_quality_that_falls_after_a_release_points_at_the_release() -> None:
+    proposal = propose(situation("negative_feedback"))
+    assert proposal.kind == "rollback"
+    assert "assistant-v1" in proposal.reason
+    assert "80 answers" in proposal.reason
+
+
+@pytest.mark.parametrize(
+    "changes", [{"previous_version": ""}, {"events_since_release": 501}, {"events_since_release": None}]
+)
+def test_without_a_recent_release_quality_is_mended_by_learning(changes: dict[str, object]) -> None:
+    assert propose(situation("negative_feedback", **changes)).kind == "retrain"
+
+
+def test_drift_is_met_by_learning_even_after_a_release() -> None:
+    assert propose(situation("prompt_drift")).kind == "retrain"
+
+
+def test_too_few_pairs_are_said_with_their_number() -> None:
+    proposal = propose(situation("prompt_drift", approved_pairs=10))
+    assert proposal.kind == "none"
+    assert "22 more" in proposal.reason
+
+
+def test_a_gate_passes_only_when_every_check_does() -> None:
+    good, bad, open_ = (Check(v, v, "") for v in ("pass", "fail", "undecided"))  # type: ignore[arg-type]
+    assert combine([good]) == "pass"
+    assert combine([good, open_]) == "undecided"
+    assert combine([good, open_, bad]) == "fail"
+    assert combine([]) == "undecided"
+
+
+def test_gate_checks_are_three_valued() -> None:
+    assert judge_superiority("a", estimate(0.2, 0.1, 0.3)).verdict == "pass"
+    assert judge_superiority("a", estimate(0.2, -0.1, 0.3)).verdict == "undecided"
+    assert judge_superiority("a", estimate(-0.2, -0.3, -0.1)).verdict == "fail"
+    assert judge_noninferiority("b", estimate(0.0, -0.05, 0.05), 0.1).verdict == "pass"
+    assert judge_noninferiority("b", estimate(0.1, 0.05, 0.15), 0.1).verdict == "undecided"
+    assert judge_noninferiority("b", estimate(0.3, 0.2, 0.4), 0.1).verdict == "fail"
+    missing = judge_noninferiority("b", Estimate.missing(4, "test", 16), 0.1)
+    assert (missing.verdict, "16 more" in missing.reason) == ("undecided", True)
+
+
+def test_one_notice_tells_of_all_changes_with_a_key_that_repeats() -> None:
+    changes = [
+        Change("a1", "latency", "resolved", "warning", "back to 120 ms", 7),
+        Change("a2", "prompt_drift", "firing", "warning", "new topic", 8),
+    ]
+    notice = compose(changes, link="http://console/alerts")
+    assert notice.title == "Trimtab: 1 firing, 1 resolved"
+    assert notice.text.splitlines()[0] == "[firing] prompt_drift: new topic"
+    assert notice.key == compose(reversed(changes)).key
+    assert notice.key != compose(changes[:1]).key
+    with pytest.raises(ValueError):
+        compose([])
+
+
+def test_a_silence_covers_its_monitor_until_it_ends() -> None:
+    hour = timedelta(hours=1)
+    one = Silence("latency", "maintenance", "ann", NOW, NOW + hour)
+    every = Silence("", "move", "ann", NOW, NOW + 2 * hour)
+    assert covering([one, every], "latency", NOW) is every
+    assert covering([one], "latency", NOW + hour) is None
+    assert covering([one], "errors", NOW) is None
+
+
+def test_a_naive_time_has_no_place() -> None:
+    with pytest.raises(ValueError):
+        micros(datetime(2026, 1, 1))  # noqa: DTZ001

@@ -1,0 +1,81 @@
+"""The supervisor: restarts what dies, stops everything together, and gives up only on wrong settings."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+
+import pytest
+
+from trimtab.supervisor import Child, Supervisor
+
+FOREVER = (
+    "import time, signal; signal.signal(signal.SIGTERM, lambda *_: exit(0)); print('ready', flush=True); time.sleep(60)"
+)
+
+
+def until(condition: object, seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_a_killed_child_is_started_again_and_all_end_together() -> None:
+    lines: list[str] = []
+    child = Child("worker", [sys.executable, "-c", FOREVER])
+    supervisor = Supervisor([child], dict(os.environ), lines.append)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(supervisor.run()))
+    thread.start()
+    until(lambda: any("ready" in line for line in lines))
+    assert child.process is not None
+    first = child.process.pid
+    os.kill(first, signal.SIGKILL)
+    until(lambda: sum("ready" in line for line in lines) == 2)
+    supervisor.stop()
+    thread.join(20)
+    assert codes == [0]
+    assert child.restarts == 1
+    assert any("ended (signal SIGKILL)" in line for line in lines)
+    assert child.process is not None
+    assert child.process.poll() == 0
+
+
+def test_wrong_settings_end_everything_with_their_message() -> None:
+    lines: list[str] = []
+    bad = Child("gateway", [sys.executable, "-c", "print('Port 1 cannot be used.'); raise SystemExit(2)"])
+    good = Child("worker", [sys.executable, "-c", FOREVER])
+    assert Supervisor([good, bad], dict(os.environ), lines.append).run() == 2
+    assert any("Port 1 cannot be used." in line for line in lines)
+    assert good.process is not None
+    assert good.process.poll() is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")
+def test_children_end_when_the_supervisor_is_killed(tmp_path: object) -> None:
+    import subprocess
+
+    program = (
+        "import os, sys\nfrom trimtab.supervisor import Child, Supervisor\n"
+        f"child = Child('w', [sys.executable, '-c', {FOREVER!r}])\n"
+        "Supervisor([child], dict(os.environ), lambda line: print(child.process.pid, flush=True)).run()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+
+    def gone() -> bool:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "Z"
+        except OSError:
+            return True
+
+    until(gone)

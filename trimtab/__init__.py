@@ -1,0 +1,1 @@
+"""The command line of Trimtab and the composition of its processes."""

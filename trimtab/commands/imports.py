@@ -1,0 +1,60 @@
+"""`trimtab import`: traffic and preference pairs from JSONL files, all rows or none."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trimtab import installation, options
+from trimtab.output import progress
+
+FILE = click.argument("file", type=click.Path(path_type=Path))
+
+
+@click.group(name="import")
+def imports() -> None:
+    """Bring in files (JSONL, plain or gzipped)."""
+
+
+@imports.command()
+@FILE
+@options.column_map
+@options.as_json
+@click.pass_context
+def traffic(context: click.Context, file: Path, columns: str, as_json: bool) -> None:
+    """Import past exchanges: id, at, prompt or messages, response, version, user, labels."""
+    from gateway.imports import import_traffic
+
+    settings = options.settings(context)
+    store = installation.open_store(settings)
+    with progress(f"Importing {file.name}", quiet=as_json) as report:
+        result = import_traffic(
+            store, file, options.parse_map(columns), actor="system:command-line", now=datetime.now(UTC), progress=report
+        )
+    _tell(result, file, as_json)
+
+
+@imports.command()
+@FILE
+@options.column_map
+@options.as_json
+@click.pass_context
+def pairs(context: click.Context, file: Path, columns: str, as_json: bool) -> None:
+    """Import preference pairs: id, prompt, chosen, rejected, contributor, at, source, licence."""
+    from gateway.imports import import_pairs
+
+    settings = options.settings(context)
+    store = installation.open_store(settings)
+    with progress(f"Importing {file.name}", quiet=as_json) as report:
+        result = import_pairs(
+            store, file, options.parse_map(columns), actor="system:command-line", now=datetime.now(UTC), progress=report
+        )
+    _tell(result, file, as_json)
+
+
+def _tell(result: Any, file: Path, as_json: bool) -> None:
+    emit(asdict(result), as_json=as_json, text=f"{file.name}: {result.rows} rows, {result.new_rows} of them new.")

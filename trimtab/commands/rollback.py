@@ -1,0 +1,46 @@
+"""`trimtab rollback`: back to an earlier version at once, also while the database is down."""
+
+from __future__ import annotations
+
+import getpass
+from datetime import UTC, datetime
+
+import click
+
+from core.errors import InvalidInput, Unavailable
+from store import deployments
+from store.unit_of_work import Store
+from trimtab import options
+from trimtab.output import emit, say
+
+
+@click.command()
+@click.option("--reason", required=True, help="Why; it goes into the audit chain.")
+@click.option("--to", default="", metavar="VERSION", help="Version to go back to (default: the one before).")
+@options.as_json
+@click.pass_context
+def rollback(context: click.Context, reason: str, to: str, as_json: bool) -> None:
+    """Serve the earlier version again. With the database down the gateway follows a local file, audited later."""
+    settings = options.settings(context)
+    now, actor = datetime.now(UTC), f"command-line:{getpass.getuser()}"
+    if not reason.strip():
+        raise InvalidInput("A rollback needs a reason.", 'Write it like --reason "answers are garbled".')
+    store = Store.open(settings.store_url)
+    try:
+        with store.write(now) as tx:
+            deployments.roll_back(tx, settings.deployment, actor=actor, reason=reason, to=to)
+            route = deployments.current(tx, settings.deployment)
+        assert route is not None
+        version, through = str(route["version"]), "database"
+    except Unavailable as error:
+        from gateway.pointer import point
+
+        say(f"trimtab: {error.message} Rolling back through the local pointer.")
+        version, through = point(settings, to=to, reason=reason, actor=actor, now=now), "pointer"
+    finally:
+        store.close()
+    emit(
+        {"deployment": settings.deployment, "version": version, "through": through},
+        as_json=as_json,
+        text=f"{settings.deployment} goes back to {version}.",
+    )
