@@ -6,6 +6,7 @@ import ast
 import importlib.metadata
 import re
 import subprocess
+import sys
 import tomllib
 import warnings
 from collections import Counter
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 COMPOSE_FILE = ROOT / "docker-compose.yml"
+OPTIONAL = {"ray"}  # an engine that only those install who have such a cluster
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements/bootstrap.txt", "requirements/torch-index.lock"]
 ENTRY = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?:[^\n\\]|\\\n)*)", re.MULTILINE)
 
@@ -121,6 +123,24 @@ def test_decision_table_names_every_dependency() -> None:
     named = set(re.findall(r"^\| ([a-z0-9-]+) \|", table, re.MULTILINE))
     direct = {Requirement(line).name for line in PROJECT["project"]["dependencies"]}
     assert named == direct
+
+
+def test_every_imported_library_is_a_direct_dependency() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other distributions' metadata is not ours to mend
+        owners = importlib.metadata.packages_distributions()
+    direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
+    undeclared = set()
+    for file in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [node.module]
+            for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - set(PACKAGES):
+                providers = {canonicalize_name(owner) for owner in owners.get(name, ())}
+                if not providers & direct and name not in OPTIONAL:
+                    undeclared.add(f"{file.relative_to(ROOT)}: {name} ({', '.join(providers) or 'not installed'})")
+    assert sorted(undeclared) == []
 
 
 # Names
