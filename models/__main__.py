@@ -1,4 +1,4 @@
-"""`python -m models`: starts the local model server."""
+"""`python -m models`: starts the local model server of this installation."""
 
 import argparse
 import os
@@ -6,26 +6,37 @@ import sys
 import time
 from pathlib import Path
 
+from config.load import load
+from config.secrets import internal_key
 from core.errors import InvalidInput, TrimtabError
+from core.settings import Settings
 
-DRAIN_SECONDS = 20
+DRAIN_SECONDS = 10
 
 
 def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
-    """The flags of the command, each with its default."""
-    home = Path(os.environ.get("TRIMTAB_HOME", "~/.trimtab")).expanduser()
+    """The flags of the command; what is not given comes from the settings."""
     parser = argparse.ArgumentParser(prog="python -m models", description="The local model server.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this machine only)")
-    parser.add_argument("--port", type=int, default=8010)
+    parser.add_argument("--host", help="address to listen on (models.host)")
+    parser.add_argument("--port", help="port to listen on (models.port)")
+    parser.add_argument("--threads", help="processor threads (models.threads); 0: half the cores")
     parser.add_argument("--socket", type=Path, help="Unix socket to listen on instead of host and port")
-    parser.add_argument("--model", type=Path, default=home / "models" / "chat", help="prepared base model")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads (default: all cores)")
+    parser.add_argument("--model", type=Path, help="prepared base model (default: the installation's chat model)")
     parser.add_argument("--rows", type=int, default=16, help="answers computed at a time")
     parser.add_argument("--queue", type=int, default=64, help="answers that may wait")
     parser.add_argument("--dtype", default="auto", help="auto, float32 or bfloat16")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--root", type=Path, help="load adapters only from below this folder")
     return parser.parse_args(arguments)
+
+
+def count_threads(settings: Settings) -> int:
+    """Processor threads for generation.
+
+    Half the cores by default: a parallel region waits for its slowest thread, so threads that share their cores with
+    the gateway and the monitors make every step wait for the scheduler.
+    """
+    return settings.models.threads or max(1, (os.cpu_count() or 2) // 2)
 
 
 def check_port(host: str, port: int) -> None:
@@ -44,7 +55,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the server until SIGTERM or Ctrl-C; running answers may finish for up to 20 seconds."""
+    """Runs the server until SIGTERM or Ctrl-C; running answers may finish for up to ten seconds."""
     import uvicorn
 
     from models.app import build_app
@@ -52,32 +63,32 @@ def main(arguments: list[str] | None = None) -> None:
     from models.load import Base, load_base
 
     flags = read_flags(arguments)
-
-    def load() -> Base:
-        import torch
-
-        if flags.threads > 0:
-            torch.set_num_threads(flags.threads)
-        return load_base(flags.model, device=flags.device, dtype=flags.dtype)
-
     try:
-        if not flags.model.expanduser().is_dir():
-            raise InvalidInput(
-                f"The model folder {flags.model} does not exist.", "Run `python -m models.prepare`, or set --model."
-            )
-        if flags.rows < 1 or flags.queue < 1 or flags.threads < 0:
+        settings = load({"models.host": flags.host, "models.port": flags.port, "models.threads": flags.threads})
+        path = (flags.model or settings.chat_path).expanduser()
+        host, port, threads = settings.models.host, settings.models.port, count_threads(settings)
+        if not path.is_dir():
+            raise InvalidInput(f"The model folder {path} does not exist.", "Run: trimtab models prepare.")
+        if flags.rows < 1 or flags.queue < 1 or threads < 1:
             raise InvalidInput("--rows, --queue and --threads must be positive.", "Correct the flag.")
-        engine = Engine(load, time.perf_counter, rows=flags.rows, queue=flags.queue)
-        app = build_app(engine, os.environ.get("TRIMTAB_MODEL_SERVER_TOKEN", ""), root=flags.root)
         if flags.socket is None:
-            check_port(flags.host, flags.port)
+            check_port(host, port)
+
+        def build_base() -> Base:
+            import torch
+
+            torch.set_num_threads(threads)
+            return load_base(path, device=flags.device, dtype=flags.dtype)
+
+        engine = Engine(build_base, time.perf_counter, rows=flags.rows, queue=flags.queue)
+        app = build_app(engine, internal_key(settings), root=flags.root)
     except TrimtabError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     uvicorn.run(
         app,
-        host=flags.host,
-        port=flags.port,
+        host=host,
+        port=port,
         uds=str(flags.socket) if flags.socket else None,
         loop="uvloop",
         http="httptools",

@@ -1,4 +1,4 @@
-"""LoRA adapters in the PEFT layout: checked before they are read, served beside each other and beside the untouched base.
+"""LoRA adapters in the PEFT layout: checked before they are read, served together and beside the untouched base.
 
 Rows of one batch may belong to different versions. Each adapted layer adds W x + (alpha / r) B A x (Hu et al. 2021,
 section 4.1) to the rows of a version that adapts it, and nothing at all to the rows of the base model.
@@ -104,12 +104,23 @@ def check_config(config: dict[str, Any], base: Base) -> None:
     numbers = [rank, alpha, *patterns(config, "rank_pattern").values(), *patterns(config, "alpha_pattern").values()]
     if any(isinstance(n, bool) or not isinstance(n, int | float) or not 0 < n <= 65536 for n in numbers):
         raise refuse(CONFIG, "has a rank or an alpha that is not a positive number", remedy)
-    named = config.get("base_model_name_or_path")
-    manifest = read_manifest(base.path) or {}
-    same = {str(base.path), base.digest, f"sha256:{base.digest}", manifest.get("source")}
-    if named and named not in same and Path(str(named)).expanduser().resolve() != base.path.resolve():
+    check_base(config.get("base_model_name_or_path"), base)
+
+
+def check_base(named: Any, base: Base) -> None:
+    """Raises ArtefactRefused when an adapter names a base that is known to be another one.
+
+    A folder that is not here any more (the installation was moved) tells nothing; the shapes still have to fit.
+    """
+    ours = read_manifest(base.path) or {}
+    if not named or named in (str(base.path), base.digest, ours.get("source")):
+        return
+    path = Path(str(named)).expanduser()
+    theirs = read_manifest(path) or {}
+    moved = path.is_absolute() and not path.exists()
+    if not moved and path.resolve() != base.path.resolve() and theirs.get("digest") != base.digest:
         raise refuse(
-            CONFIG, f"was made for another base model ({str(named)[:80]})", "Serve it with the base it was made for."
+            CONFIG, f"was made for another base model ({str(named)[:80]})", "Serve it with its own base model."
         )
 
 

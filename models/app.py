@@ -1,4 +1,4 @@
-"""The local model server: one process, one decoding thread, OpenAI-style chat beside load, unload, score and fingerprint.
+"""The local model server: one process, one decoding thread; OpenAI-style chat, load, unload, score and fingerprint.
 
 Every route but GET /health needs the shared token. The routes and their answers:
 
@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request as WebRequest
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -189,6 +190,13 @@ def failure(status: int, message: str, code: str, retry: str | None = None) -> J
     return JSONResponse(body, status, {"Retry-After": retry} if retry else None)
 
 
+async def explain(_request: WebRequest, error: Exception) -> JSONResponse:
+    """The answer to a wrong path or method, or to a defect of ours, which it does not describe."""
+    if isinstance(error, HTTPException):
+        return failure(error.status_code, f"{error.detail}.", "unknown_route")
+    return failure(500, f"The model server failed ({type(error).__name__}).", "internal_error")
+
+
 async def read_body(request: WebRequest) -> dict[str, Any]:
     """The JSON object of a request. Raises BodyTooLarge, InvalidInput."""
     data = bytearray()
@@ -259,7 +267,7 @@ def build_app(
 ) -> Starlette:
     """The application over an engine, which starts and stops with it. Raises InvalidInput without a token."""
     if not token:
-        raise InvalidInput("The model server has no token.", "Set TRIMTAB_MODEL_SERVER_TOKEN to a long random text.")
+        raise InvalidInput("The model server has no token.", "Start it with the installation's internal key.")
     server = Server(engine, token, now, entropy, root)
 
     @contextlib.asynccontextmanager
@@ -277,4 +285,8 @@ def build_app(
         ("POST", "/fingerprint", server.fingerprint),
     ]
     routes = [Route(path, server.guard(handler), methods=[method]) for method, path, handler in guarded]
-    return Starlette(routes=[Route("/health", server.health, methods=["GET"]), *routes], lifespan=lifespan)
+    return Starlette(
+        routes=[Route("/health", server.health, methods=["GET"]), *routes],
+        lifespan=lifespan,
+        exception_handlers={HTTPException: explain, Exception: explain},
+    )

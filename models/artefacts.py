@@ -1,4 +1,4 @@
-"""What a model folder may contain, and the digest that names its content. Everything else is refused before a loader sees it."""
+"""What a model folder may contain, and the digest that names its content; the rest is refused before it is loaded."""
 
 import hashlib
 import json
@@ -26,7 +26,6 @@ CODE_KEYS = frozenset(
         "custom_generate",
         "trust_remote_code",
         "megatron_config",
-        "megatron_core",
         "attn_implementation",
         "_attn_implementation",
         "_attn_implementation_internal",

@@ -55,7 +55,7 @@ def select(cache: Any, rows: list[int], skip: int) -> None:
 
 
 def merge(first: Any, second: Any, order: list[int]) -> None:
-    """Puts the rows of both caches into `first`, aligned on the right; row i of the result is row order[i] of the two."""
+    """Puts the rows of both into `first`, aligned on the right; row i of the result is row order[i] of the two."""
     import torch
 
     for mine, theirs in zip(first.layers, second.layers, strict=True):

@@ -1,4 +1,4 @@
-"""The one thread that owns the model: it admits requests, steps the decoder, and runs loads, scores and prints in between."""
+"""The one thread that owns the model: it admits requests, steps the decoder, loads, scores and prints in between."""
 
 import threading
 from collections import deque

