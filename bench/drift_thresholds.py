@@ -1,6 +1,7 @@
 """Make monitors/statistics/thresholds.json: quantiles of the betting statistic's maximum, free of data.
 
-Run: python bench/drift_thresholds.py --side small --out small.json (and both), then --merge small.json both.json
+Run: python bench/drift_thresholds.py --side small --out small.json (likewise the other sides), then --merge
+*.json
 """
 
 import argparse
@@ -31,17 +32,20 @@ def round_up(x: float) -> float | None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--side", choices=["small", "both"])
+    parser.add_argument("--side", choices=["small", "both", "rise", "fall", "change"])
     parser.add_argument("--runs", type=int, default=150_000)
     parser.add_argument("--seed", type=int, default=20261123)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--merge", type=Path, nargs=2)
+    parser.add_argument("--merge", type=Path, nargs="+")
     args = parser.parse_args()
     if args.merge:
         parts = [json.loads(p.read_text()) for p in args.merge]
-        TARGET.write_text(json.dumps(parts[0] | parts[1], separators=(",", ":")) + "\n")
+        table: dict[str, object] = {}
+        for part in parts:
+            table |= part
+        TARGET.write_text(json.dumps(table, separators=(",", ":")) + "\n")
         return
-    maxima = simulate_maxima(args.side, HORIZONS, args.runs, np.random.default_rng([args.seed, len(args.side)]))
+    maxima = simulate_maxima(args.side, HORIZONS, args.runs, np.random.default_rng([args.seed, *args.side.encode()]))
     rows = []
     for i, horizon in enumerate(HORIZONS):
         limits = upper_quantiles(maxima[:, i], ALPHAS)

@@ -5,53 +5,100 @@ functions here; the law of the statistic's maximum is then known and free of the
 """
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
 from core.errors import TrimtabError
 
 Floats = NDArray[np.float64]
-Side = Literal["small", "both"]
+Side = Literal["small", "both", "rise", "fall", "change"]
 
-LEVELS: tuple[float, ...] = tuple(2.0**-k for k in range(4, 11))
+# Novelty shows in very small p-values; a rate of 0 or 1 values shifts the p-values' density at about the
+# rate.
+NOVEL_LEVELS: tuple[float, ...] = tuple(2.0**-k for k in range(4, 11))
+RATE_LEVELS: tuple[float, ...] = tuple(2.0**-k for k in range(1, 9))
 STAKES: tuple[float, ...] = (0.05, 0.15, 0.5)
-CEILING = 1e200
 CONFIDENCE = 0.999
-
-
-@cache
-def odds(side: Side) -> Floats:
-    """Return what each bet pays, by the cell the p-value falls in: shape (cells, bets).
-
-    A bet (q, s) pays 1 - s + s [p < q] / q, whose mean is 1 under a uniform p. Side "small" bets on small
-    p-values only (8 cells, 21 bets); "both" adds the same bets on 1 - p (15 cells, 42 bets).
-    """
-    marks = sorted(LEVELS)
-    small = np.array(
-        [[1 - s + (s / q if cell <= i else 0.0) for i, q in enumerate(marks) for s in STAKES] for cell in range(8)]
-    )
-    if side == "small":
-        return small
-    quiet = np.broadcast_to(small[-1], (7, small.shape[1]))
-    low = np.vstack([small, quiet])
-    return np.hstack([low, low[::-1]])
+# A single bet this many times over the alarm is held there, so that the statistic falls once a change is
+# over.
+HELD = 100.0
 
 
 @cache
 def edges(side: Side) -> Floats:
     """Return the borders between the cells of `odds`, ascending; a p-value equal to a border is above it."""
-    marks = np.array(sorted(LEVELS))
-    return marks if side == "small" else np.concatenate([marks, 1 - marks[::-1]])
+    marks = np.array(sorted(NOVEL_LEVELS if side in ("small", "both") else RATE_LEVELS))
+    return np.concatenate([marks, 1 - marks[::-1]]) if side == "both" else marks
+
+
+@cache
+def odds(side: Side) -> Floats:
+    """Return what each bet pays, by the cell between `edges` that the p-value falls in: shape (cells, bets).
+
+    A bet of stake s on a set of probability w pays 1 - s + s [p in the set] / w, whose mean is 1 under a
+    uniform p. The sets: p < q for "small" and "rise"; p < q and p >= 1 - q for "both"; p >= q for "fall"; p
+    < q and p >= q for "change", for each level q and each stake.
+    """
+    borders = edges(side)
+    cells = len(borders) + 1
+    below = [(i, q) for i, q in enumerate(borders) if side != "both" or q < 0.5]
+    above = [(i, q) for i, q in enumerate(borders) if side != "both" or q > 0.5]
+    columns = []
+    for s in STAKES:
+        if side != "fall":
+            columns += [[1 - s + s / q * (cell <= i) for cell in range(cells)] for i, q in below]
+        if side not in ("small", "rise"):
+            columns += [[1 - s + s / (1 - q) * (cell > i) for cell in range(cells)] for i, q in above]
+    return np.array(columns).T
 
 
 def pay(p: Floats, side: Side) -> Floats:
     """Return what every bet pays on every p-value: shape (len(p), bets)."""
     return odds(side)[np.searchsorted(edges(side), p, side="right")]
+
+
+class Wagers:
+    """Shiryaev-Roberts mixtures of bets, one a column of p-values: S = mean over bets of (S_bet + 1) x
+    payoff.
+
+    Levels are the statistics over their thresholds; while every column is uniform and independent in time,
+    the probability that column v ever reaches 1 is at most the alpha that its threshold was made for.
+    """
+
+    def __init__(self, sides: Sequence[Side], limits: ArrayLike) -> None:
+        self.sides = tuple(sides)
+        self.limits = np.array(limits, float)
+        widest = max(odds(side).shape[1] for side in self.sides)
+        # Bets of narrower sides are repeated to fill the row; a mixture's mean does not change by that.
+        self._tables = [np.resize(odds(side).T, (widest, odds(side).shape[0])).T for side in self.sides]
+        if any(widest % odds(side).shape[1] for side in self.sides):
+            raise ValueError(f"The bets of {self.sides} do not fit one array.")
+        self.state = np.zeros((len(self.sides), widest))
+        self._ceiling = (HELD * widest * self.limits)[:, None]
+
+    def update(self, p: Floats) -> Floats:
+        """Return the level of every column after each row of p-values: both of shape (n, columns)."""
+        payoffs = np.stack(
+            [
+                table[np.searchsorted(edges(side), p[:, v], side="right")]
+                for v, (side, table) in enumerate(zip(self.sides, self._tables, strict=True))
+            ],
+            axis=1,
+        )
+        out = np.empty(p.shape)
+        for i, payoff in enumerate(payoffs):
+            self.state += 1
+            self.state *= payoff
+            np.minimum(self.state, self._ceiling, out=self.state)
+            out[i] = self.state.mean(axis=1)
+        levels: Floats = out / self.limits
+        return levels
 
 
 def simulate_maxima(side: Side, horizons: list[int], runs: int, rng: np.random.Generator) -> Floats:

@@ -20,8 +20,8 @@ class Bag:
     def add(self, scores: Sequence[int], luck: Sequence[float]) -> list[float]:
         """Return each view's p-value of a unit and take the unit in.
 
-        p = (units above + u x units equal, itself included) / units, itself included, with u from [0, 1) in `luck`
-        (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2.2: smoothed conformal
+        p = (units above + u x units equal, itself included) / units, itself included, with u from [0, 1) in
+        `luck` (Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World, 2.2: smoothed conformal
         predictors).
         A large score gives a small p.
         """

@@ -3,7 +3,7 @@
 import io
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,26 +13,30 @@ from numpy.typing import NDArray
 from core.errors import InvalidInput
 from core.types import Estimate
 from estimates.proportions import proportion
+from monitors.statistics.conformal import home
 from monitors.statistics.novelty import NoveltyTest, onset
 from monitors.statistics.views import NAMES, SIDES, unit_rows
+from monitors.statistics.windows import EVERY, MixtureTest
 
 REFERENCE_MINIMUM = 100
 SCORING_PART = 0.3
 # The budget is promised whole and spent by half: the bounds of the thresholds are tight, and half the budget
 # costs a burst two or three prompts of delay.
 SPENT = 0.5
-SHARES: tuple[float, ...] = (0.6, 0.2, 0.2 / 3, 0.2 / 3, 0.2 / 3)
+# Of what is spent: one share for each of VIEWS.
+SHARES: tuple[float, ...] = (0.32, 0.12, 0.04, 0.04, 0.04, 0.44)
+VIEWS: tuple[str, ...] = (*NAMES, "mixture")
 RECENT = 400
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the detector saw at one prompt. `index` counts from 0 at the start of the epoch.
 
-    `p` holds the p-value of each view (NAMES); `level` is the largest statistic over its threshold (1 or
-    more alarms) and `view` the one that has it. `alarm` is true at the first crossing of the epoch, `firing`
-    while at or above.
+    `p` holds the p-value of each novelty view (NAMES); `level` is the largest statistic over its threshold
+    (1 or more alarms) and `view` (of VIEWS) the one that has it. `alarm` is true at the first crossing of
+    the epoch, `firing` while at or above.
     """
 
     index: int
@@ -45,11 +49,16 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Responsible:
-    """A recent prompt that drives the statistic: its index in the epoch, the view, and its p-value there."""
+    """A recent prompt that drives the statistic: its index in the epoch, the view, and a score, higher for
+    more.
+
+    For a novelty view the score is 1 - p; for the mixture how far the prompt lies in the direction of the
+    shift.
+    """
 
     index: int
     view: str
-    p: float
+    score: float
 
 
 class DriftDetector:
@@ -61,16 +70,20 @@ class DriftDetector:
     share of the budget.
     """
 
-    def __init__(self, novelty: NoveltyTest, rng: np.random.Generator, alpha: float, horizon: int) -> None:
+    def __init__(
+        self, novelty: NoveltyTest, mixture: MixtureTest, rng: np.random.Generator, alpha: float, horizon: int
+    ) -> None:
         self.alpha = alpha
         self.horizon = horizon
         self.seen = 0
         self.alarmed_at: int | None = None
         self._novelty = novelty
+        self._mixture = mixture
+        self._codes: dict[str, int] = {name: i for i, name in enumerate(sorted(novelty.bags))}
         self._rng = rng
         self._p = np.empty((0, len(NAMES)))
         self._novel = np.empty(0, bool)
-        self._levels = np.zeros(len(NAMES))
+        self._levels = np.zeros(len(VIEWS))
 
     @classmethod
     def fit(
@@ -98,8 +111,12 @@ class DriftDetector:
         chosen = np.zeros(len(rows), bool)
         chosen[rng.permutation(len(rows))[: round(SCORING_PART * len(rows))]] = True
         alphas = [SPENT * alpha * share for share in SHARES]
-        novelty = NoveltyTest.fit(rows, texts, _strata(strata, len(rows)), chosen, alphas, horizon)
-        return cls(novelty, rng, alpha, horizon)
+        names = _strata(strata, len(rows))
+        novelty = NoveltyTest.fit(rows, texts, names, chosen, alphas[:-1], horizon)
+        number = {name: i for i, name in enumerate(sorted(novelty.bags))}
+        codes = np.array([number[home(name, novelty.merged)] for name in names], np.int32)
+        mixture = MixtureTest.fit(rows, codes, chosen, alphas[-1], horizon, rng.spawn(1)[0])
+        return cls(novelty, mixture, rng, alpha, horizon)
 
     @property
     def remaining(self) -> int:
@@ -121,8 +138,10 @@ class DriftDetector:
             )
         if not len(rows):
             return []
+        names = _strata(strata, len(rows))
         luck = self._rng.random((len(rows), len(NAMES)))
-        p, levels, novel = self._novelty.update(rows, texts, _strata(strata, len(rows)), luck)
+        p, novelty, novel = self._novelty.update(rows, texts, names, luck)
+        levels = np.hstack([novelty, self._mix(rows, names, novelty)[:, None]])
         looks = []
         for values, level in zip(p.tolist(), levels, strict=True):
             top = int(np.argmax(level))
@@ -130,27 +149,54 @@ class DriftDetector:
             alarm = firing and self.alarmed_at is None
             if alarm:
                 self.alarmed_at = self.seen
-            looks.append(Look(self.seen, tuple(values), float(level[top]), NAMES[top], alarm, firing))
+            looks.append(Look(self.seen, tuple(values), float(level[top]), VIEWS[top], alarm, firing))
             self.seen += 1
         self._levels = levels[-1]
         self._p = np.concatenate([self._p, p])[-RECENT:]
         self._novel = np.concatenate([self._novel, novel])[-RECENT:]
         return looks
 
+    def _mix(
+        self, rows: NDArray[np.float32], names: Sequence[str], novelty: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Return the mixture test's level after each row; it looks once every EVERY prompts."""
+        codes = np.array([self._codes[home(name, self._novelty.merged)] for name in names], np.int32)
+        out = np.empty(len(rows))
+        level, alarmed = float(self._levels[-1]), self.alarmed_at is not None
+        start = 0
+        while start < len(rows):
+            stop = min(len(rows), start + EVERY - self._mixture.seen % EVERY)
+            self._mixture.add(rows[start:stop], codes[start:stop])
+            out[start : stop - 1] = level
+            alarmed = alarmed or bool((novelty[start:stop] >= 1).any())
+            if self._mixture.seen % EVERY == 0:
+                level = self._mixture.check(lit=alarmed)
+                alarmed = alarmed or level >= 1
+            out[stop - 1] = level
+            start = stop
+        return out
+
     def onset(self) -> int:
-        """Return the index of the prompt from which the leading statistic takes the traffic for changed."""
-        return self.seen - onset(self._p, int(np.argmax(self._levels))) if len(self._p) else self.seen
+        """Return the index of the prompt from which the leading view takes the traffic for changed."""
+        view = int(np.argmax(self._levels))
+        if view == len(NAMES):
+            return max(0, self._mixture.seen - self._mixture.seen % EVERY - self._mixture.window)
+        return self.seen - onset(self._p, view) if len(self._p) else self.seen
 
     def responsible(self, k: int) -> list[Responsible]:
         """Return up to k prompts since the onset, those that the leading view finds most unusual first."""
         view = int(np.argmax(self._levels))
-        first = self.seen - len(self._p)
-        p = self._p[:, view]
-        if SIDES[view] == "both":
-            p = np.minimum(p, 1 - p)
-        since = range(max(self.onset() - first, 0), len(p))
-        order = sorted(since, key=lambda i: (p[i], -i))[:k]
-        return [Responsible(first + i, NAMES[view], float(self._p[i, view])) for i in order]
+        if view == len(NAMES):
+            scores = self._mixture.leading()
+            first = self.seen - len(scores)
+        else:
+            p = self._p[:, view]
+            scores = 1 - (2 * np.minimum(p, 1 - p) if SIDES[view] == "both" else p)
+            first = self.seen - len(scores)
+            scores = scores[max(self.onset() - first, 0) :]
+            first = self.seen - len(scores)
+        order = np.argsort(-scores, kind="stable")[:k].tolist()
+        return [Responsible(first + i, VIEWS[view], float(scores[i])) for i in order]
 
     def novel_share(self, window: int = 200) -> Estimate:
         """Return the share of the last prompts that are further from the reference than 95 % of it.
@@ -171,11 +217,13 @@ class DriftDetector:
             "alarmed_at": self.alarmed_at,
             "rng": self._rng.bit_generator.state,
             "novelty": self._novelty.words(),
+            "mixture": self._mixture.words(),
         }
         own = {"p": self._p, "novel": self._novel, "levels": self._levels}
         out = io.BytesIO()
         text = np.frombuffer(json.dumps(words).encode(), np.uint8)
         arrays = {f"novelty_{k}": v for k, v in self._novelty.arrays().items()}
+        arrays |= {f"mixture_{k}": v for k, v in self._mixture.arrays().items()}
         np.savez_compressed(out, allow_pickle=False, words=text, **own, **arrays)
         return out.getvalue()
 
@@ -193,8 +241,9 @@ class DriftDetector:
                 raise ValueError(f"format {words['format']}")
             rng = np.random.default_rng()
             rng.bit_generator.state = words["rng"]
-            inner = {k.removeprefix("novelty_"): v for k, v in arrays.items() if k.startswith("novelty_")}
-            detector = cls(NoveltyTest.restore(inner, words["novelty"]), rng, words["alpha"], words["horizon"])
+            novelty = NoveltyTest.restore(_under("novelty_", arrays), words["novelty"])
+            mixture = MixtureTest.restore(_under("mixture_", arrays), words["mixture"])
+            detector = cls(novelty, mixture, rng, words["alpha"], words["horizon"])
             detector.seen, detector.alarmed_at = words["seen"], words["alarmed_at"]
             detector._p, detector._novel, detector._levels = arrays["p"], arrays["novel"], arrays["levels"]
         except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:
@@ -211,3 +260,7 @@ def _strata(strata: Sequence[str] | None, n: int) -> Sequence[str]:
     if len(strata) != n:
         raise InvalidInput(f"{len(strata)} strata were given for {n} prompts.", "Give one stratum for each prompt.")
     return strata
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -6,14 +6,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from monitors.statistics.bets import odds, pay, threshold
+from monitors.statistics.bets import Wagers, pay, threshold
 from monitors.statistics.conformal import Bag, home, merge_strata, novelty_mark
 from monitors.statistics.views import NAMES, SIDES, Views
 
-WIDTH = odds("both").shape[1]
-# A single bet this many times over the alarm is held there, so that the statistic can fall again once a
-# change is over.
-HELD = 100.0
 NOVEL_SHARE = 0.05
 
 Arrays = dict[str, NDArray[Any]]
@@ -34,9 +30,7 @@ class NoveltyTest:
         self.bags = bags
         self.merged = merged
         self.marks = marks
-        self.limits = np.array(limits, float)
-        self.state = np.zeros((len(NAMES), WIDTH))
-        self._ceiling = (HELD * WIDTH * self.limits)[:, None]
+        self.wagers = Wagers(SIDES, limits)
 
     @classmethod
     def fit(
@@ -80,17 +74,7 @@ class NoveltyTest:
             name = home(stratum, self.merged)
             p[i] = self.bags[name].add(row, u)
             novel[i] = row[0] > self.marks[name]
-        payoffs = np.empty((len(texts), len(NAMES), WIDTH))
-        for v, side in enumerate(SIDES):
-            paid = pay(p[:, v], side)
-            payoffs[:, v] = np.hstack([paid, paid]) if side == "small" else paid
-        levels = np.empty((len(texts), len(NAMES)))
-        for i in range(len(texts)):
-            self.state += 1
-            self.state *= payoffs[i]
-            np.minimum(self.state, self._ceiling, out=self.state)
-            levels[i] = self.state.mean(axis=1)
-        return p, levels / self.limits, novel
+        return p, self.wagers.update(p), novel
 
     def arrays(self) -> Arrays:
         """Return everything needed to go on, as arrays."""
@@ -99,8 +83,8 @@ class NoveltyTest:
             "document_counts": self.views.document_counts,
             "centre": self.views.centre,
             "scale": self.views.scale,
-            "state": self.state,
-            "limits": self.limits,
+            "state": self.wagers.state,
+            "limits": self.wagers.limits,
         }
         for i, name in enumerate(sorted(self.bags)):
             out[f"bag{i}"] = np.array(self.bags[name].columns, np.int64)
@@ -117,7 +101,7 @@ class NoveltyTest:
         merged, marks = dict(words["merged"]), {k: int(v) for k, v in words["marks"].items()}
         bags = {name: Bag(arrays[f"bag{i}"].tolist()) for i, name in enumerate(sorted(marks))}
         test = cls(views, bags, merged, marks, arrays["limits"].tolist())
-        test.state = arrays["state"].copy()
+        test.wagers.state = arrays["state"].copy()
         return test
 
 

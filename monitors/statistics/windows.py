@@ -1,0 +1,158 @@
+"""Mixture test: every 25 prompts, whether the mean features of some last window differ from the rest, by
+permutation.
+"""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitors.statistics.features import Features, Rows
+
+EVERY = 25
+WINDOWS: tuple[int, ...] = (25, 35, 50, 70, 100, 140, 200, 280, 400)
+HISTORY = 900
+# Draws that may reach the observed statistic without an alarm: more cost more in quiet times and find a
+# little more.
+REACHED = 1
+# Below this quantile of the null draws of earlier checks no draw is made; leaving out a test cannot add an
+# alarm.
+WORTH_A_DRAW = 0.9
+REMEMBERED = 200
+# Both feature blocks have total variance 1 where prompts differ at all; below this all are copies of one.
+FLAT = 1e-3
+# Once the epoch has alarmed, its promise is spent: a cheap check keeps the alarm lit.
+LIT = 0.01
+
+
+class MixtureTest:
+    """The pool of calibration prompts and last prompts, and the generator of permutations."""
+
+    def __init__(
+        self, features: Features, calm: Rows, strata: NDArray[np.int32], e: float, rng: np.random.Generator
+    ) -> None:
+        self.features = features
+        self.e = e
+        self.seen = 0
+        self.window = 0
+        self._calm = calm
+        self._calm_strata = strata
+        self._last = np.empty((0, calm.shape[1]), np.float32)
+        self._last_strata = np.empty(0, np.int32)
+        self._null = np.empty(0)
+        self._rng = rng
+
+    @classmethod
+    def fit(
+        cls,
+        embeddings: Rows,
+        strata: NDArray[np.int32],
+        chosen: NDArray[np.bool_],
+        alpha: float,
+        horizon: int,
+        rng: np.random.Generator,
+    ) -> Self:
+        """Return a test with features from the rows in `chosen` and a pool of the others.
+
+        `alpha` is divided equally over the checks of the horizon. `strata` numbers each row's stratum.
+        """
+        features = Features.fit(embeddings[chosen], rng)
+        checks = max(1, horizon // EVERY)
+        return cls(features, features.apply(embeddings[~chosen]), strata[~chosen], alpha / checks, rng)
+
+    def add(self, embeddings: Rows, strata: NDArray[np.int32]) -> None:
+        """Take prompts into the pool; call `check` whenever `seen` is a multiple of EVERY."""
+        self._last = np.concatenate([self._last, self.features.apply(embeddings)])[-HISTORY:]
+        self._last_strata = np.concatenate([self._last_strata, strata])[-HISTORY:]
+        self.seen += len(embeddings)
+
+    def check(self, *, lit: bool = False) -> float:
+        """Return the level of this check: e over the p-value; 1 or more is an alarm, whose probability is at
+        most e.
+
+        Permutations inside strata are drawn until REACHED + 1 of them reach the observed statistic, at most
+        ceil((REACHED + 1) / e) - 1 (Besag and Clifford, Biometrika 78, 1991). With `lit` the check is a
+        short one without a promise, for keeping an alarm on.
+        """
+        pool = np.concatenate([self._calm, self._last])
+        strata = np.concatenate([self._calm_strata, self._last_strata])
+        widths = [w for w in WINDOWS if w <= len(self._last)]
+        groups = [np.flatnonzero(strata == s) for s in np.unique(strata)]
+        for group in groups:
+            pool[group] -= pool[group].mean(axis=0)
+        scale = float((pool**2).sum()) / len(pool)
+        if scale < FLAT:
+            return 0.0
+        norms = 1 / np.array([w * (1 - w / len(pool)) * scale for w in widths])
+        starts = [widths[-1] - w for w in reversed(widths)]
+        tail = np.arange(len(pool) - widths[-1], len(pool))
+        own = _suffix_norms(pool[tail][None], starts) * norms
+        self.window = widths[int(np.argmax(own))]
+        observed = float(own.max())
+        e = LIT if lit else self.e
+        most = ceil((REACHED + 1) / e) - 1
+        if len(self._null) == REMEMBERED and observed < np.quantile(self._null, WORTH_A_DRAW):
+            return e
+        drawn = reached = 0
+        size = 8
+        while drawn < most and reached <= REACHED:
+            size = min(size, most - drawn, 64)
+            order = np.tile(np.arange(len(pool), dtype=np.int32), (size, 1))
+            for group in groups:
+                order[:, group] = self._rng.permuted(order[:, group], axis=1)
+            null = (_suffix_norms(pool[order[:, tail]], starts) * norms).max(axis=1)
+            reached += int(np.count_nonzero(null >= observed * (1 - 1e-6)))
+            drawn += size
+            self._null = np.concatenate([self._null, null])[-REMEMBERED:]
+            size *= 2
+        return (min(drawn, most - 1) + 1) * e / (reached + 1) if reached > REACHED else (REACHED + 1) / (reached + 1)
+
+    def leading(self) -> NDArray[np.float64]:
+        """Return how far each prompt of the leading window lies in the direction in which the window
+        differs.
+        """
+        recent = self._last[-self.window :] if self.window else self._last[:0]
+        if not len(recent):
+            return np.empty(0)
+        direction = recent.mean(axis=0) - self._calm.mean(axis=0)
+        toward: NDArray[np.float64] = ((recent - self._calm.mean(axis=0)) @ direction).astype(np.float64)
+        return toward
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything needed to go on, as arrays."""
+        own: dict[str, NDArray[Any]] = {
+            "calm": self._calm,
+            "calm_strata": self._calm_strata,
+            "last": self._last,
+            "last_strata": self._last_strata,
+            "null": self._null,
+        }
+        return own | self.features.arrays()
+
+    def words(self) -> dict[str, Any]:
+        """Return the rest of the state, fit for JSON."""
+        return {"e": self.e, "seen": self.seen, "window": self.window, "rng": self._rng.bit_generator.state}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Self:
+        """Return the test that `arrays` and `words` describe."""
+        rng = np.random.default_rng()
+        rng.bit_generator.state = words["rng"]
+        test = cls(Features.restore(arrays), arrays["calm"], arrays["calm_strata"], words["e"], rng)
+        test.seen, test.window = words["seen"], words["window"]
+        test._last, test._last_strata, test._null = arrays["last"], arrays["last_strata"], arrays["null"]
+        return test
+
+
+def _suffix_norms(rows: Rows, starts: Sequence[int]) -> NDArray[np.float64]:
+    """Return squared norms of the sums over the last w rows, for each w; rows (k, widest, d), result (k,
+    widths).
+
+    `starts` are the first rows of the windows, widest first; the result has the narrowest first.
+    """
+    blocks = np.add.reduceat(rows, starts, axis=1)
+    sums = np.cumsum(blocks[:, ::-1], axis=1)
+    norms: NDArray[np.float64] = np.einsum("kwd,kwd->kw", sums, sums).astype(np.float64)
+    return norms
