@@ -1,0 +1,269 @@
+"""From a deployment's name to the version that answers: follows the routes, loads before it flips, unloads late."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.errors import NotFound, TrimtabError, Unavailable
+from core.ports import ChatPiece, ChatRequest, Server
+from gateway import pointer as pointers
+from gateway.pointer import Pointer
+from gateway.upstream import NotLoaded
+from store import routes
+from store.routes import Route
+from store.unit_of_work import Store
+
+POLL_SECONDS = 0.08
+WATCH_SECONDS = 1.0
+LOAD_WAIT_SECONDS = 20.0
+GUESTS = 2  # versions beside champion and previous that stay loaded: a candidate being judged, say
+RETRY_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What answers for a deployment now; `generation` rises with every flip."""
+
+    deployment: str
+    version: str
+    previous: str
+    generation: int
+
+
+class Router:
+    """The versions in service. `tell` prints an event, `tick` is a monotonic clock in seconds."""
+
+    def __init__(
+        self,
+        store: Store,
+        server: Server,
+        *,
+        home: Path,
+        pointer_path: Path,
+        tell: Callable[[str], None],
+        tick: Callable[[], float],
+    ) -> None:
+        self.store, self.server = store, server
+        self.served: dict[str, Served] = {}
+        self.store_answers = True
+        self.server_answers = False
+        self.trouble = ""
+        self._home, self._pointer_path = home, pointer_path
+        self._tell, self._tick = tell, tick
+        self._paths: dict[str, str] = {}
+        self._loaded: dict[str, float] = {}
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._in_flight: Counter[str] = Counter()
+        self._known: dict[str, Route] = {}
+        self._failed: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Read the routes once, then follow them and the server until `stop`."""
+        await self.follow()
+        self._tasks = [
+            asyncio.create_task(self._repeat(self.follow, POLL_SECONDS)),
+            asyncio.create_task(self._repeat(self.watch, WATCH_SECONDS)),
+        ]
+
+    async def stop(self) -> None:
+        """End the background tasks."""
+        tasks = [*self._tasks, *self._loading.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def resolve(self, deployment: str) -> Served:
+        """What answers for `deployment` now. Raises NotFound, or Unavailable before any version was loaded."""
+        if (served := self.served.get(deployment)) is not None:
+            return served
+        if deployment in self._known or not (self._known or self.store_answers):
+            raise Unavailable(f"No version of {deployment} is loaded yet.", "Try again in a few seconds.")
+        raise NotFound(f"The model {deployment[:80]} does not exist.", "Ask GET /v1/models for those there are.")
+
+    async def answer(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
+        """The pieces of an answer by `request.version` and no other; a version that the server lost is loaded again."""
+        with self._holding(request.version):
+            await self.ensure(request.version)
+            for attempt in (1, 2):
+                pieces, begun = self.server.generate(request), False
+                try:
+                    async for piece in pieces:
+                        begun = True
+                        yield piece
+                    return
+                except NotLoaded:
+                    if begun or attempt == 2:
+                        raise Unavailable(
+                            f"The model server lost {request.version} midway.", "Try again in a few seconds."
+                        ) from None
+                    self._loaded.pop(request.version, None)
+                    await self.ensure(request.version)
+                finally:
+                    await pieces.aclose()  # type: ignore[attr-defined]
+
+    async def ensure(self, version: str) -> None:
+        """Return once `version` is loaded. Raises NotFound for an unknown one, Unavailable when it cannot be loaded."""
+        if version in self._loaded:
+            self._loaded[version] = self._tick()
+            return
+        task = self._begin_loading(version)
+        try:
+            await asyncio.wait_for(asyncio.shield(task), LOAD_WAIT_SECONDS)
+        except TimeoutError:
+            raise Unavailable(f"Loading {version} takes long.", "Try again in a few seconds.") from None
+
+    async def follow(self) -> None:
+        """Read routes and pointer, and flip what changed once its version is loaded."""
+        try:
+            listed = await asyncio.to_thread(self._read_routes)
+            self._known = {route.deployment: route for route in listed}
+            self.store_answers = True
+        except Unavailable as error:
+            if self.store_answers:
+                self._tell(f"the store does not answer: {error}")
+            self.store_answers = False
+        pointer = pointers.read(self._pointer_path)
+        for route in list(self._known.values()):
+            self._flip(_choose(route, pointer))
+
+    async def watch(self) -> None:
+        """Notice a server that restarted: load again what must be resident, and unload what nobody needs."""
+        try:
+            there = set(await self.server.versions())
+        except TrimtabError as error:
+            if self.server_answers:
+                self._tell(f"the model server is away: {error}")
+            self.server_answers = False
+            return
+        if not self.server_answers:
+            self._tell("the model server answers")
+            self._failed.clear()
+        self.server_answers = True
+        for lost in set(self._loaded) - there:
+            del self._loaded[lost]
+            self._tell(f"the model server lost {lost}")
+        resident = self._resident()
+        for version in resident - set(self._loaded):
+            with contextlib.suppress(TrimtabError):
+                await self.ensure(version)
+        guests = sorted(set(self._loaded) - resident, key=lambda version: -self._loaded[version])
+        for version in guests[GUESTS:]:
+            if not self._in_flight[version]:
+                del self._loaded[version]
+                self._tell(f"unloading {version}")
+                with contextlib.suppress(TrimtabError):
+                    await self.server.unload(version)
+
+    def loaded(self) -> list[str]:
+        """The versions that can answer at once."""
+        return sorted(self._loaded)
+
+    def in_flight(self) -> int:
+        """Answers under way."""
+        return sum(self._in_flight.values())
+
+    def _flip(self, route: Route) -> None:
+        now = self.served.get(route.deployment)
+        if now is not None and now.generation == route.generation and now.version == route.version:
+            return
+        if route.version not in self._loaded:
+            # Never waited for here: a version that loads slowly must not hold up a rollback to one that is there.
+            if self._tick() >= self._failed.get(route.version, 0.0):
+                self._begin_loading(route.version)
+            return
+        self.served[route.deployment] = Served(route.deployment, route.version, route.previous, route.generation)
+        self._tell(f"{route.deployment} is answered by {route.version} (generation {route.generation})")
+
+    def _begin_loading(self, version: str) -> asyncio.Task[None]:
+        task = self._loading.get(version)
+        if task is None:
+            task = self._loading[version] = asyncio.create_task(self._load(version))
+            task.add_done_callback(lambda done: self._end_loading(version, done))
+        return task
+
+    async def _load(self, version: str) -> None:
+        path = self._paths.get(version)
+        if path is None:
+            path = self._paths[version] = await asyncio.to_thread(self._locate, version)
+        await self.server.load(version, path)
+
+    def _end_loading(self, version: str, task: asyncio.Task[None]) -> None:
+        self._loading.pop(version, None)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            self._loaded[version] = self._tick()
+            self._failed.pop(version, None)
+            self.trouble = ""
+            return
+        self._failed[version] = self._tick() + RETRY_SECONDS
+        told = f"cannot load {version}: {error}"
+        if told != self.trouble:
+            self._tell(told)
+        self.trouble = told
+
+    def _read_routes(self) -> list[Route]:
+        with self.store.read() as tx:
+            listed = routes.listed(tx)
+        for route in listed:
+            self._paths.setdefault(route.version, self._place(route.kind, route.path))
+            if route.previous_kind:
+                self._paths.setdefault(route.previous, self._place(route.previous_kind, route.previous_path))
+        return listed
+
+    def _locate(self, version: str) -> str:
+        with self.store.read() as tx:
+            found = routes.locate(tx, version)
+        if found is None:
+            raise NotFound(f"The version {version[:80]} does not exist.", "See the Models page for those there are.")
+        return self._place(*found)
+
+    def _place(self, kind: str, path: str) -> str:
+        # A version's folder may be kept relative to the installation, so that it can be moved.
+        return str(self._home / path) if kind == "adapter" else "" if kind == "base" else path
+
+    def _resident(self) -> set[str]:
+        names = {name for served in self.served.values() for name in (served.version, served.previous)}
+        return {name for name in names if name}
+
+    @contextlib.contextmanager
+    def _holding(self, version: str) -> Iterator[None]:
+        self._in_flight[version] += 1
+        try:
+            yield
+        finally:
+            self._in_flight[version] -= 1
+            if not self._in_flight[version]:
+                del self._in_flight[version]
+
+    async def _repeat(self, work: Callable[[], object], seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await work()  # type: ignore[misc]
+            except Exception as error:
+                # A fault in one round must not end the rounds: chat depends on them.
+                self._tell(f"following the routes failed: {type(error).__name__}: {error}")
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def _choose(route: Route, pointer: Pointer | None) -> Route:
+    """The route, or where a newer pointer sends it."""
+    if pointer is None or pointer.deployment != route.deployment or pointer.generation <= route.generation:
+        return route
+    before = (route.version, route.kind, route.path)
+    return replace(
+        route,
+        version=pointer.version,
+        generation=pointer.generation,
+        previous=before[0],
+        previous_kind=before[1],
+        previous_path=before[2],
+    )

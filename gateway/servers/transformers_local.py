@@ -1,0 +1,71 @@
+"""The local model server (`python -m models`): transformers on this machine, one base model and its LoRA adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core.errors import Unavailable
+from core.ports import Fingerprint
+from core.settings import Settings
+from gateway.servers import SERVERS
+from gateway.servers.openai_compatible import OpenAICompatible
+
+BASE = "base"
+
+
+@SERVERS.register
+class TransformersLocal(OpenAICompatible):
+    """The local model server: one base model and LoRA adapters on it, answered in batches."""
+
+    extras: frozenset[str] = frozenset()
+
+    def __init__(self, url: str, *, key: str, timeout_seconds: float = 120.0) -> None:
+        """`url` is the server's address without /v1; `key` is the installation's internal key."""
+        super().__init__(f"{url.rstrip('/')}/v1", key=key, timeout_seconds=timeout_seconds)
+        self.url = url.rstrip("/")
+
+    @classmethod
+    def from_settings(cls, settings: Settings, key: str) -> TransformersLocal:
+        """At `models.host` and `models.port`."""
+        return cls(settings.model_server_url, key=key, timeout_seconds=settings.gateway.timeout_seconds)
+
+    async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
+        """The summed natural-log probability of each completion after its messages."""
+        body = {"name": self.name_of(version), "items": list(items)}
+        answer = await self.upstream.ask(f"{self.url}/score", body, version)
+        try:
+            scores = [float(item["logprob"]) for item in answer]
+        except (KeyError, TypeError, ValueError):
+            scores = []
+        if len(scores) != len(items):
+            raise Unavailable("The model server's scores cannot be read.", "Restart it.")
+        return scores
+
+    async def load(self, version: str, path: str) -> None:
+        """Load the adapter in the folder `path` under the version's own name; an empty path is the base model."""
+        if path:
+            await self.upstream.ask(f"{self.url}/load", {"name": version, "path": path})
+        else:
+            await self.versions()
+        self.names[version] = version if path else BASE
+
+    async def unload(self, version: str) -> None:
+        """Free the memory of an adapter; the base stays."""
+        if self.names.pop(version, BASE) != BASE:
+            await self.upstream.ask(f"{self.url}/unload", {"name": version}, version)
+
+    async def fingerprint(self, version: str) -> Fingerprint:
+        """The digest of greedy tokens and log-probabilities on fixed prompts, taken by the server."""
+        answer = await self.upstream.ask(f"{self.url}/fingerprint", {"name": self.name_of(version)}, version)
+        if not isinstance(answer, dict) or not isinstance(answer.get("digest"), str):
+            raise Unavailable("The model server's fingerprint cannot be read.", "Restart it.")
+        return Fingerprint(answer["digest"], tuple(tuple(row) for row in answer.get("tokens") or ()))
+
+    async def versions(self) -> Sequence[str]:
+        """The versions it has now, by our names: a restarted server has lost its adapters."""
+        health = await self.upstream.get(f"{self.url}/health")
+        if not isinstance(health, dict) or health.get("status") != "ready":
+            raise Unavailable("The model server is still loading.", "Try again in a few seconds.")
+        there = {BASE, *map(str, health.get("versions") or ())}
+        return sorted(version for version, name in self.names.items() if name in there)

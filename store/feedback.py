@@ -1,0 +1,84 @@
+"""What people said of answers: written once a uuid, tied to the captured answer, contributors only as a keyed hash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.errors import NotFound
+from core.types import Feedback
+from store.inferences import _salt, clean, hash_user
+from store.tables import feedback, inference_texts, inferences
+from store.unit_of_work import Tx
+
+
+def record(tx: Tx, item: Feedback) -> bool:
+    """Write `item`; returns False when its uuid is already there. Raises NotFound for an answer never captured.
+
+    The contributor is kept as the same keyed hash as a chat's user. A correction without `rejected` takes the
+    captured answer as the rejected one.
+    """
+    inference_id: int | None = None
+    rejected = item.rejected
+    if item.inference:
+        inference_id = tx.scalar(sa.select(inferences.c.id).where(inferences.c.uuid == item.inference))
+        if inference_id is None:
+            raise NotFound(
+                f"There is no captured answer {item.inference[:80]}.", "Use the id that the chat answer carried."
+            )
+        if item.kind == "correction" and not rejected:
+            told = sa.select(inference_texts.c.response).where(inference_texts.c.inference_id == inference_id)
+            rejected = tx.scalar(told) or ""
+    return tx.insert_once(
+        feedback,
+        uuid=item.uuid,
+        at=item.at,
+        kind=item.kind,
+        inference_id=inference_id,
+        value=item.value,
+        chosen=clean(item.chosen),
+        rejected=clean(rejected),
+        comment=clean(item.comment),
+        contributor=hash_user(_salt(tx), item.contributor) if item.contributor else "",
+        source=item.source,
+    )
+
+
+def for_inferences(
+    tx: Tx, first_id: int, last_id: int, *, version: str | None = None, deployment: str | None = None
+) -> list[tuple[int, str, Feedback]]:
+    """(inference key, version, feedback) for answers with keys from `first_id` to `last_id`, in feedback order."""
+    chosen = _JOINED.where(feedback.c.inference_id.between(first_id, last_id))
+    if version is not None:
+        chosen = chosen.where(inferences.c.version == version)
+    if deployment is not None:
+        chosen = chosen.where(inferences.c.deployment == deployment)
+    rows = tx.all(chosen.order_by(feedback.c.id))
+    return [(int(row["inference_id"]), row["version"], _read(row)) for row in rows]
+
+
+def after(tx: Tx, id: int, limit: int) -> list[Feedback]:
+    """The first `limit` pieces of feedback whose key is above `id`, in key order."""
+    return [_read(row) for row in tx.all(_JOINED.where(feedback.c.id > id).order_by(feedback.c.id).limit(limit))]
+
+
+_JOINED: sa.Select[Any] = sa.select(feedback, inferences.c.uuid.label("inference"), inferences.c.version).outerjoin(
+    inferences, inferences.c.id == feedback.c.inference_id
+)
+
+
+def _read(row: sa.RowMapping) -> Feedback:
+    return Feedback(
+        uuid=row["uuid"],
+        at=row["at"],
+        kind=row["kind"],
+        inference=row["inference"] or "",
+        value=row["value"],
+        chosen=row["chosen"],
+        rejected=row["rejected"],
+        comment=row["comment"],
+        contributor=row["contributor"],
+        source=row["source"],
+        id=row["id"],
+    )
