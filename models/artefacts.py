@@ -100,7 +100,8 @@ def walk_keys(value: Any) -> Iterator[tuple[str, Any]]:
 def refuse_code(path: Path, value: Any) -> None:
     """Raises ArtefactRefused when a configuration names code to import or to fetch."""
     for key, entry in walk_keys(value):
-        if key in CODE_KEYS and entry not in (None, False, {}, []) and entry not in BUILT_IN:
+        built_in = isinstance(entry, str) and entry in BUILT_IN
+        if key in CODE_KEYS and entry not in (None, False, {}, []) and not built_in:
             raise refuse(
                 path.name, f"asks for custom code ({key})", "Use a model that a released transformers supports."
             )

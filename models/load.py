@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, TrimtabError
 from models.artefacts import digest, inspect, refuse
 from models.device import choose_device, choose_dtype
 from models.prepare import read_manifest
@@ -68,12 +68,24 @@ def load_base(path: Path, *, device: str = "auto", dtype: str = "auto") -> Base:
         config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
         check_architecture(config, path)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, config=config, dtype=number, trust_remote_code=False, use_safetensors=True, local_files_only=True
+        model, outcome = AutoModelForCausalLM.from_pretrained(
+            path,
+            config=config,
+            dtype=number,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
-    except (ValueError, OSError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except TrimtabError:
+        raise
+    except Exception as error:  # a strange configuration fails in the loaders in every way there is
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise InvalidInput(f"{path.name} cannot be loaded as a chat model: {reason}", "Use another folder.") from error
+    if outcome["missing_keys"] or outcome["mismatched_keys"]:
+        # The loader would fill these with random numbers and say nothing an operator sees.
+        name = str(next(iter(sorted(map(str, outcome["missing_keys"] or outcome["mismatched_keys"])))))[:80]
+        raise InvalidInput(f"{path.name} cannot be loaded: its weights lack {name}.", "Use a complete model folder.")
     if tokenizer.chat_template is None or tokenizer.eos_token_id is None:
         raise InvalidInput(f"{path.name} has no chat template or no end token.", "Use an instruction-tuned model.")
     model.to(torch.device(place)).eval().requires_grad_(False)

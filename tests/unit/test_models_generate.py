@@ -97,7 +97,9 @@ def test_batch_answers_as_each_row_alone(base: Base, versions: Versions) -> None
 def test_rows_of_three_versions_join_a_running_batch(base: Base, versions: Versions) -> None:
     plan = [
         (prompt, version, 4 + 7 * place)
-        for place, (prompt, version) in enumerate(zip(PROMPTS, ["base", "shop-v2", "shop-v1", "base", "shop-v1"]))
+        for place, (prompt, version) in enumerate(
+            zip(PROMPTS, ["base", "shop-v2", "shop-v1", "base", "shop-v1"], strict=True)
+        )
     ]
     expected = [alone(base, versions, prompt, version, tokens=tokens) for prompt, version, tokens in plan]
     assert len({tuple(ids[:4]) for ids in expected}) > 2

@@ -1,0 +1,91 @@
+"""Scores and fingerprints: equal to the plain computation, the same for the same version, other for another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+from models.adapters import Versions
+from models.fingerprint import Fingerprint, matches, take_fingerprint
+from models.load import Base, load_base
+from models.score import batches, score
+from models.tiny import write_adapter, write_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def base(folder: Path) -> Base:
+    return load_base(folder, device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def versions(base: Base, folder: Path, tmp_path: Path) -> Versions:
+    versions = Versions(base)
+    versions.load("a-v1", write_adapter(tmp_path / "a", folder, seed=1))
+    versions.load("a-v2", write_adapter(tmp_path / "b", folder, seed=2))
+    return versions
+
+
+def finish(task: Generator[None, None, Fingerprint]) -> tuple[Fingerprint, int]:
+    pauses = 0
+    while True:
+        try:
+            next(task)
+            pauses += 1
+        except StopIteration as done:
+            return done.value, pauses
+
+
+def plain(base: Base, versions: Versions, name: str, prompt: list[int], completion: list[int]) -> float:
+    import torch
+
+    versions.route([name])
+    with torch.inference_mode():
+        spread = torch.log_softmax(base.model(input_ids=torch.tensor([prompt + completion])).logits[0].double(), -1)
+    return sum(float(spread[len(prompt) - 1 + at, token]) for at, token in enumerate(completion))
+
+
+@pytest.mark.parametrize("name", ["base", "a-v1"])
+def test_score_is_the_plain_sum_whatever_the_batch(base: Base, versions: Versions, name: str) -> None:
+    items = [(list(range(5, 5 + 3 * n)), list(range(40, 42 + 5 * (n % 4)))) for n in range(1, 12)]
+    found = dict(pair for part in score(base, versions, name, items) for pair in part)
+    assert sorted(found) == list(range(len(items)))
+    for index, (prompt, completion) in enumerate(items):
+        assert found[index].tokens == len(completion)
+        assert math.isclose(found[index].logprob, plain(base, versions, name, prompt, completion), rel_tol=1e-5)
+
+
+def test_batches_hold_every_index_within_the_budget() -> None:
+    lengths = [900, 3, 5, 2000, 7, 100, 100, 100]
+    groups = batches(lengths, 1024)
+    assert sorted(index for group in groups for index in group) == list(range(len(lengths)))
+    for group in groups:
+        assert len(group) == 1 or len(group) * max(lengths[index] for index in group) <= 1024
+    assert batches([], 10) == []
+
+
+def test_print_is_the_version_s_own(base: Base, versions: Versions, folder: Path, tmp_path: Path) -> None:
+    prints = {name: finish(take_fingerprint(base, versions, name))[0] for name in ("base", "a-v1", "a-v2")}
+    assert len({print_.digest for print_ in prints.values()}) == 3
+    again = Versions(load_base(folder, device="cpu", dtype="float32"))
+    again.load("other-name", write_adapter(tmp_path / "again", folder, seed=1))
+    repeated, pauses = finish(take_fingerprint(again.base, again, "other-name"))
+    assert repeated == prints["a-v1"]
+    assert pauses >= 24, "answers must be able to go on between its steps"
+    assert matches(repeated, prints["a-v1"])
+    assert not matches(prints["a-v1"], prints["a-v2"])
+    assert not matches(prints["a-v1"], prints["base"])
+
+
+def test_matches_allows_rounding_and_nothing_more() -> None:
+    one = Fingerprint("x", ((1, 2),), ((-0.5, -1.0),))
+    assert matches(one, Fingerprint("y", ((1, 2),), ((-0.51, -1.0),)))
+    assert not matches(one, Fingerprint("y", ((1, 2),), ((-0.6, -1.0),)))
+    assert not matches(one, Fingerprint("y", ((1, 3),), ((-0.5, -1.0),)))
