@@ -1,0 +1,1 @@
+"""Retraining: decision, pairs, training run, candidate, gate, release."""

@@ -1,0 +1,118 @@
+"""Checkpoints of a run: safetensors and JSON in a folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+    from torch.optim import Optimizer
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A state to go on from. `tensors` names weights, optimiser moments and generators; `state` the rest."""
+
+    tensors: dict[str, Tensor]
+    state: dict[str, Any]
+
+
+def publish(folder: Path, fill: Callable[[Path], None]) -> None:
+    """Make `folder` by filling a hidden one beside it and renaming that once; what was there is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    hidden = folder.parent / f".{folder.name}.partial"
+    shutil.rmtree(hidden, ignore_errors=True)
+    hidden.mkdir()
+    fill(hidden)
+    for path in [*hidden.rglob("*"), hidden]:
+        flush(path)
+    if folder.exists():
+        # A folder cannot be replaced by a rename, so the old one steps aside first.
+        old = folder.parent / f".{folder.name}.old"
+        shutil.rmtree(old, ignore_errors=True)
+        folder.rename(old)
+        hidden.rename(folder)
+        shutil.rmtree(old)
+    else:
+        hidden.rename(folder)
+    flush(folder.parent)
+
+
+def flush(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def save_checkpoint(root: Path, step: int, checkpoint: Checkpoint) -> Path:
+    """Write the checkpoint of `step` under `root` and remove the earlier ones. Returns its folder."""
+    from safetensors.torch import save_file
+
+    def fill(folder: Path) -> None:
+        save_file(checkpoint.tensors, folder / "tensors.safetensors")
+        (folder / "state.json").write_text(json.dumps(checkpoint.state, sort_keys=True), "utf-8")
+
+    target = root / f"step-{step:08d}"
+    publish(target, fill)
+    for earlier in list_checkpoints(root)[:-1]:
+        shutil.rmtree(earlier)
+    return target
+
+
+def list_checkpoints(root: Path) -> list[Path]:
+    """Whole checkpoints under `root`, oldest first."""
+    return sorted(root.glob("step-*"))
+
+
+def load_checkpoint(root: Path, identity: str) -> Checkpoint | None:
+    """The last checkpoint under `root`, if any. Raises InvalidInput if it belongs to a run told something else."""
+    from safetensors.torch import load_file
+
+    found = list_checkpoints(root)
+    if not found:
+        return None
+    state = json.loads((found[-1] / "state.json").read_text("utf-8"))
+    if state["identity"] != identity:
+        raise InvalidInput(
+            "The run's settings or pairs have changed since its checkpoint.",
+            "Start a new run, or remove its checkpoints folder to begin again.",
+        )
+    return Checkpoint(load_file(found[-1] / "tensors.safetensors"), state)
+
+
+def gather(
+    parameters: Mapping[str, Parameter], optimizer: Optimizer, generators: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Everything a step changes, as copies: weights, optimiser moments by parameter name, generator states."""
+    tensors = {f"weight.{name}": p.detach().cpu().clone() for name, p in parameters.items()}
+    for name, parameter in parameters.items():
+        for moment, value in optimizer.state[parameter].items():
+            tensors[f"{moment}.{name}"] = value.detach().cpu().clone()
+    return tensors | {f"generator.{name}": state.clone() for name, state in generators.items()}
+
+
+def restore(
+    tensors: Mapping[str, Tensor], parameters: Mapping[str, Parameter], optimizer: Optimizer
+) -> dict[str, Tensor]:
+    """Put weights and moments back, and return the generator states."""
+    for name, parameter in parameters.items():
+        parameter.data.copy_(tensors[f"weight.{name}"])
+        moments = {key.removesuffix(f".{name}"): value for key, value in tensors.items() if key.endswith(f".{name}")}
+        moments.pop("weight")
+        optimizer.state[parameter] = {
+            moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()
+        }
+    prefix = "generator."
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}

@@ -1,0 +1,126 @@
+"""The child process that judges a run's candidate on its held-out pairs: `python -m retrain.evaluate RUN_DIR`.
+
+Writes evaluation.json (each version with its interval, the paired difference) and evaluation_pairs.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import InvalidInput, TrimtabError
+from retrain.policy import choose_hardware
+from retrain.progress import Progress
+from retrain.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
+from retrain.spec import load_spec, read_pairs
+from retrain.train import StopRequest, report
+from retrain.trainer import BAD_SPEC, DONE, STOPPED
+
+CHAMPION, CANDIDATE = "champion", "candidate"
+
+
+class Stopped(Exception):
+    """A signal asked the evaluation to end; started again it begins anew."""
+
+
+def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: Callable[[], float]) -> dict[str, Any]:
+    """Score the run's held-out pairs and write both files; returns what evaluation.json holds."""
+    spec = load_spec(folder)
+    if spec.held_out is None:
+        raise InvalidInput("The run names no held-out pairs.", "Set held_out in spec.json.")
+    pairs = read_pairs(folder / spec.held_out)
+    if not pairs:
+        raise InvalidInput(f"{spec.held_out} holds no pairs.", "Hold some pairs out and start again.")
+    candidate = folder / "adapter"
+    if not candidate.is_dir():
+        raise InvalidInput("The run has no adapter to evaluate.", "Finish its training first.")
+    hardware = choose_hardware(spec.device, spec.precision, spec.threads)
+    began = clock()
+
+    def tell(done: int, of: int) -> None:
+        if stop():
+            raise Stopped
+        spent = clock() - began
+        progress.write("evaluate", step=done, of=of, eta_s=spent / done * (of - done))
+
+    scores = score_pairs(
+        Path(spec.base_model),
+        {CHAMPION: Path(spec.init_adapter) if spec.init_adapter else None, CANDIDATE: candidate},
+        pairs,
+        hardware=hardware,
+        max_length=spec.max_length,
+        row_tokens=spec.row_tokens,
+        tokens_per_batch=spec.tokens_per_batch,
+        report=tell,
+    )
+    result = {
+        "pairs": len(scores.ids),
+        "prompts": len(set(scores.prompts)),
+        "skipped_too_long": len(scores.skipped),
+        "device": hardware.name,
+        "precision": hardware.precision,
+        "seconds": round(clock() - began, 2),
+        **summarise(scores, CANDIDATE, CHAMPION),
+    }
+    write(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
+    write(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")
+    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"])
+    return result
+
+
+def list_rows(scores: Scores) -> list[dict[str, Any]]:
+    """One record a pair: its log-probabilities and hits under each version."""
+    hits = {name: (reward_hits(scores, name), ranking_hits(scores, name)) for name in scores.versions}
+    rows: list[dict[str, Any]] = []
+    for index, identifier in enumerate(scores.ids):
+        row: dict[str, Any] = {"id": identifier}
+        for name, values in scores.versions.items():
+            reward, ranking = hits[name]
+            row[name] = asdict(values[index]) | {"reward_hit": reward[index], "ranking_hit": ranking[index]}
+        rows.append(row)
+    return rows
+
+
+def plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(type(value).__name__)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file that appears whole."""
+    hidden = path.with_name(f".{path.name}.partial")
+    with hidden.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+    hidden.replace(path)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Evaluate the run in the folder named on the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m retrain.evaluate", description="Judge a run's candidate.")
+    parser.add_argument("folder", type=Path, help="folder of a run whose training has ended")
+    given = parser.parse_args(arguments)
+    stop = StopRequest()
+    stop.install()
+    progress = Progress(given.folder / "progress.jsonl")
+    try:
+        evaluate(given.folder, progress, lambda: stop.asked, time.monotonic)
+    except Stopped:
+        progress.write("stopped", stage="evaluate")
+        return STOPPED
+    except TrimtabError as error:
+        return report(progress, str(error), BAD_SPEC, given.folder)
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The model in training: base weights frozen, a LoRA adapter on top, on the device and in the precision that fit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import InvalidInput
+from models.artefacts import digest, inspect
+from retrain.attention import register
+from retrain.encoding import EncodedPair
+from retrain.likelihood import score_batch
+from retrain.rows import build_row, stack
+from retrain.spec import LoraSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+
+    from retrain.rows import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """Where a model runs and in which precision; `name` is for people."""
+
+    device: str
+    precision: str
+    threads: int
+    name: str
+
+
+def choose_hardware(device: str, precision: str, threads: int | None) -> Hardware:
+    """The hardware for `device` (auto, cpu, cuda); auto precision is bf16 where the hardware multiplies it natively."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise InvalidInput(f"There is no device {device}.", "Use auto, cpu or cuda.")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise InvalidInput("This machine has no CUDA device that torch can use.", "Set device to cpu or auto.")
+    if threads:
+        torch.set_num_threads(threads)
+    if device == "cpu":
+        native = any(probe() for name in NATIVE_BF16 if (probe := getattr(torch.cpu, name, None)) is not None)
+        name = f"CPU, {torch.get_num_threads()} threads"
+    else:
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        name = torch.cuda.get_device_name(device)
+    if precision == "auto":
+        precision = "bf16" if native else "fp32"
+    return Hardware(device, precision, torch.get_num_threads(), name)
+
+
+# torch has no public question for these instructions yet; where a name is missing the answer is no.
+NATIVE_BF16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+
+
+class Policy:
+    """A base model with one trainable adapter. Scores batches with it, or without it inside `as_base`."""
+
+    def __init__(self, model: Any, tokenizer: Any, hardware: Hardware) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self.hardware = hardware
+        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.causal = causal
+        self.decoder = causal.get_decoder()
+        self.cap = getattr(causal.config, "final_logit_softcapping", None)
+        tokens = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+        self.padding = next(token for token in tokens if token is not None)
+        self.share = True
+
+    def score(self, batch: Batch) -> Tensor:
+        """Summed log-probability of each sequence's completion, shape [sequences], fp32, nats."""
+        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast)
+
+    def apply_head(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden states, capped where the model caps them."""
+        import torch
+
+        logits: Tensor = self.causal.get_output_embeddings()(hidden)
+        scale = getattr(self.causal.config, "logits_scaling", None)
+        if scale:
+            logits = logits / scale
+        return torch.tanh(logits / self.cap) * self.cap if self.cap else logits
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision of a forward pass."""
+        import torch
+
+        if self.hardware.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.hardware.device.partition(":")[0], torch.bfloat16)
+
+    def trainable(self) -> dict[str, Parameter]:
+        """The adapter's parameters by name, in the model's order."""
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+
+    @contextmanager
+    def as_base(self) -> Iterator[None]:
+        """Inside, the adapter is off."""
+        with self.model.disable_adapter():
+            yield
+
+    def check_rows(self, pair: EncodedPair) -> None:
+        """Fall back to a row a sequence if shared rows do not score `pair` as the model itself does; else refuse it.
+
+        Attention masks do not reach every layer there is (state-space layers, sliding windows): ask the model.
+        """
+        import torch
+
+        training = self.model.training
+        self.model.eval()
+        with torch.no_grad():
+            alone = torch.stack([self.score_alone(s.ids, len(s.prompt)) for s in pair.sequences])
+            tolerance = 1e-3 if self.hardware.precision == "fp32" else 0.1
+            limit = tolerance * max(len(s.completion) for s in pair.sequences)
+            for shared in (True, False):
+                rows = [build_row(pair.sequences)] if shared else [build_row([s]) for s in pair.sequences]
+                scores = self.score(stack(rows, self.padding)).cpu()
+                if float((scores - alone).abs().max()) <= limit:
+                    self.share = shared
+                    self.model.train(training)
+                    return
+        name = type(self.causal).__name__
+        raise InvalidInput(
+            f"A model of the class {name} does not score packed rows as it scores single texts.",
+            "Use a decoder-only transformer with ordinary attention.",
+        )
+
+    def score_alone(self, ids: tuple[int, ...], prompt: int) -> Tensor:
+        """Summed log-probability of ids[prompt:] by the model's own forward pass over `ids` alone, a scalar."""
+        import torch
+
+        row = torch.tensor([ids], device=self.hardware.device)
+        with self.autocast():
+            logits = self.causal(input_ids=row, attention_mask=full_mask(row), use_cache=False).logits
+        logs = torch.log_softmax(logits[0, prompt - 1 : -1].float(), -1)
+        return logs.gather(-1, row[0, prompt:, None]).sum().cpu()
+
+
+def full_mask(row: Tensor) -> Tensor:
+    """The causal mask of one row, shape [1, 1, length, length], true where attended."""
+    import torch
+
+    length = row.shape[1]
+    return torch.ones(length, length, dtype=torch.bool, device=row.device).tril()[None, None]
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a model's folder."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+
+
+def load_base(folder: Path, hardware: Hardware) -> Any:
+    """The causal model in `folder`, frozen. With bf16 only the weights of matrix products are bf16."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    inspect(folder)
+    logging.disable_progress_bar()
+    attention = register() if hardware.device == "cpu" else "sdpa"
+    dtype = torch.float32 if hardware.precision == "fp32" else torch.bfloat16
+    model = AutoModelForCausalLM.from_pretrained(
+        str(folder), local_files_only=True, use_safetensors=True, attn_implementation=attention, dtype=dtype
+    )
+    for module in model.modules():
+        # Residual stream, norms and embeddings in fp32: their rounding would cost more than the time it saves.
+        if not isinstance(module, torch.nn.Linear):
+            for name, weight in module.named_parameters(recurse=False):
+                if "expert" not in name and weight.dim() < 3 and not is_tied(model, weight):
+                    weight.data = weight.data.float()
+    model.requires_grad_(False)
+    return model.to(hardware.device)
+
+
+def is_tied(model: Any, weight: Parameter) -> bool:
+    """Whether `weight` is also the output head's, which is a matrix product's."""
+    head = model.get_output_embeddings()
+    return head is not None and head.weight is weight
+
+
+def load_policy(
+    base: Path,
+    adapter: Path | None,
+    lora: LoraSpec,
+    hardware: Hardware,
+    seed: int,
+) -> Policy:
+    """The policy to train: `adapter` continued, or a new adapter of shape `lora` that changes nothing yet."""
+    import torch
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    model = load_base(base, hardware)
+    torch.manual_seed(seed)
+    with quiet():
+        if adapter is not None:
+            inspect(adapter, needs=("adapter_config.json", "adapter_model.safetensors"))
+            tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+        else:
+            config = LoraConfig(
+                r=lora.r,
+                lora_alpha=lora.alpha,
+                lora_dropout=lora.dropout,
+                target_modules=lora.targets,
+                task_type="CAUSAL_LM",
+            )
+            try:
+                tuned = get_peft_model(model, config)
+            except ValueError as error:
+                raise InvalidInput(
+                    f"The adapter does not fit the base model ({error}).", "Change lora.targets."
+                ) from None
+    for parameter in tuned.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return Policy(tuned, load_tokenizer(base), hardware)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """peft asks transformers deprecated questions; their warnings are nothing a user can act on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def digest_folder(folder: Path | None) -> str:
+    """The content digest of a model or adapter folder; "base" for no adapter."""
+    return digest(folder) if folder is not None else "base"

@@ -1,0 +1,173 @@
+"""How well versions of a model tell chosen answers from rejected ones, on pairs that none of them trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.types import Estimate
+from estimates.means import mean, paired_difference
+from models.artefacts import inspect
+from retrain.batches import make_micros
+from retrain.encoding import EncodedPair, encode_pairs
+from retrain.policy import Hardware, Policy, load_base, load_tokenizer, quiet
+from retrain.spec import PairText
+from retrain.split import normalise
+
+BASE = "base"
+
+
+@dataclass(frozen=True, slots=True)
+class PairScore:
+    """Summed log-probabilities of a pair's answers under one version, nats, and the answers' tokens."""
+
+    chosen: float
+    rejected: float
+    chosen_tokens: int
+    rejected_tokens: int
+
+    @property
+    def mean_chosen(self) -> float:
+        """Log-probability a token of the chosen answer."""
+        return self.chosen / self.chosen_tokens
+
+    @property
+    def mean_rejected(self) -> float:
+        """Log-probability a token of the rejected answer."""
+        return self.rejected / self.rejected_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores of every version, "base" included, in the order of `ids`; `prompts` names each pair's prompt."""
+
+    ids: list[str]
+    prompts: list[str]
+    versions: dict[str, list[PairScore]]
+    skipped: list[str]
+
+
+def score_pairs(
+    base: Path,
+    adapters: Mapping[str, Path | None],
+    pairs: Sequence[PairText],
+    *,
+    hardware: Hardware,
+    max_length: int = 1024,
+    row_tokens: int = 256,
+    tokens_per_batch: int = 2048,
+    report: Callable[[int, int], None] = lambda done, of: None,
+) -> Scores:
+    """Score `pairs` under the base model and each adapter. None is the base itself and shares its scores.
+
+    `report(done, of)` is called after each batch, in pairs times versions; what it raises ends the scoring.
+    """
+    import torch
+    from peft import PeftModel
+
+    tokenizer = load_tokenizer(base)
+    encoded, skipped = encode_pairs(tokenizer, pairs, max_length)
+    texts = {pair.id: pair for pair in pairs}
+    prompts = [normalise(texts[pair.id].prompt) for pair in encoded]
+    tuned = {name: path for name, path in adapters.items() if path is not None and name != BASE}
+    model = load_base(base, hardware)
+    with quiet():
+        for number, path in enumerate(tuned.values()):
+            inspect(path, needs=("adapter_config.json", "adapter_model.safetensors"))
+            # peft makes module names of adapter names, which a version's name need not be.
+            if number == 0:
+                model = PeftModel.from_pretrained(model, str(path), adapter_name="v0")
+            else:
+                model.load_adapter(str(path), adapter_name=f"v{number}")
+    policy = Policy(model, tokenizer, hardware)
+    model.eval()
+    versions: dict[str, list[PairScore]] = {}
+    whole = len(encoded) * (len(tuned) + 1)
+    with torch.no_grad():
+        if encoded:
+            policy.check_rows(min(encoded, key=lambda pair: (len(pair.chosen.ids) + len(pair.rejected.ids), pair.id)))
+
+        def score(offset: int) -> list[PairScore]:
+            return score_version(
+                policy, encoded, row_tokens, tokens_per_batch, lambda done: report(offset + done, whole)
+            )
+
+        if tuned:
+            with policy.as_base():
+                versions[BASE] = score(0)
+        else:
+            versions[BASE] = score(0)
+        for number, name in enumerate(tuned):
+            model.set_adapter(f"v{number}")
+            versions[name] = score(len(encoded) * (number + 1))
+    for name, adapter in adapters.items():
+        if adapter is None:
+            versions[name] = versions[BASE]
+    return Scores([pair.id for pair in encoded], prompts, versions, skipped)
+
+
+def score_version(
+    policy: Policy,
+    pairs: Sequence[EncodedPair],
+    row_tokens: int,
+    tokens_per_batch: int,
+    report: Callable[[int], None],
+) -> list[PairScore]:
+    scores: dict[int, PairScore] = {}
+    groups = [pair.sequences for pair in pairs]
+    for micro in make_micros(groups, row_tokens, tokens_per_batch, policy.padding, policy.share):
+        values = policy.score(micro.batch).cpu().tolist()
+        for place, index in enumerate(micro.groups):
+            pair = pairs[index]
+            lengths = len(pair.chosen.completion), len(pair.rejected.completion)
+            scores[index] = PairScore(values[2 * place], values[2 * place + 1], *lengths)
+        report(len(scores))
+    return [scores[index] for index in range(len(pairs))]
+
+
+def reward_hits(scores: Scores, version: str) -> list[float]:
+    """1 where the version's reward margin against the base is positive, one half at a tie, else 0; a value a pair.
+
+    The margin is measured against the fixed base model, so that versions of one chain are compared on one scale.
+    """
+    margins = [
+        (v.chosen - b.chosen) - (v.rejected - b.rejected)
+        for v, b in zip(scores.versions[version], scores.versions[BASE], strict=True)
+    ]
+    return [step(margin) for margin in margins]
+
+
+def ranking_hits(scores: Scores, version: str) -> list[float]:
+    """1 where the version finds the chosen answer likelier a token than the rejected one, one half at a tie, else 0."""
+    return [step(score.mean_chosen - score.mean_rejected) for score in scores.versions[version]]
+
+
+def step(value: float) -> float:
+    return 0.5 if value == 0 else float(value > 0)
+
+
+def accuracy(hits: Sequence[float], prompts: Sequence[str]) -> Estimate:
+    """The share of hits, with an interval that takes pairs of one prompt as one draw."""
+    return mean(hits, low=0.0, high=1.0, clusters=list(prompts))
+
+
+def difference(new: Sequence[float], old: Sequence[float], prompts: Sequence[str]) -> Estimate:
+    """The paired difference of two versions' hits, clustered by prompt."""
+    return paired_difference(new, old, clusters=list(prompts))
+
+
+def summarise(scores: Scores, candidate: str, champion: str) -> dict[str, Any]:
+    """Accuracy and ranking of each version and the paired differences candidate - champion, all as Estimates."""
+    hits = {name: (reward_hits(scores, name), ranking_hits(scores, name)) for name in scores.versions}
+    return {
+        "versions": {
+            name: {"accuracy": accuracy(reward, scores.prompts), "ranking": accuracy(ranking, scores.prompts)}
+            for name, (reward, ranking) in hits.items()
+        },
+        "difference": {
+            "accuracy": difference(hits[candidate][0], hits[champion][0], scores.prompts),
+            "ranking": difference(hits[candidate][1], hits[champion][1], scores.prompts),
+        },
+    }

@@ -1,0 +1,194 @@
+"""What a training run is told: `spec.json` in its folder, read strictly, and the files of pairs that it names."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import InvalidInput
+from retrain.losses import LOSSES, SMOOTHED
+
+Message = Mapping[str, str]
+SCHEDULES = ("linear", "cosine", "constant")
+
+
+@dataclass(frozen=True, slots=True)
+class LoraSpec:
+    """Shape of a new adapter. An `init_adapter` keeps its own."""
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str | list[str] = "all-linear"
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """A run's settings. A step takes `pairs_per_step * accumulate` pairs, in micro-batches of `tokens_per_batch`."""
+
+    base_model: str
+    trainer: str = "dpo"
+    init_adapter: str | None = None
+    reference: Literal["init", "base"] = "init"
+    reference_cache: str | None = None
+    pairs: str = "train.jsonl"
+    held_out: str | None = "held_out.jsonl"
+    seed: int = 0
+    epochs: float | None = None
+    max_steps: int | None = None
+    lr: float = 2e-4
+    beta: float = 0.1
+    loss: str = "dpo"
+    label_smoothing: float = 0.0
+    lora: LoraSpec = field(default_factory=LoraSpec)
+    pairs_per_step: int = 4
+    accumulate: int = 1
+    tokens_per_batch: int = 2048
+    row_tokens: int = 256
+    warmup_ratio: float = 0.1
+    schedule: str = "linear"
+    weight_decay: float = 0.0
+    max_grad_norm: float = 1.0
+    max_length: int = 1024
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    threads: int | None = None
+    checkpoint_every_s: float = 60.0
+    checkpoint_every_steps: int | None = None
+    eval_every: int | None = None
+
+    @property
+    def step_pairs(self) -> int:
+        """Pairs in one optimiser step."""
+        return self.pairs_per_step * self.accumulate
+
+
+@dataclass(frozen=True, slots=True)
+class PairText:
+    """One preference as text: `chosen` was preferred to `rejected` as the answer to `messages` (or to raw text)."""
+
+    id: str
+    prompt: str | tuple[Message, ...]
+    chosen: str
+    rejected: str
+    weight: float = 1.0
+
+
+def refuse(problem: str, remedy: str) -> InvalidInput:
+    return InvalidInput(problem, remedy)
+
+
+def parse_spec(values: Mapping[str, Any]) -> RunSpec:
+    """The spec in a JSON object. Raises InvalidInput naming the first key that is unknown, missing or out of range."""
+    known = {f.name for f in fields(RunSpec)}
+    for name in values:
+        if name not in known:
+            raise refuse(f"spec.json: {name} is not a setting of a run.", f"Known are: {', '.join(sorted(known))}.")
+    if not values.get("base_model"):
+        raise refuse("spec.json: base_model is missing.", "Name the folder of the base model.")
+    given = dict(values)
+    lora = given.pop("lora", None) or {}
+    shape = {f.name for f in fields(LoraSpec)}
+    if not isinstance(lora, Mapping) or not set(lora) <= shape:
+        raise refuse("spec.json: lora holds an unknown key.", f"Known are: {', '.join(sorted(shape))}.")
+    try:
+        spec = RunSpec(**given, lora=LoraSpec(**lora))
+        check_spec(spec)
+    except TypeError as error:
+        raise refuse(f"spec.json holds a value of the wrong kind ({error}).", "Correct it and start again.") from None
+    return spec
+
+
+def check_spec(spec: RunSpec) -> None:
+    """Raise InvalidInput for the first setting out of range."""
+    if (spec.epochs is None) == (spec.max_steps is None):
+        raise refuse("spec.json: give either epochs or max_steps.", "Keep one of the two.")
+    if spec.loss not in LOSSES:
+        raise refuse(f"spec.json: there is no loss {spec.loss}.", f"There are: {', '.join(sorted(LOSSES))}.")
+    if spec.schedule not in SCHEDULES:
+        raise refuse(f"spec.json: there is no schedule {spec.schedule}.", f"There are: {', '.join(SCHEDULES)}.")
+    if spec.reference not in ("init", "base"):
+        raise refuse(f"spec.json: reference cannot be {spec.reference}.", "Use init or base.")
+    if spec.precision not in ("auto", "fp32", "bf16"):
+        raise refuse(f"spec.json: precision cannot be {spec.precision}.", "Use auto, fp32 or bf16.")
+    if spec.label_smoothing and spec.loss not in SMOOTHED:
+        remedy = f"Set it to 0, or use {' or '.join(sorted(SMOOTHED))}."
+        raise refuse(f"spec.json: the loss {spec.loss} takes no label_smoothing.", remedy)
+    positive = {
+        "epochs": spec.epochs, "max_steps": spec.max_steps, "lr": spec.lr, "beta": spec.beta,
+        "lora.r": spec.lora.r, "lora.alpha": spec.lora.alpha, "pairs_per_step": spec.pairs_per_step,
+        "accumulate": spec.accumulate, "tokens_per_batch": spec.tokens_per_batch, "row_tokens": spec.row_tokens,
+        "max_length": spec.max_length, "threads": spec.threads, "eval_every": spec.eval_every,
+        "checkpoint_every_s": spec.checkpoint_every_s, "checkpoint_every_steps": spec.checkpoint_every_steps,
+        "max_grad_norm": spec.max_grad_norm,
+    }  # fmt: skip
+    for name, value in positive.items():
+        if value is not None and (isinstance(value, bool) or not value > 0 or not math.isfinite(value)):
+            raise refuse(f"spec.json: {name} must be above 0, not {value}.", "Correct it and start again.")
+    fractions = {"label_smoothing": (spec.label_smoothing, 0.5), "warmup_ratio": (spec.warmup_ratio, 1.0)}
+    fractions |= {"lora.dropout": (spec.lora.dropout, 1.0)}
+    for name, (value, limit) in fractions.items():
+        if not 0 <= value < limit:
+            raise refuse(f"spec.json: {name} must be at least 0 and below {limit}, not {value}.", "Correct it.")
+    for name in ("seed", "pairs_per_step", "accumulate", "tokens_per_batch", "row_tokens", "max_length"):
+        if not isinstance(getattr(spec, name), int):
+            raise refuse(f"spec.json: {name} must be a whole number.", "Correct it and start again.")
+
+
+def load_spec(folder: Path) -> RunSpec:
+    """The spec of the run in `folder`. Raises InvalidInput when there is none or it cannot be taken."""
+    path = folder / "spec.json"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except OSError:
+        raise refuse(f"{folder.name} holds no readable spec.json.", "Name the folder of a run.") from None
+    except ValueError as error:
+        raise refuse(f"spec.json is not JSON ({error}).", "Correct it and start again.") from None
+    if not isinstance(values, dict):
+        raise refuse("spec.json is not a JSON object.", "Correct it and start again.")
+    return parse_spec(values)
+
+
+def dump_spec(spec: RunSpec) -> str:
+    """`spec` as the text of a spec.json."""
+    return json.dumps(asdict(spec), indent=2, sort_keys=True) + "\n"
+
+
+def read_pairs(path: Path) -> list[PairText]:
+    """The pairs of a JSONL file. Raises InvalidInput that names the first bad line."""
+    pairs: list[PairText] = []
+    seen: set[str] = set()
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError:
+        raise refuse(f"{path.name} cannot be read.", "Put the file of pairs into the run's folder.") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            pair = parse_pair(json.loads(line))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            remedy = "A pair is a JSON object with id, prompt (text or messages), chosen and rejected."
+            raise refuse(f"{path.name} line {number} is not a pair.", remedy) from None
+        if pair.id in seen:
+            raise refuse(f"{path.name} line {number} repeats the id {pair.id}.", "Give each pair its own id.")
+        seen.add(pair.id)
+        pairs.append(pair)
+    return pairs
+
+
+def parse_pair(row: Mapping[str, Any]) -> PairText:
+    """The pair in a JSON object. Raises ValueError, KeyError or TypeError for anything else."""
+    prompt = row["prompt"]
+    if not isinstance(prompt, str):
+        prompt = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)
+    weight = float(row.get("weight", 1.0))
+    if not (prompt and isinstance(row["chosen"], str) and isinstance(row["rejected"], str)):
+        raise ValueError("a pair has a prompt and two texts")
+    if not (math.isfinite(weight) and weight >= 0):
+        raise ValueError("a weight is at least 0")
+    return PairText(str(row["id"]), prompt, row["chosen"], row["rejected"], weight)

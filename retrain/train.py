@@ -1,0 +1,70 @@
+"""The child process of a training run: `python -m retrain.train RUN_DIR [--forecast]`.
+
+It knows a folder and nothing else. SIGTERM makes it save a checkpoint and end with code 75; started again it goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from core.errors import TrimtabError
+from retrain.progress import Progress
+from retrain.spec import load_spec
+from retrain.trainer import BAD_SPEC, TRAINERS, Job
+
+
+class StopRequest:
+    """Remembers that a signal asked the process to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle)
+
+    def handle(self, number: int, frame: object) -> None:
+        self.asked = True
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the job in the folder named on the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m retrain.train", description="Train the run in a folder.")
+    parser.add_argument("folder", type=Path, help="folder with spec.json and the pairs that it names")
+    parser.add_argument("--forecast", action="store_true", help="say what the run will take here, as JSON, and end")
+    given = parser.parse_args(arguments)
+    stop = StopRequest()
+    stop.install()
+    progress = Progress(given.folder / "progress.jsonl")
+    try:
+        spec = load_spec(given.folder)
+        trainer = TRAINERS.get(spec.trainer)()
+        job = Job(given.folder, spec, progress, lambda: stop.asked, time.monotonic)
+        if given.forecast:
+            print(json.dumps(asdict(trainer.forecast(job))))
+            return 0
+        return trainer.train(job)
+    except TrimtabError as error:
+        return report(progress, str(error), BAD_SPEC, given.folder)
+    except MemoryError:
+        return report(progress, "The run needs more memory than there is. Lower tokens_per_batch.", 1, given.folder)
+    except Exception as error:
+        report(progress, f"The run failed: {type(error).__name__}: {error}", 1, given.folder)
+        raise
+
+
+def report(progress: Progress, sentence: str, code: int, folder: Path) -> int:
+    if folder.is_dir():
+        progress.write("error", message=sentence, code=code)
+    print(sentence, file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
