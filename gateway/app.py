@@ -29,6 +29,7 @@ from gateway.auth import Keyring
 from gateway.capture import Capture
 from gateway.context import Gateway
 from gateway.errors import REQUEST, Told
+from gateway.pointer import remembered_path
 from gateway.policy import Guard
 from gateway.router import Router
 from gateway.routes import ROUTES
@@ -54,7 +55,16 @@ def assemble(
     tick: Callable[[], float] = time.perf_counter,
 ) -> Gateway:
     """The parts of a gateway, not started yet."""
-    router = Router(store, server, home=settings.home, pointer_path=settings.pointer_path, tell=tell, tick=tick)
+    router = Router(
+        store,
+        server,
+        home=settings.home,
+        pointer_path=settings.pointer_path,
+        remembered_path=remembered_path(settings),
+        now=now,
+        tell=tell,
+        tick=tick,
+    )
     keyring = Keyring(store, internal_key, open_access=settings.gateway.open_access, tick=tick)
     capture = Capture(store, limit=settings.gateway.capture_queue, now=now, tell=tell)
     return Gateway(settings, store, server, router, keyring, capture, now, tick, tell)

@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from core.errors import NotFound, TrimtabError, Unavailable
@@ -14,11 +15,12 @@ from core.ports import ChatPiece, ChatRequest, Server
 from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from gateway.upstream import NotLoaded
-from store import routes
+from store import deployments, routes
 from store.routes import Route
 from store.unit_of_work import Store
 
 POLL_SECONDS = 0.08
+READ_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 LOAD_WAIT_SECONDS = 20.0
 GUESTS = 2  # versions beside champion and previous that stay loaded: a candidate being judged, say
@@ -45,6 +47,8 @@ class Router:
         *,
         home: Path,
         pointer_path: Path,
+        remembered_path: Path,
+        now: Callable[[], datetime],
         tell: Callable[[str], None],
         tick: Callable[[], float],
     ) -> None:
@@ -54,17 +58,22 @@ class Router:
         self.server_answers = False
         self.trouble = ""
         self._home, self._pointer_path = home, pointer_path
-        self._tell, self._tick = tell, tick
+        self._remembered_path, self._remembered = remembered_path, ""
+        self._now, self._tell, self._tick = now, tell, tick
         self._paths: dict[str, str] = {}
         self._loaded: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._in_flight: Counter[str] = Counter()
         self._known: dict[str, Route] = {}
+        self._reading: asyncio.Task[list[Route]] | None = None
+        self._reconcile_at = 0.0
         self._failed: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Read the routes once, then follow them and the server until `stop`."""
+        for route in pointers.recall(self._remembered_path):
+            self._know(route)
         await self.follow()
         self._tasks = [
             asyncio.create_task(self._repeat(self.follow, POLL_SECONDS)),
@@ -120,20 +129,41 @@ class Router:
 
     async def follow(self) -> None:
         """Read routes and pointer, and flip what changed once its version is loaded."""
-        try:
-            listed = await asyncio.to_thread(self._read_routes)
-            self._known = {route.deployment: route for route in listed}
-            self.store_answers = True
-        except Unavailable as error:
-            if self.store_answers:
-                self._tell(f"the store does not answer: {error}")
-            self.store_answers = False
+        await self._look()
         pointer = pointers.read(self._pointer_path)
         for route in list(self._known.values()):
-            self._flip(_choose(route, pointer))
+            chosen = _choose(route, pointer)
+            self._flip(chosen)
+            if chosen is not route and pointer is not None and self.store_answers:
+                await self._write_down(pointer)
+
+    async def _look(self) -> None:
+        """Read the routes, but wait only a moment for a store that is silent: the pointer must be followed then."""
+        if self._reading is None:
+            self._reading = asyncio.create_task(asyncio.to_thread(self._read_routes))
+        done, _ = await asyncio.wait({self._reading}, timeout=READ_SECONDS)
+        if not done:
+            self._store_is(False, "it is silent")
+            return
+        reading, self._reading = self._reading, None
+        try:
+            listed = reading.result()
+        except Unavailable as error:
+            self._store_is(False, str(error))
+            return
+        for route in listed:
+            self._know(route)
+        self._store_is(True)
+        self._keep(listed)
+
+    def _store_is(self, answering: bool, why: str = "") -> None:
+        if answering != self.store_answers:
+            self._tell("the store answers again" if answering else f"the store does not answer: {why}")
+        self.store_answers = answering
 
     async def watch(self) -> None:
         """Notice a server that restarted: load again what must be resident, and unload what nobody needs."""
+        before = set(self._loaded)
         try:
             there = set(await self.server.versions())
         except TrimtabError as error:
@@ -145,13 +175,12 @@ class Router:
             self._tell("the model server answers")
             self._failed.clear()
         self.server_answers = True
-        for lost in set(self._loaded) - there:
-            del self._loaded[lost]
+        for lost in before - there:
+            self._loaded.pop(lost, None)
             self._tell(f"the model server lost {lost}")
         resident = self._resident()
         for version in resident - set(self._loaded):
-            with contextlib.suppress(TrimtabError):
-                await self.ensure(version)
+            self._try_loading(version)
         guests = sorted(set(self._loaded) - resident, key=lambda version: -self._loaded[version])
         for version in guests[GUESTS:]:
             if not self._in_flight[version]:
@@ -174,11 +203,14 @@ class Router:
             return
         if route.version not in self._loaded:
             # Never waited for here: a version that loads slowly must not hold up a rollback to one that is there.
-            if self._tick() >= self._failed.get(route.version, 0.0):
-                self._begin_loading(route.version)
+            self._try_loading(route.version)
             return
         self.served[route.deployment] = Served(route.deployment, route.version, route.previous, route.generation)
         self._tell(f"{route.deployment} is answered by {route.version} (generation {route.generation})")
+
+    def _try_loading(self, version: str) -> None:
+        if self._tick() >= self._failed.get(version, 0.0):
+            self._begin_loading(version)
 
     def _begin_loading(self, version: str) -> asyncio.Task[None]:
         task = self._loading.get(version)
@@ -212,11 +244,47 @@ class Router:
     def _read_routes(self) -> list[Route]:
         with self.store.read() as tx:
             listed = routes.listed(tx)
-        for route in listed:
-            self._paths.setdefault(route.version, self._place(route.kind, route.path))
-            if route.previous_kind:
-                self._paths.setdefault(route.previous, self._place(route.previous_kind, route.previous_path))
         return listed
+
+    def _know(self, route: Route) -> None:
+        self._known[route.deployment] = route
+        self._paths.setdefault(route.version, self._place(route.kind, route.path))
+        if route.previous_kind:
+            self._paths.setdefault(route.previous, self._place(route.previous_kind, route.previous_path))
+
+    def _keep(self, listed: list[Route]) -> None:
+        """Keep the routes on disk: a gateway that starts while the store is away, and a rollback then, go by them."""
+        if (shown := repr(listed)) != self._remembered:
+            self._remembered = shown
+            try:
+                pointers.remember(self._remembered_path, listed)
+            except Unavailable as error:
+                self._tell(f"the routes cannot be kept for when the store is away: {error}")
+
+    async def _write_down(self, pointer: Pointer) -> None:
+        """A rollback through the pointer becomes a row and an audit event once the store is back."""
+        if self._tick() < self._reconcile_at:
+            return
+        self._reconcile_at = self._tick() + RETRY_SECONDS
+        try:
+            await asyncio.to_thread(self._roll_back, pointer)
+            self._tell(f"the rollback to {pointer.version} is in the store now")
+        except Unavailable:
+            return
+        except TrimtabError as error:
+            self.trouble = f"the pointer's rollback to {pointer.version} cannot be written down: {error}"
+
+    def _roll_back(self, pointer: Pointer) -> None:
+        reason = f"{pointer.reason} (by the pointer at {pointer.at}, while the store was away)"
+        with self.store.write(self._now()) as tx:
+            deployments.roll_back(
+                tx,
+                pointer.deployment,
+                actor=pointer.actor,
+                reason=reason,
+                to=pointer.version,
+                generation=pointer.generation,
+            )
 
     def _locate(self, version: str) -> str:
         with self.store.read() as tx:

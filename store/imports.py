@@ -1,0 +1,58 @@
+"""Files that were brought in: their rows under a source key each, and one row and one audit event a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from core.roles import Action
+from core.types import Inference, PreferencePair
+from store import accounts, inferences, pairs
+from store.tables import imports
+from store.tables import inferences as table
+from store.unit_of_work import Tx
+
+
+def require(tx: Tx, actor: str) -> None:
+    """Raise Forbidden unless `actor` may import: a process ("system:..."), or an account with that action."""
+    if actor != "system" and not actor.startswith("system:"):
+        accounts.require(tx, actor, Action.IMPORT)
+
+
+def add_traffic(tx: Tx, rows: Sequence[Inference], source_keys: Sequence[str], *, actor: str) -> int:
+    """Write past exchanges; returns how many are new. A source key seen before is left as it is."""
+    known = sa.select(sa.func.count()).where(table.c.source_key.in_(list(source_keys)))
+    before = int(tx.scalar(known))
+    inferences.record(tx, rows, source_keys=source_keys)
+    return int(tx.scalar(known)) - before
+
+
+def add_pairs(tx: Tx, rows: Sequence[PreferencePair], source_keys: Sequence[str], *, actor: str) -> int:
+    """Collect preference pairs; returns how many are new. A source key seen before is left as it is."""
+    return pairs.add(tx, rows, actor=actor, source_keys=list(source_keys))
+
+
+def finish(tx: Tx, kind: str, name: str, digest: str, *, rows: int, new_rows: int, actor: str) -> str:
+    """Note the file and return the note's uuid. Nothing of the rows' content goes into the audit chain."""
+    uuid = str(uuid4())
+    tx.insert(
+        imports,
+        uuid=uuid,
+        at=tx.now,
+        kind=kind,
+        name=name[:200],
+        digest=digest,
+        rows=rows,
+        new_rows=new_rows,
+        actor=actor,
+    )
+    body = {"name": name[:200], "digest": digest, "rows": rows, "new_rows": new_rows}
+    tx.audit(actor, f"{kind}.imported", uuid, body)
+    return uuid
+
+
+def listed(tx: Tx, limit: int = 100) -> list[sa.RowMapping]:
+    """The files brought in, newest first."""
+    return tx.all(sa.select(imports).order_by(imports.c.id.desc()).limit(limit))
