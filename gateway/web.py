@@ -20,6 +20,7 @@ class Web:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.status = 0
         self._scope, self._receive, self._send = scope, receive, send
+        self._read = False
 
     @property
     def started(self) -> bool:
@@ -37,7 +38,7 @@ class Web:
 
     async def read_object(self, limit: int) -> dict[str, Any]:
         """The JSON object in the body; see gateway.bodies."""
-        return await read_object(self._receive, self.headers, limit)
+        return await read_object(self._next, self.headers, limit)
 
     async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """A whole response."""
@@ -62,11 +63,8 @@ class Web:
         size = 0
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
-                while size < DRAIN_BYTES:
-                    message = await self._receive()
-                    size += len(message.get("body", b""))
-                    if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                        return
+                while size < DRAIN_BYTES and not self._read:
+                    size += len((await self._next()).get("body", b""))
         except TimeoutError:
             return
 
@@ -74,6 +72,11 @@ class Web:
         """Return when the client is gone."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    async def _next(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._read = message["type"] == "http.disconnect" or not message.get("more_body", False)
+        return message
 
     async def _begin(self, status: int, headers: Mapping[str, str]) -> None:
         self.status = status
