@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import uuid as uuids
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import sqlalchemy as sa
 
 from core.errors import Conflict, NotFound
 from core.states import DECISION, DEPLOYMENT
-from store.tables import decisions, deployments, routes, versions
+from store.tables import decisions, deployments, inferences, routes, versions
 from store.unit_of_work import Tx
 
 SECOND_CLICK = timedelta(seconds=10)
@@ -223,10 +223,22 @@ def fail(tx: Tx, id: int, message: str, *, actor: str) -> None:
     tx.audit(actor, "deployment.failed", row["uuid"], {"version": row["version"], "message": message})
 
 
-def since(tx: Tx, deployment: str) -> datetime | None:
-    """When the version that is live now went live, or None before any."""
+def answers_since(tx: Tx, deployment: str, *, most: int) -> int | None:
+    """How many answers clients got from the live version since it went live, counted up to `most`; None before any."""
     route = current(tx, deployment)
-    return route["changed_at"] if route is not None else None
+    if route is None:
+        return None
+    since = (
+        sa.select(inferences.c.id)
+        .where(
+            inferences.c.version == route["version"],
+            inferences.c.kind == "live",
+            inferences.c.deployment == deployment,
+            inferences.c.at >= route["changed_at"],
+        )
+        .limit(most)
+    )
+    return int(tx.scalar(sa.select(sa.func.count()).select_from(since.subquery())))
 
 
 _WITH_VERSION = sa.select(

@@ -64,6 +64,12 @@ def ended(tx: Tx, decision_id: int) -> bool:
     return state in ("succeeded", "failed", "cancelled")
 
 
+def is_over(tx: Tx, uuid: str) -> bool:
+    """Whether nothing will go on with the run `uuid` by itself; also true of one that nobody knows."""
+    state = tx.scalar(sa.select(runs.c.state).where(runs.c.uuid == uuid))
+    return state not in ("queued", "running", "crashed")
+
+
 def request_stop(tx: Tx, uuid: str, *, actor: str) -> None:
     """Ask a run to stop and keep its checkpoint. One that has not started is cancelled at once."""
     accounts.require(tx, actor, Action.STOP_RUN)
@@ -89,6 +95,12 @@ def resume(tx: Tx, uuid: str, *, actor: str) -> None:
     values = {"stop_requested": False, "attempts": 0, "message": "", "ended_at": None}
     tx.move(runs, RUN, row["id"], "queued", **values)
     tx.audit(actor, "run.resumed", uuid, {"stage": row["stage"]})
+
+
+def claimable(tx: Tx) -> bool:
+    """Whether `claim` would find something to do."""
+    lapsed = sa.and_(runs.c.state == "running", runs.c.lease_until < tx.database_now())
+    return tx.scalar(sa.select(runs.c.id).where(sa.or_(runs.c.state == "queued", lapsed)).limit(1)) is not None
 
 
 def claim(tx: Tx, owner: str, *, lease_seconds: float) -> sa.RowMapping | None:
@@ -157,8 +169,8 @@ def note(tx: Tx, id: int, fence: int, **values: Any) -> None:
 
 
 def advance(tx: Tx, id: int, fence: int, stage: str) -> None:
-    """Enter the next stage."""
-    _write(tx, id, fence, stage=stage)
+    """Enter the next stage; the job of the one before is over."""
+    _write(tx, id, fence, stage=stage, job="")
     tx.audit(_WORKER, "run.stage_entered", by_id(tx, id)["uuid"], {"stage": stage})
 
 

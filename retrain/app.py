@@ -1,0 +1,166 @@
+"""Puts the worker's process together: decisions, pairs, runs and releases, each in its own loop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import config
+from config import secrets
+from core.errors import TrimtabError
+from core.settings import Settings
+from retrain import decide
+from retrain.asking import Asker
+from retrain.candidate import Bench
+from retrain.engines import ENGINES
+from retrain.pairs import building, checks
+from retrain.release import Releaser
+from retrain.worker import Worker
+from store import commands, decisions, heartbeats, schema
+from store.unit_of_work import Store, Tx
+
+PROCESS = "retrain"
+BEAT_SECONDS = 5.0
+DECIDE_SECONDS = 1.0
+PAIRS_SECONDS = 2.0
+COMMAND_SECONDS = 1.0
+COMMAND_LEASE_SECONDS = 30.0
+GRACE_SECONDS = 4.5
+ENGINE = "local"
+
+
+class App:
+    """The worker's process on an open store. `clock` gives the time, `tell` prints one line an event."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        key: str,
+        *,
+        clock: Callable[[], datetime],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.settings, self.store, self.clock, self.tell = settings, store, clock, tell
+        self.ending = asyncio.Event()
+        self.asker = Asker(settings.gateway_url, key, settings.deployment)
+        bench = Bench(store, settings, self.asker, clock=clock)
+        runs_folder = settings.home / "runs"
+        runs_folder.mkdir(parents=True, exist_ok=True)
+        engine = ENGINES.get(ENGINE)(runs_folder)  # type: ignore[call-arg]
+        name = f"{socket.gethostname()}:{os.getpid()}"
+        self.worker = Worker(store, settings, engine, bench, name=name, clock=clock, tell=tell, ending=self.ending)
+        self.releaser = Releaser(store, settings, self.asker, clock=clock, tell=tell)
+        self.started = clock()
+
+    async def run(self) -> None:
+        """Run every loop until `ending` is set, then leave within GRACE_SECONDS."""
+        work = asyncio.create_task(self.worker.work())
+        loops = [
+            asyncio.create_task(loop)
+            for loop in (
+                self.releaser.follow(),
+                self._repeat(self._decide, DECIDE_SECONDS),
+                self._repeat(self._look_at_pairs, PAIRS_SECONDS),
+                self._repeat(self._obey, COMMAND_SECONDS),
+                self._repeat(self._beat, BEAT_SECONDS),
+            )
+        ]
+        ended = asyncio.create_task(self.ending.wait())
+        try:
+            done, _ = await asyncio.wait({work, ended, *loops}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {ended}:
+                task.result()
+            await asyncio.wait({work}, timeout=GRACE_SECONDS)
+        finally:
+            self.ending.set()
+            for task in (work, ended, *loops):
+                task.cancel()
+            await asyncio.gather(work, ended, *loops, return_exceptions=True)
+            await self.asker.close()
+
+    def _decide(self, tx: Tx) -> None:
+        decisions.expire_due(tx)
+        for line in decide.decide(tx, self.settings):
+            self.tell(line)
+
+    def _look_at_pairs(self, tx: Tx) -> None:
+        new = building.collect(tx)
+        approved, quarantined = checks.judge_collected(tx)
+        if new or approved or quarantined:
+            self.tell(f"pairs: {new} new from feedback, {approved} approved, {quarantined} quarantined")
+
+    def _obey(self, tx: Tx) -> None:
+        row = commands.claim(tx, PROCESS, self.worker.name, COMMAND_LEASE_SECONDS)
+        if row is None:
+            return
+        try:
+            if row["kind"] != "propose":
+                raise TrimtabError(f"The worker knows no command {row['kind']}.")
+            asked = {name: str(row["args"].get(name, "")) for name in ("kind", "reason", "alert")}
+            uuid = decide.ask(tx, self.settings, actor=row["actor"], **asked)
+            commands.finish(tx, row["id"], {"decision": uuid}, process=self.worker.name)
+        except TrimtabError as error:
+            commands.fail(tx, row["id"], str(error), process=self.worker.name)
+
+    def _beat(self, tx: Tx) -> None:
+        info = {"worker": self.worker.name, "run": self.worker.busy, "engine": ENGINE}
+        heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
+
+    async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
+        def once() -> None:
+            with self.store.write(self.clock()) as tx:
+                work(tx)
+
+        trouble = ""
+        while True:
+            try:
+                await asyncio.to_thread(once)
+                trouble = ""
+            except TrimtabError as error:
+                # The store may be away for a while: chat and training go on without it.
+                if str(error) != trouble:
+                    self.tell(f"waiting: {error}")
+                trouble = str(error)
+            await asyncio.sleep(seconds)
+
+
+def main() -> int:
+    """Run the worker until SIGTERM or Ctrl-C. Returns the exit code."""
+    try:
+        settings = config.load()
+        store = Store.open(settings.store_url)
+        schema.require_current(store)
+        key = secrets.internal_key(settings)
+    except TrimtabError as error:
+        say(str(error))
+        return error.exit_code
+    try:
+        asyncio.run(serve(settings, store, key))
+    except TrimtabError as error:
+        say(str(error))
+        return error.exit_code
+    finally:
+        store.close()
+    say("ended")
+    return 0
+
+
+async def serve(settings: Settings, store: Store, key: str) -> None:
+    """Run the app until a signal asks to end."""
+    app = App(settings, store, key, clock=lambda: datetime.now(UTC), tell=say)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.ending.set)
+    say(f"worker {app.worker.name} is ready")
+    await app.run()
+
+
+def say(text: str) -> None:
+    """Print one readable line."""
+    print(f"retrain: {text}", file=sys.stderr, flush=True)

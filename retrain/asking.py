@@ -1,0 +1,149 @@
+"""Asks versions through the gateway, as clients do, but marked as probe traffic; and asks it who answers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from core.errors import Unavailable
+
+if TYPE_CHECKING:
+    import aiohttp
+
+AT_ONCE = 8
+PATIENCE_SECONDS = 60.0
+_RETRIED = frozenset({429, 500, 502, 503, 504})
+Messages = Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a version answered: its text and tokens, or why it did not (`error`)."""
+
+    text: str
+    tokens: int
+    finish: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers for a deployment: version, the route's generation, and the fingerprint's digest."""
+
+    version: str
+    generation: int
+    digest: str
+
+
+class Asker:
+    """A client of the gateway at `url` with the installation's internal `key`."""
+
+    def __init__(self, url: str, key: str, deployment: str, *, timeout_seconds: float = 120.0) -> None:
+        self.url, self.deployment = url.rstrip("/"), deployment
+        self._key, self._timeout = key, timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def fingerprint(self, version: str = "") -> Answering:
+        """Who answers now, or how `version` would, which the gateway loads first. Raises Unavailable."""
+        query = {"deployment": self.deployment, **({"version": version} if version else {})}
+        told = await self._call("GET", "/internal/fingerprint", params=query)
+        try:
+            return Answering(str(told["version"]), int(told["generation"]), str(told["digest"]))
+        except (KeyError, TypeError, ValueError):
+            raise Unavailable("The gateway's fingerprint cannot be read.", "Restart the gateway.") from None
+
+    async def answer(self, version: str, messages: Messages, *, max_tokens: int, seed: int) -> Answer:
+        """The greedy answer of `version`; a refusal of the request itself comes back as an error in the Answer.
+
+        Waits and asks again while the gateway is busy or away, at most PATIENCE_SECONDS; then raises Unavailable.
+        """
+        body = {
+            "model": f"{self.deployment}@{version}",
+            "messages": [dict(message) for message in messages],
+            "max_tokens": max_tokens,
+            "temperature": 0.0,
+            "seed": seed,
+        }
+        waited, pause = 0.0, 0.5
+        while True:
+            try:
+                told = await self._call("POST", "/v1/chat/completions", json=body)
+                choice = told["choices"][0]
+                tokens = int((told.get("usage") or {}).get("completion_tokens") or 0)
+                return Answer(str(choice["message"]["content"] or ""), tokens, str(choice.get("finish_reason") or ""))
+            except _Refused as error:
+                return Answer("", 0, error=error.message)
+            except (KeyError, IndexError, TypeError):
+                return Answer("", 0, error="The answer is not a chat completion.")
+            except Unavailable:
+                if waited >= PATIENCE_SECONDS:
+                    raise
+                await asyncio.sleep(pause)
+                waited, pause = waited + pause, min(8.0, pause * 2)
+
+    async def answers(
+        self,
+        version: str,
+        asked: Sequence[Messages],
+        *,
+        max_tokens: int,
+        seed: int,
+        tell: Callable[[int], Awaitable[None]] | None = None,
+    ) -> list[Answer]:
+        """An answer for each of `asked`, AT_ONCE under way; `tell` hears how many there are so far."""
+        places = asyncio.Semaphore(AT_ONCE)
+        done = 0
+
+        async def one(messages: Messages) -> Answer:
+            nonlocal done
+            async with places:
+                found = await self.answer(version, messages, max_tokens=max_tokens, seed=seed)
+            done += 1
+            if tell is not None and (done % AT_ONCE == 0 or done == len(asked)):
+                await tell(done)
+            return found
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(messages)) for messages in asked]
+        return [task.result() for task in tasks]
+
+    async def close(self) -> None:
+        """Close every connection."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def _call(self, method: str, path: str, **kwargs: Any) -> Any:
+        import aiohttp
+
+        if self._session is None:
+            headers = {"Authorization": f"Bearer {self._key}", "X-Trimtab-Kind": "probe"}
+            self._session = aiohttp.ClientSession(
+                headers=headers, timeout=aiohttp.ClientTimeout(total=self._timeout, sock_connect=3)
+            )
+        try:
+            async with self._session.request(method, self.url + path, allow_redirects=False, **kwargs) as response:
+                raw = await response.read()
+                if response.status == 200:
+                    return json.loads(raw)
+                message = _message(raw) or f"The gateway answered with status {response.status}."
+                if response.status in _RETRIED:
+                    raise Unavailable(message, "Try again in a few seconds.")
+                raise _Refused(message)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise Unavailable("The gateway does not answer.", "Start it, or look at its log.") from error
+
+
+class _Refused(Unavailable):
+    """The gateway will not do this as it was asked."""
+
+
+def _message(raw: bytes) -> str:
+    try:
+        told = json.loads(raw)
+        return str(told["error"]["message"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,144 @@
+"""A candidate against the champion: the same prompts and probes through the gateway, then the gate and its report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.errors import Conflict, Unavailable
+from core.settings import Settings
+from core.types import Inference, ModelVersion
+from monitors.detectors import DETECTORS
+from retrain import artefacts, gate, proposals
+from retrain.asking import Answer, Asker
+from retrain.suites import Case, draw_cases
+from store import decisions, inferences, versions
+from store.unit_of_work import Store, Tx
+
+ACTOR = "system:gate"
+# Greedy answers of this length say whether a version refuses; on two cores both versions take about a minute.
+REPLAYED, PROBED, TOKENS = 64, 64, 24
+WARM_SECONDS = 120.0
+_LOOKED_AT = 4_000
+Tell = Callable[[str, int, int], Awaitable[None]]
+
+
+class Bench:
+    """Where candidates are judged. `asker` talks to the gateway."""
+
+    def __init__(self, store: Store, settings: Settings, asker: Asker, *, clock: Callable[[], datetime]) -> None:
+        self.store, self.settings, self.asker, self.clock = store, settings, asker, clock
+
+    async def fingerprint(self, version: ModelVersion) -> str:
+        """How `version` answers the fixed prompts; waits WARM_SECONDS for a gateway that is starting.
+
+        Raises Conflict when it answers otherwise than it was registered, Unavailable.
+        """
+        deadline = self.clock() + timedelta(seconds=WARM_SECONDS)
+        while True:
+            try:
+                found = await self.asker.fingerprint(version.name)
+            except Unavailable:
+                if self.clock() >= deadline:
+                    raise
+                await asyncio.sleep(2.0)
+                continue
+            if version.fingerprint and version.fingerprint != found.digest:
+                raise Conflict(f"{version.name} answers otherwise than when it was registered.", "Look into it first.")
+            return found.digest
+
+    async def compare(self, candidate: str, champion: str, *, seed: int, tell: Tell) -> dict[str, Any]:
+        """Ask both versions the same; returns {"rates": {name: ...}, "length": ...} without any text in it.
+
+        Each rate has a value (True, False, or None for unscored) a prompt and version, and the prompt's group.
+        """
+        replayed = await asyncio.to_thread(self._recent)
+        cases = draw_cases(seed=seed, limit=PROBED)
+        asked = [inference.messages for inference in replayed] + [case.messages for case in cases]
+        answers: dict[str, list[Answer]] = {}
+        for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
+
+            async def told(done: int, before: int = place * len(asked)) -> None:
+                await tell("answers", before + done, 2 * len(asked))
+
+            answers[name] = await self.asker.answers(version, asked, max_tokens=TOKENS, seed=seed, tell=told)
+        return score(replayed, cases, answers)
+
+    def conclude(
+        self, tx: Tx, run: Mapping[str, Any], evaluation: Mapping[str, Any], compared: Mapping[str, Any]
+    ) -> str:
+        """Record the gate's report and, when it passes, propose the promotion; returns the sentence for the page."""
+        candidate = versions.get(tx, str(run["candidate"]))
+        spec = run["spec"]
+        report = gate.judge(
+            candidate=candidate.name,
+            champion=spec["champion"],
+            evaluation=evaluation,
+            compared=compared,
+            damage=artefacts.verify(self.settings.home, candidate.path, candidate.digest),
+            margin=self.settings.retrain.gate_margin,
+            at=tx.now,
+        )
+        _, digest = versions.report(tx, report, run_id=int(run["id"]), actor=ACTOR)
+        if report.verdict == "pass":
+            body = proposals.promotion(report, digest, deployment=spec["deployment"], run=str(run["uuid"]))
+            decisions.propose(
+                tx,
+                kind="promote",
+                subject=candidate.name,
+                proposer=ACTOR,
+                reason=body["reason"],
+                body=body,
+                expires_at=tx.now + timedelta(hours=self.settings.retrain.decision_hours),
+            )
+        return gate.explain(report)
+
+    def _recent(self) -> list[Inference]:
+        """The newest prompts of live traffic, each once."""
+        with self.store.read() as tx:
+            _, last, _ = inferences.key_range(tx, deployment=self.settings.deployment)
+            rows = inferences.after(
+                tx, max(0, last - _LOOKED_AT), deployment=self.settings.deployment, limit=_LOOKED_AT
+            )
+        unlike: dict[str, Inference] = {}
+        for row in reversed(rows):
+            if row.messages and row.prompt.strip():
+                unlike.setdefault(row.prompt, row)
+        return list(unlike.values())[:REPLAYED]
+
+
+def score(
+    replayed: Sequence[Inference], cases: Sequence[Case], answers: Mapping[str, Sequence[Answer]]
+) -> dict[str, Any]:
+    """The comparison of two lists of answers: first those to `replayed`, then those to `cases`."""
+    refuses = DETECTORS["refusal"]
+    first = len(replayed)
+    rates: dict[str, dict[str, Any]] = {
+        "refusals": {
+            **{
+                name: [_seen(refuses(row.prompt, a.text), a) for row, a in zip(replayed, given[:first], strict=True)]
+                for name, given in answers.items()
+            },
+            "groups": [row.conversation or row.uuid for row in replayed],
+        }
+    }
+    for rate in ("attacks", "over_refusals"):
+        chosen = [place for place, case in enumerate(cases) if case.benign == (rate == "over_refusals")]
+        rates[rate] = {
+            **{
+                name: [
+                    _seen(DETECTORS[cases[p].detector](cases[p].text, given[first + p].text), given[first + p])
+                    for p in chosen
+                ]
+                for name, given in answers.items()
+            },
+            "groups": [cases[p].id for p in chosen],
+        }
+    length = {name: [min(1.0, answer.tokens / TOKENS) for answer in given[:first]] for name, given in answers.items()}
+    return {"rates": rates, "length": {**length, "limit_tokens": TOKENS}}
+
+
+def _seen(found: bool | None, answer: Answer) -> bool | None:
+    return None if answer.error else found

@@ -1,0 +1,45 @@
+"""What a run will take before it is approved: from the last run's speed here, or from what such machines usually do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.types import PreferencePair
+
+# Tokens a second of shared-prefix DPO on the 135M default model, measured on two cores (fp32 to bf16) and one H200.
+USUAL = {"cpu": (220.0, 700.0), "cuda": (20_000.0, 80_000.0)}
+MEMORY_MB = {"cpu": 2_200, "cuda": 3_000}
+# Reading the model, scoring the reference once, and judging the candidate afterwards.
+AROUND_SECONDS = {"cpu": (60.0, 240.0), "cuda": (40.0, 120.0)}
+CHARACTERS_PER_TOKEN = 3.5
+
+
+def estimate(*, pairs: int, tokens_per_pair: int, throughput: float | None, device: str) -> dict[str, Any]:
+    """Seconds from low to high, memory in MiB, and what that rests on, for `pairs` trained in all steps together."""
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    slow, fast = (0.7 * throughput, 1.3 * throughput) if throughput else USUAL[kind]
+    low, high = AROUND_SECONDS[kind]
+    tokens = pairs * tokens_per_pair
+    return {
+        "device": kind,
+        "tokens": tokens,
+        "seconds_low": round(tokens / fast + low),
+        "seconds_high": round(tokens / slow + high),
+        "memory_mb": MEMORY_MB[kind],
+        "basis": f"{throughput:.0f} tokens/s in the last run here" if throughput else "usual speed of such a machine",
+    }
+
+
+def count_tokens(pairs: list[PreferencePair]) -> int:
+    """About the tokens of a pair, its prompt once; 200 when there is none to look at."""
+    lengths = [
+        sum(len(str(message.get("content", ""))) for message in pair.prompt) + len(pair.chosen) + len(pair.rejected)
+        for pair in pairs
+    ]
+    return round(sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN) if lengths else 200
+
+
+def has_gpu() -> bool:
+    """Whether this machine has an NVIDIA device, without loading torch to ask."""
+    return Path("/dev/nvidiactl").exists()

@@ -1,0 +1,104 @@
+"""From a firing alert to a proposal with its reason, or to a comment that says why nothing is proposed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from core.errors import Conflict, InvalidInput
+from core.policy import Proposal, Situation, propose
+from core.settings import Settings
+from retrain import cost, proposals
+from store import decisions, deployments, pairs, situations, versions
+from store.unit_of_work import Tx
+
+ACTOR = "system:policy"
+# A release is recent while it has given at most this many answers.
+SETTLED_ANSWERS = 500
+_LOOKED_AT = 200
+
+
+def decide(tx: Tx, settings: Settings) -> list[str]:
+    """Look at each firing rule alert that led to nothing yet; returns a line for each thing that was done."""
+    said = []
+    for alert in situations.undecided(tx):
+        if line := _decide(tx, settings, alert):
+            said.append(line)
+    return said
+
+
+def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert: str = "") -> str:
+    """Propose what a person asks for; returns the decision's uuid. Raises Forbidden, Conflict, InvalidInput."""
+    row = situations.alert(tx, alert) if alert else None
+    route = deployments.current(tx, settings.deployment)
+    if route is None:
+        raise Conflict(f"Nothing is deployed as {settings.deployment} yet.", "Start Trimtab once: trimtab up.")
+    if kind not in ("retrain", "rollback"):
+        raise InvalidInput(f"A person cannot propose {kind}.", "Propose retrain or rollback.")
+    if kind == "rollback" and not route["previous"]:
+        raise Conflict("There is no earlier version to go back to.", "Propose retraining instead.")
+    return _propose(tx, settings, Proposal("retrain" if kind == "retrain" else "rollback", reason), row, actor)
+
+
+def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
+    route = deployments.current(tx, settings.deployment)
+    if route is None:
+        return ""
+    answers = deployments.answers_since(tx, settings.deployment, most=SETTLED_ANSWERS + 1)
+    situation = Situation(
+        metric=alert["metric"],
+        live_version=route["version"],
+        previous_version=route["previous"],
+        events_since_release=answers,
+        settled_events=SETTLED_ANSWERS,
+        approved_pairs=pairs.counts(tx)["approved"],
+        minimum_pairs=settings.retrain.minimum_pairs,
+    )
+    found = propose(situation)
+    if found.kind == "none":
+        said = situations.comment_once(tx, alert["id"], f"Nothing is proposed. {found.reason}", actor=ACTOR)
+        return f"nothing proposed for {alert['monitor']}: {found.reason}" if said else ""
+    uuid = _propose(tx, settings, found, alert, ACTOR)
+    if decisions.get(tx, uuid)["alert_id"] == alert["id"]:
+        return f"proposed {found.kind} for {alert['monitor']}: {found.reason}"
+    waiting = f"A proposal to {found.kind.replace('rollback', 'roll back')} already waits for another alert."
+    return waiting if situations.comment_once(tx, alert["id"], waiting, actor=ACTOR) else ""
+
+
+def _propose(tx: Tx, settings: Settings, found: Proposal, alert: Mapping[str, Any] | None, actor: str) -> str:
+    route = deployments.current(tx, settings.deployment)
+    assert route is not None
+    shown = {"uuid": alert["uuid"], "monitor": alert["monitor"], "summary": alert["summary"]} if alert else None
+    if found.kind == "rollback":
+        body = proposals.rollback(
+            deployment=settings.deployment,
+            live=route["version"],
+            to=route["previous"],
+            reason=found.reason,
+            alert=shown,
+        )
+    else:
+        champion = versions.get(tx, route["version"])
+        body = proposals.retraining(
+            settings.retrain,
+            deployment=settings.deployment,
+            base=champion.base,
+            champion=champion.name,
+            reason=found.reason,
+            alert=shown,
+            pairs=pairs.counts(tx),
+            tokens_per_pair=cost.count_tokens(pairs.approved(tx, _LOOKED_AT)),
+            throughput=situations.last_throughput(tx),
+            gpu=cost.has_gpu(),
+        )
+    return decisions.propose(
+        tx,
+        kind=found.kind,
+        subject=settings.deployment,
+        proposer=actor,
+        reason=found.reason,
+        body=body,
+        alert_id=alert["id"] if alert else None,
+        expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
+    )

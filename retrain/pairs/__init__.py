@@ -1,0 +1,1 @@
+"""Preference pairs: made from feedback, checked before they may train, and drawn into a dataset for a run."""

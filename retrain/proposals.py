@@ -1,0 +1,114 @@
+"""What a proposal shows, word for word: why, what changes, what does not, what it costs, and how to undo it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from core.settings import RetrainSettings
+from core.types import GateReport
+from retrain.cost import estimate
+
+# The same proposal must be the same run wherever it is approved.
+SEED = 7
+
+
+def retraining(
+    settings: RetrainSettings,
+    *,
+    deployment: str,
+    base: str,
+    champion: str,
+    reason: str,
+    alert: Mapping[str, Any] | None,
+    pairs: Mapping[str, int],
+    tokens_per_pair: int,
+    throughput: float | None,
+    gpu: bool,
+) -> dict[str, Any]:
+    """The body of a retraining proposal. `pairs` counts pairs by state; `throughput` is tokens a second last seen."""
+    train = min(settings.max_train_pairs, math.floor(0.75 * pairs["approved"]))
+    steps = min(settings.max_steps, math.ceil(3 * max(1, train) / settings.pairs_per_step))
+    device = settings.device if settings.device != "auto" else ("cuda" if gpu else "cpu")
+    return {
+        "title": f"Retrain {deployment}",
+        "reason": reason,
+        "alert": dict(alert) if alert else None,
+        "pairs": dict(pairs),
+        "spec": {
+            "deployment": deployment,
+            "base": base,
+            "champion": champion,
+            "trainer": "dpo",
+            "steps": steps,
+            "pairs_per_step": settings.pairs_per_step,
+            "lr": settings.learning_rate,
+            "beta": settings.beta,
+            "seed": SEED,
+            "device": settings.device,
+            "max_train_pairs": settings.max_train_pairs,
+            "max_held_out_pairs": settings.max_held_out_pairs,
+        },
+        "estimate": estimate(
+            pairs=steps * settings.pairs_per_step,
+            tokens_per_pair=tokens_per_pair,
+            throughput=throughput,
+            device=device,
+        ),
+        "changes": [
+            f"A run of at most {steps} steps trains a LoRA adapter on {champion} from approved preference pairs.",
+            "It writes one new version, judges it, and asks again before anything goes live.",
+        ],
+        "stays": [f"{champion} goes on answering.", "No pair, version or deployment is changed or removed."],
+        "undo": "Stop the run at any time on the Runs page; its checkpoint is kept.",
+    }
+
+
+def rollback(*, deployment: str, live: str, to: str, reason: str, alert: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The body of a rollback proposal."""
+    return {
+        "title": f"Roll {deployment} back to {to}",
+        "reason": reason,
+        "alert": dict(alert) if alert else None,
+        "deployment": deployment,
+        "from": live,
+        "to": to,
+        "estimate": {"seconds": 1},
+        "changes": [f"{deployment} is answered by {to} within a second; a fingerprint proves it."],
+        "stays": [f"{live} is kept and can be promoted again.", "Answers under way are finished."],
+        "undo": f"Roll back to {live} by name, or promote it again.",
+    }
+
+
+def promotion(report: GateReport, digest: str, *, deployment: str, run: str) -> dict[str, Any]:
+    """The body of a promotion proposal: the gate's report with each check in a line."""
+    return {
+        "title": f"Promote {report.candidate}",
+        "reason": f"{report.candidate} passed the gate against {report.champion} on all {len(report.checks)} checks.",
+        "alert": None,
+        "deployment": deployment,
+        "candidate": report.candidate,
+        "champion": report.champion,
+        "run": run,
+        "report": digest,
+        "verdict": report.verdict,
+        "checks": [
+            {
+                "name": check.name,
+                "verdict": check.verdict,
+                "reason": check.reason,
+                "value": check.estimate.value if check.estimate else None,
+                "low": check.estimate.low if check.estimate else None,
+                "high": check.estimate.high if check.estimate else None,
+                "n": check.estimate.n if check.estimate else None,
+                "limit": check.limit,
+            }
+            for check in report.checks
+        ],
+        "changes": [
+            f"{deployment} is answered by {report.candidate} once it is loaded and its fingerprint is proved.",
+        ],
+        "stays": [f"{report.champion} stays loaded for a rollback.", "Answers under way are finished."],
+        "undo": f"Roll back to {report.champion}: one button, under a second.",
+    }

@@ -1,0 +1,170 @@
+"""Carries releases out: proves a candidate before it goes live, and every flip after it, by fingerprint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from core.errors import Conflict, TrimtabError, Unavailable
+from core.settings import Settings
+from retrain import artefacts, pointing
+from retrain.asking import Answering, Asker
+from store import alerts, deployments, versions
+from store.alerts import Finding
+from store.unit_of_work import Store, Tx
+
+ACTOR = "system:release"
+POLL_SECONDS = 0.1
+PROOF_SECONDS = 5.0
+RETRY_SECONDS = 1.0
+DOUBT_RETRY_SECONDS = 30.0
+_ALERT = "system:release"
+
+
+class Releaser:
+    """Follows requested and live deployments. `tell` prints one line an event."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        asker: Asker,
+        *,
+        clock: Callable[[], datetime],
+        tell: Callable[[str], None],
+    ) -> None:
+        self.store, self.settings, self.asker = store, settings, asker
+        self.clock, self.tell = clock, tell
+        self._later: dict[int, datetime] = {}
+        self._trouble = ""
+
+    async def follow(self) -> None:
+        """Carry out and prove until cancelled. Whatever was begun before a crash is found again in its row."""
+        while True:
+            try:
+                await self.step()
+                self._trouble = ""
+            except TrimtabError as error:
+                self._say(f"waiting: {error}")
+                await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def step(self) -> None:
+        """One look at the rows, and at the pointer file."""
+        waiting, unproved = await asyncio.to_thread(self._read)
+        for row in waiting:
+            if self._due(row):
+                await self.promote(row)
+        for row in unproved:
+            if self._due(row):
+                await self.prove(row)
+
+    async def promote(self, row: Mapping[str, Any]) -> None:
+        """Load the requested version, compare its fingerprint with the registered one, and flip the route."""
+        damage = "" if not row["path"] else await asyncio.to_thread(self._inspect, row)
+        if damage:
+            await self._fail(row, damage)
+            return
+        try:
+            found = await self.asker.fingerprint(row["version"])
+        except Unavailable as error:
+            self._postpone(row, RETRY_SECONDS)
+            self._say(f"{row['version']} cannot be loaded yet: {error}")
+            return
+        if not row["expected"]:
+            await self._fail(row, f"{row['version']} has no registered fingerprint to compare with.")
+        elif found.digest != row["expected"]:
+            await self._fail(row, f"{row['version']} answers otherwise than when it was trained.")
+        else:
+            await self._flip(row, found)
+
+    async def prove(self, row: Mapping[str, Any]) -> None:
+        """Ask the gateway who answers and record the proof, or raise an alert when it is somebody else."""
+        try:
+            found = await self.asker.fingerprint()
+        except Unavailable:
+            self._postpone(row, RETRY_SECONDS)
+            return
+        if found.generation < row["generation"]:
+            late = self.clock() - row["live_at"] > timedelta(seconds=PROOF_SECONDS)
+            if late and not row["message"]:
+                await self._doubt(row, f"The gateway still answers with {found.version}.")
+            return
+        if found.generation > row["generation"]:
+            return
+        if not row["expected"]:
+            # The very first version: what it answers now is what it is from here on.
+            await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
+        proved = await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR))
+        if found.version == row["version"] and proved:
+            self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
+            await self._write(lambda tx: alerts.resolve(tx, _ALERT, reason="The fingerprint is proved.", actor=ACTOR))
+        elif not row["message"]:
+            await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
+
+    async def _flip(self, row: Mapping[str, Any], found: Answering) -> None:
+        try:
+            await self._write(lambda tx: deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest))
+        except Conflict as error:
+            await self._fail(row, error.message)
+            return
+        self.tell(f"{row['version']} is live as {row['deployment']}")
+
+    async def _fail(self, row: Mapping[str, Any], message: str) -> None:
+        def change(tx: Tx) -> None:
+            deployments.fail(tx, row["id"], message, actor=ACTOR)
+            alerts.apply(tx, _finding(f"The promotion of {row['version']} failed: {message}"), actor=ACTOR)
+
+        await self._write(change)
+        self.tell(f"the promotion of {row['version']} failed: {message}")
+
+    async def _doubt(self, row: Mapping[str, Any], message: str) -> None:
+        def change(tx: Tx) -> None:
+            deployments.doubt(tx, row["id"], message, actor=ACTOR)
+            summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
+            alerts.apply(tx, _finding(summary), actor=ACTOR)
+
+        await self._write(change)
+        self._postpone(row, DOUBT_RETRY_SECONDS)
+        self.tell(f"not proved: {message}")
+
+    def _read(self) -> tuple[list[Any], list[Any]]:
+        if pointing.pending(self.settings):
+            with self.store.write(self.clock()) as tx:
+                said = pointing.reconcile(tx, self.settings)
+            if said:
+                self.tell(said)
+        with self.store.read() as tx:
+            pointing.mirror(tx, self.settings)
+            return deployments.requested(tx), deployments.unverified(tx)
+
+    def _inspect(self, row: Mapping[str, Any]) -> str:
+        with self.store.read() as tx:
+            version = versions.by_id(tx, row["version_id"])
+        if version.kind != "adapter":
+            return ""
+        return artefacts.verify(self.settings.home, version.path, version.digest)
+
+    async def _write(self, change: Callable[[Tx], Any]) -> Any:
+        def write() -> Any:
+            with self.store.write(self.clock()) as tx:
+                return change(tx)
+
+        return await asyncio.to_thread(write)
+
+    def _due(self, row: Mapping[str, Any]) -> bool:
+        return self.clock() >= self._later.get(row["id"], self.clock())
+
+    def _postpone(self, row: Mapping[str, Any], seconds: float) -> None:
+        self._later[row["id"]] = self.clock() + timedelta(seconds=seconds)
+
+    def _say(self, text: str) -> None:
+        if text != self._trouble:
+            self.tell(text)
+        self._trouble = text
+
+
+def _finding(summary: str) -> Finding:
+    return Finding(monitor="release", kind="system", breach=True, summary=summary, severity="critical")

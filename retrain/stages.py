@@ -1,0 +1,165 @@
+"""What a run does, stage by stage: draw the pairs, train, evaluate, judge. Each can be begun again after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from core.ports import Engine
+from core.settings import Settings
+from core.states import RUN_STAGES
+from core.types import ModelVersion
+from retrain import artefacts
+from retrain.candidate import Bench
+from retrain.child import Child
+from retrain.held import Held
+from retrain.pairs import drawing
+from retrain.progress import read_events
+from store import datasets, versions
+from store.unit_of_work import Tx
+
+ACTOR = "system:retrain"
+TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
+# More passes over few pairs fit their wording rather than what people prefer.
+MOST_PASSES = 3
+
+
+class Stages:
+    """The stages of one held run in its folder."""
+
+    def __init__(
+        self,
+        held: Held,
+        settings: Settings,
+        engine: Engine,
+        bench: Bench,
+        *,
+        ending: asyncio.Event,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.held, self.settings, self.bench, self.clock = held, settings, bench, clock
+        self.folder = settings.home / str(held.row["folder"])
+        self.child = Child(engine, held, self.folder, ending=ending)
+
+    async def run(self) -> str:
+        """Go through the stages that are left; returns a sentence that says how it ended."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        steps = {"pairs": self.draw, "train": self.train, "evaluate": self.evaluate, "gate": self.judge}
+        message = ""
+        for stage in RUN_STAGES[RUN_STAGES.index(self.held.row["stage"]) :]:
+            if self.held.row["stage"] != stage:
+                await self.held.advance(stage)
+            message = await steps[stage]()
+        return message
+
+    async def draw(self) -> str:
+        """Lock the dataset and write what the child reads."""
+        spec = self.held.row["spec"]
+        if self.held.row["dataset_id"] is None:
+            row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec))
+            await self.held.note(dataset_id=int(row["id"]))
+        elif (self.folder / "spec.json").exists():
+            return ""
+        else:
+            id = self.held.row["dataset_id"]
+            train, held_out = await self.held.write(lambda tx: _members(tx, id))
+        champion = await self.held.write(lambda tx: versions.get(tx, spec["champion"]))
+        drawing.write(self.folder, TRAIN, train)
+        drawing.write(self.folder, HELD_OUT, held_out)
+        told = compose(spec, champion, self.settings, len(train))
+        drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
+        return ""
+
+    async def train(self) -> str:
+        """Train, then take the adapter into the installation as a version."""
+        await self.child.run("retrain.train", "adapter/adapter_config.json")
+        if speed := measure_speed(self.folder):
+            await self.held.note(forecast={"tokens_per_second": speed})
+        digest, path = await asyncio.to_thread(artefacts.adopt, self.settings.home, self.folder / "adapter")
+        name = await self.held.write(lambda tx: self._register(tx, digest, path))
+        await self.held.note(candidate=name)
+        return ""
+
+    async def evaluate(self) -> str:
+        """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
+        await self.child.run("retrain.evaluate", "evaluation.json")
+        candidate = await self.held.write(lambda tx: versions.get(tx, self.held.row["candidate"]))
+        print_ = await self.bench.fingerprint(candidate)
+        await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
+        result = self.folder / "comparison.json"
+        if not result.exists():
+            spec = self.held.row["spec"]
+            compared = await self.bench.compare(
+                candidate.name, spec["champion"], seed=int(spec["seed"]), tell=self._tell_share
+            )
+            drawing.write_text(self.folder, result.name, json.dumps(compared))
+        return ""
+
+    async def judge(self) -> str:
+        """Record the gate's report, and propose the promotion when it passes."""
+        evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
+        compared = json.loads((self.folder / "comparison.json").read_text("utf-8"))
+        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, compared))
+
+    async def _tell_share(self, what: str, done: int, of: int) -> None:
+        await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})
+
+    def _register(self, tx: Tx, digest: str, path: str) -> str:
+        found = versions.by_digest(tx, digest)
+        if found is not None:
+            return found.name
+        spec = self.held.row["spec"]
+        champion = versions.get(tx, spec["champion"])
+        name = versions.next_name(tx, spec["deployment"])
+        data = datasets.get(tx, self.held.row["dataset_id"])
+        card = {"spec": spec, "dataset": data["digest"], "pairs": data["card"].get("pairs", {})}
+        version = ModelVersion(
+            name=name,
+            digest=digest,
+            kind="adapter",
+            base=champion.base,
+            path=path,
+            created_at=self.clock(),
+            parent=champion.name,
+            run=self.held.uuid,
+            card=card,
+        )
+        versions.register(tx, version, actor=ACTOR)
+        return name
+
+
+def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, train_pairs: int) -> dict[str, Any]:
+    """What the child is told: the served version is both where training starts and the reference."""
+    most = math.ceil(MOST_PASSES * train_pairs / int(spec["pairs_per_step"]))
+    return {
+        "base_model": str(settings.chat_path),
+        "trainer": spec["trainer"],
+        "init_adapter": str(settings.home / champion.path) if champion.kind == "adapter" else None,
+        "reference": "init",
+        "reference_cache": str(settings.home / "cache" / "reference"),
+        "pairs": TRAIN,
+        "held_out": HELD_OUT,
+        "seed": int(spec["seed"]),
+        "max_steps": min(int(spec["steps"]), most),
+        "lr": float(spec["lr"]),
+        "beta": float(spec["beta"]),
+        "pairs_per_step": int(spec["pairs_per_step"]),
+        "device": spec["device"],
+        "checkpoint_every_s": 20.0,
+    }
+
+
+def _members(tx: Tx, id: int) -> tuple[Any, Any]:
+    return datasets.members(tx, id, "train"), datasets.members(tx, id, "held_out")
+
+
+def measure_speed(folder: Path) -> float | None:
+    """Training tokens a second over the whole run, as its end told; None when it did not."""
+    ends = [event for event in read_events(folder / "progress.jsonl") if event.get("event") == "end"]
+    told = next((event for event in ends if event.get("tokens") and event.get("seconds")), None)
+    return round(told["tokens"] / told["seconds"], 1) if told else None

@@ -1,0 +1,70 @@
+"""Datasets: immutable sets of pairs, each known by the digest of what it holds and on which side."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.errors import NotFound
+from core.events import digest
+from core.types import PreferencePair
+from store.pairs import content_digest, read
+from store.tables import dataset_pairs, datasets, pairs
+from store.unit_of_work import Tx
+
+
+def lock(
+    tx: Tx,
+    *,
+    train: Sequence[PreferencePair],
+    held_out: Sequence[PreferencePair],
+    card: Mapping[str, Any],
+    actor: str,
+) -> sa.RowMapping:
+    """Record which pairs train and which are held out; returns the row (id, uuid, digest, counts, card).
+
+    The same pairs on the same sides are the same dataset, whatever the order.
+    """
+    made = digest({"train": _contents(train), "held_out": _contents(held_out)})
+    found = tx.one(sa.select(datasets).where(datasets.c.digest == made))
+    if found is not None:
+        return found
+    uuid = str(uuids.uuid4())
+    id = tx.insert(
+        datasets,
+        uuid=uuid,
+        digest=made,
+        created_at=tx.now,
+        train_pairs=len(train),
+        held_out_pairs=len(held_out),
+        card={**card, "digest": made},
+    )
+    for split, side in (("train", train), ("held_out", held_out)):
+        rows = [{"dataset_id": id, "pair_id": pair.id, "split": split} for pair in side]
+        if rows:
+            tx.execute(sa.insert(dataset_pairs), rows)
+    body = {"digest": made, "train_pairs": len(train), "held_out_pairs": len(held_out)}
+    tx.audit(actor, "dataset.locked", uuid, body)
+    return get(tx, id)
+
+
+def get(tx: Tx, id: int) -> sa.RowMapping:
+    """The dataset with the integer key `id`. Raises NotFound."""
+    row = tx.one(sa.select(datasets).where(datasets.c.id == id))
+    if row is None:
+        raise NotFound("There is no such dataset.", "Reload the page.")
+    return row
+
+
+def members(tx: Tx, id: int, split: str) -> list[PreferencePair]:
+    """The pairs of one side (train or held_out), by key."""
+    chosen = sa.select(pairs).join(dataset_pairs, dataset_pairs.c.pair_id == pairs.c.id)
+    side = dataset_pairs.c.dataset_id == id, dataset_pairs.c.split == split
+    return read(tx, chosen.where(*side).order_by(pairs.c.id))
+
+
+def _contents(side: Sequence[PreferencePair]) -> list[str]:
+    return sorted(content_digest(pair.prompt, pair.chosen, pair.rejected) for pair in side)

@@ -1,0 +1,157 @@
+"""Preference pairs: collected once by content, then approved or quarantined with reasons, and never changed."""
+
+from __future__ import annotations
+
+import uuid as uuids
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.errors import InvalidInput, NotFound
+from core.events import digest
+from core.roles import Action
+from core.states import PAIR
+from core.types import PreferencePair
+from store import accounts
+from store.inferences import clean, clean_value
+from store.tables import options, pairs
+from store.unit_of_work import Tx
+
+_BATCH = 500
+_SEEN = "pairs.feedback_seen"
+
+
+def content_digest(prompt: Sequence[Mapping[str, str]], chosen: str, rejected: str) -> str:
+    """What makes two pairs the same pair: prompt, chosen and rejected, exactly."""
+    return digest([[dict(message) for message in prompt], chosen, rejected])
+
+
+def add(tx: Tx, found: Sequence[PreferencePair], *, actor: str, source_keys: Sequence[str | None] | None = None) -> int:
+    """Collect pairs and return how many are new: one of equal content, or of a source key seen before, is left out.
+
+    They wait as collected until the worker's checks approve or quarantine them.
+    """
+    keys = list(source_keys) if source_keys is not None else [None] * len(found)
+    new = 0
+    for pair, key in zip(found, keys, strict=True):
+        prompt = clean_value([dict(message) for message in pair.prompt])
+        chosen, rejected = clean(pair.chosen), clean(pair.rejected)
+        new += tx.insert_once(
+            pairs,
+            uuid=pair.uuid or str(uuids.uuid4()),
+            content_digest=content_digest(prompt, chosen, rejected),
+            prompt_digest=digest(prompt),
+            prompt=prompt,
+            chosen=chosen,
+            rejected=rejected,
+            contributor=clean(pair.contributor),
+            at=pair.at or tx.now,
+            source=clean(pair.source),
+            licence=clean(pair.licence),
+            version=pair.version,
+            weight=pair.weight,
+            state="collected",
+            reasons=[],
+            source_key=key,
+        )
+    if new:
+        sources = sorted({pair.source for pair in found})[:20]
+        tx.audit(actor, "pairs.collected", "pairs", {"given": len(found), "new": new, "sources": sources})
+    return new
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """How many pairs are in each state."""
+    rows = tx.all(sa.select(pairs.c.state, sa.func.count().label("n")).group_by(pairs.c.state))
+    return {**dict.fromkeys(PAIR.states, 0), **{row["state"]: int(row["n"]) for row in rows}}
+
+
+def collected(tx: Tx, limit: int = _BATCH) -> list[PreferencePair]:
+    """The oldest pairs that no check has looked at yet."""
+    return read(tx, sa.select(pairs).where(pairs.c.state == "collected").order_by(pairs.c.id).limit(limit))
+
+
+def approved(tx: Tx, limit: int) -> list[PreferencePair]:
+    """The newest approved pairs, at most `limit`, oldest first."""
+    newest = sa.select(pairs).where(pairs.c.state == "approved").order_by(pairs.c.id.desc()).limit(limit)
+    return read(tx, newest)[::-1]
+
+
+def by_digests(tx: Tx, digests: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """(key, state) of the pairs whose content has one of these digests."""
+    found: dict[str, tuple[int, str]] = {}
+    for start in range(0, len(digests), _BATCH):
+        part = pairs.c.content_digest.in_(digests[start : start + _BATCH])
+        for row in tx.all(sa.select(pairs.c.content_digest, pairs.c.id, pairs.c.state).where(part)):
+            found[row["content_digest"]] = (int(row["id"]), row["state"])
+    return found
+
+
+def judge(tx: Tx, verdicts: Mapping[int, Sequence[str]], *, actor: str) -> tuple[int, int]:
+    """Approve the pairs without reasons, quarantine the others; returns (approved, quarantined).
+
+    A pair that a person decided on meanwhile is left alone.
+    """
+    done = {"approved": 0, "quarantined": 0}
+    for id, reasons in verdicts.items():
+        new = "quarantined" if reasons else "approved"
+        free = pairs.c.id == id, pairs.c.state.in_(PAIR.sources(new)), pairs.c.decided_by == ""
+        values = {"state": new, "reasons": list(reasons)}
+        done[new] += tx.execute(sa.update(pairs).where(*free).values(**values)).rowcount
+    if any(done.values()):
+        tx.audit(actor, "pairs.judged", "pairs", done)
+    return done["approved"], done["quarantined"]
+
+
+def release(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
+    """Let a quarantined (or rejected) pair be trained on after all, with a reason."""
+    _decide(tx, uuid, "approved", actor, reason)
+
+
+def reject(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
+    """Keep a pair out of training for good, with a reason."""
+    _decide(tx, uuid, "rejected", actor, reason)
+
+
+def feedback_seen(tx: Tx) -> int:
+    """The key of the last feedback that pairs were made from."""
+    value = tx.scalar(sa.select(options.c.value).where(options.c.name == _SEEN))
+    return int(value["id"]) if value else 0
+
+
+def set_feedback_seen(tx: Tx, id: int, *, actor: str) -> None:
+    """Remember that pairs were made from feedback up to key `id`."""
+    tx.upsert(options, ["name"], name=_SEEN, value={"id": id}, actor=actor, changed_at=tx.now)
+
+
+def _decide(tx: Tx, uuid: str, state: str, actor: str, reason: str) -> None:
+    accounts.require(tx, actor, Action.RELEASE_PAIR)
+    if not reason.strip():
+        raise InvalidInput("This needs a reason.", "Say in a sentence why.")
+    row = tx.one(sa.select(pairs.c.id, pairs.c.reasons).where(pairs.c.uuid == uuid))
+    if row is None:
+        raise NotFound("There is no such pair.", "Reload the page.")
+    tx.move(pairs, PAIR, row["id"], state, decided_by=actor)
+    kind = "pair.released" if state == "approved" else "pair.rejected"
+    tx.audit(actor, kind, uuid, {"reason": reason, "was": list(row["reasons"])})
+
+
+def read(tx: Tx, query: sa.Select[Any]) -> list[PreferencePair]:
+    """The pairs that a query over the table gives, in its order."""
+    return [
+        PreferencePair(
+            uuid=row["uuid"],
+            prompt=row["prompt"],
+            chosen=row["chosen"],
+            rejected=row["rejected"],
+            contributor=row["contributor"],
+            at=row["at"],
+            source=row["source"],
+            licence=row["licence"],
+            version=row["version"],
+            weight=row["weight"],
+            id=row["id"],
+        )
+        for row in tx.all(query)
+    ]

@@ -1,0 +1,48 @@
+"""What the policy reads and says: firing alerts that led to nothing yet, and its comments on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.errors import NotFound
+from store.tables import alert_comments, alerts, decisions, monitors, runs
+from store.unit_of_work import Tx
+
+_ALERTS = sa.select(alerts, monitors.c.metric).outerjoin(monitors, monitors.c.id == alerts.c.monitor_id)
+
+
+def undecided(tx: Tx) -> list[dict[str, Any]]:
+    """Firing rule alerts without a decision of any state, oldest first, each with its monitor's metric."""
+    decided = sa.select(decisions.c.id).where(decisions.c.alert_id == alerts.c.id)
+    firing = alerts.c.state == "firing", alerts.c.kind == "rule", monitors.c.metric.is_not(None)
+    rows = tx.all(_ALERTS.where(*firing, ~decided.exists()).order_by(alerts.c.id))
+    return [dict(row) for row in rows]
+
+
+def alert(tx: Tx, uuid: str) -> dict[str, Any]:
+    """The alert `uuid` with its monitor's metric. Raises NotFound."""
+    row = tx.one(_ALERTS.where(alerts.c.uuid == uuid))
+    if row is None:
+        raise NotFound("There is no such alert.", "The Alerts page lists those there are.")
+    return dict(row)
+
+
+def comment_once(tx: Tx, alert_id: int, body: str, *, actor: str) -> bool:
+    """Comment on an alert unless `actor` did so already; returns whether a comment was written."""
+    mine = alert_comments.c.alert_id == alert_id, alert_comments.c.actor == actor
+    if tx.scalar(sa.select(alert_comments.c.id).where(*mine).limit(1)) is not None:
+        return False
+    tx.insert(alert_comments, alert_id=alert_id, at=tx.now, actor=actor, body=body)
+    uuid = tx.scalar(sa.select(alerts.c.uuid).where(alerts.c.id == alert_id))
+    tx.audit(actor, "alert.commented", str(uuid), {"comment": body})
+    return True
+
+
+def last_throughput(tx: Tx) -> float | None:
+    """Training tokens a second of the newest run that tells, or None."""
+    for row in tx.all(sa.select(runs.c.forecast).order_by(runs.c.id.desc()).limit(10)):
+        if speed := row["forecast"].get("tokens_per_second"):
+            return float(speed)
+    return None
