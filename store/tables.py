@@ -83,6 +83,7 @@ inferences = sa.Table(
     sa.Index("ix_inferences_kind_id", "kind", "id"),
     sa.Index("ix_inferences_version_id", "version", "id"),
     sa.Index("ix_inferences_at", "at"),
+    sa.Index("ix_inferences_conversation_id", "conversation", "id"),
 )
 inference_texts = sa.Table(
     "inference_texts",
@@ -261,6 +262,8 @@ alert_transitions = sa.Table(
     json("measurement"),
     text("reason"),
     text("actor"),
+    flag("notified"),
+    sa.Index("ix_alert_transitions_notified_id", "notified", "id"),
 )
 alert_comments = sa.Table(
     "alert_comments",
@@ -398,7 +401,7 @@ pairs = sa.Table(
     metadata,
     key(),
     uuid(),
-    sa.Column("content_digest", sa.String(64), nullable=False),
+    sa.Column("content_digest", sa.String(64), nullable=False, unique=True),
     sa.Column("prompt_digest", sa.String(64), nullable=False, index=True),
     json("prompt", default=list),
     text("chosen"),
