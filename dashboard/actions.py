@@ -1,0 +1,130 @@
+"""What the buttons do: each looks the session up again, then makes one write; the store checks the role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+
+from core.errors import TrimtabError
+from dashboard.console import Console, SignedOut
+from store import accounts, alerts, commands, decisions, monitors, runs
+from store.unit_of_work import Tx
+
+
+def act(console: Console, done: str, work: Callable[[Tx, str], Any]) -> bool:
+    """Do `work` as the account of the session, and keep what to tell; returns whether it was done."""
+    installation = console.installation
+    now = installation.clock()
+    try:
+        with installation.store.write(now) as tx:
+            row = accounts.by_token(tx, console.token, now=now)
+            if row is None:
+                raise SignedOut("You are signed out, so nothing was changed.", "Sign in again.")
+            work(tx, row["name"])
+    except TrimtabError as error:
+        st.session_state["_told"] = {"good": False, "words": str(error)}
+        return False
+    st.session_state["_told"] = {"good": True, "words": done}
+    return True
+
+
+def acknowledge(console: Console, uuid: str) -> bool:
+    """Take a firing alert."""
+    return act(console, "The alert is yours now.", lambda tx, actor: alerts.acknowledge(tx, uuid, actor=actor))
+
+
+def comment(console: Console, uuid: str, body: str) -> bool:
+    """Write something to an alert."""
+    return act(console, "Your comment was added.", lambda tx, actor: alerts.comment(tx, uuid, body, actor=actor))
+
+
+def silence(console: Console, monitor: str, reason: str, hours: float) -> bool:
+    """Hold a monitor's notices back for some hours."""
+    return act(
+        console,
+        "Notices are held back until then. The alert stays visible.",
+        lambda tx, actor: alerts.silence(
+            tx, monitor=monitor, reason=reason, ends_at=tx.now + timedelta(hours=hours), actor=actor
+        ),
+    )
+
+
+def unsilence(console: Console, id: int) -> bool:
+    """End a silence now."""
+    return act(console, "Notices go out again.", lambda tx, actor: alerts.unsilence(tx, id, actor=actor))
+
+
+def approve(console: Console, uuid: str, digest: str, comment: str, done: str) -> bool:
+    """Approve the proposal whose digest was shown."""
+    allow = console.installation.settings.retrain.allow_self_approval
+    return act(
+        console,
+        done,
+        lambda tx, actor: decisions.approve(tx, uuid, actor=actor, digest=digest, comment=comment, allow_self=allow),
+    )
+
+
+def reject(console: Console, uuid: str, reason: str) -> bool:
+    """Turn a proposal down."""
+    return act(
+        console, "The proposal was rejected.", lambda tx, actor: decisions.reject(tx, uuid, actor=actor, reason=reason)
+    )
+
+
+def roll_back(console: Console, reason: str, *, away_from: str, to: str) -> bool:
+    """Serve an earlier version again, at once."""
+    return act(
+        console,
+        f"{to} serves again. Its fingerprint is being checked.",
+        lambda tx, actor: decisions.roll_back(
+            tx, deployment=console.deployment, actor=actor, reason=reason, to=to, away_from=away_from
+        ),
+    )
+
+
+def stop_run(console: Console, uuid: str) -> bool:
+    """Ask a run to stop and keep its checkpoint."""
+    return act(
+        console,
+        "The run stops after its present step and keeps its checkpoint.",
+        lambda tx, actor: runs.request_stop(tx, uuid, actor=actor),
+    )
+
+
+def resume_run(console: Console, uuid: str) -> bool:
+    """Let a stopped or failed run go on from its checkpoint."""
+    return act(
+        console,
+        "The run is queued again and goes on from its checkpoint.",
+        lambda tx, actor: runs.resume(tx, uuid, actor=actor),
+    )
+
+
+def run_monitor(console: Console, monitor: str) -> bool:
+    """Ask the scheduler to run a monitor now."""
+    return act(
+        console,
+        "Asked. The result shows here after the next look.",
+        lambda tx, actor: commands.ask(tx, "run_monitor", owner="monitors", args={"monitor": monitor}, actor=actor),
+    )
+
+
+def pause_monitor(console: Console, monitor: str, *, enabled: bool) -> bool:
+    """Pause a monitor or let it run again."""
+    return act(
+        console,
+        "The monitor runs again." if enabled else "The monitor is paused. It looks at nothing until you resume it.",
+        lambda tx, actor: monitors.pause(tx, monitor, enabled=enabled, actor=actor),
+    )
+
+
+def test_notice(console: Console, channel: str) -> bool:
+    """Ask for a test notice through a channel."""
+    return act(
+        console,
+        "Asked. The notice goes out within seconds.",
+        lambda tx, actor: commands.ask(tx, "test_notice", owner="monitors", args={"channel": channel}, actor=actor),
+    )

@@ -1,0 +1,119 @@
+"""The pages in their groups, and the frame that is around each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from core.errors import TrimtabError, Unavailable
+from dashboard import marks, show, words
+from dashboard.console import Console, SignedOut, enter
+from dashboard.installation import current
+from dashboard.verdict import silent
+from dashboard.views import alerts, audit, models, monitors, overview, runs
+from store.queries import overview as queries
+
+GROUPS = {
+    "Watch": {
+        "overview": ("Overview", overview.draw),
+        "monitors": ("Monitors", monitors.draw),
+        "alerts": ("Alerts", alerts.draw),
+    },
+    "Improve": {"runs": ("Runs", runs.draw), "models": ("Models", models.draw)},
+    "Admin": {"audit": ("Audit", audit.draw)},
+}
+REFRESH_SECONDS = 10
+
+
+def draw() -> None:
+    """Draw the console once."""
+    st.set_page_config(page_title="Trimtab", page_icon="🧭", layout="wide")
+    show.style()
+    visit: list[Console] = []
+    pages: dict[str, Any] = {}
+    listed: dict[str, list[Any]] = {}
+    for group, members in GROUPS.items():
+        for path, (title, view) in members.items():
+            page = st.Page(partial(present, visit, view), title=title, url_path=path, default=path == "overview")
+            pages[path] = page
+            listed.setdefault(group, []).append(page)
+    try:
+        visit.append(enter(pages))
+    except SignedOut:
+        return sign_in_again(pages)
+    except Unavailable as error:
+        st.navigation([*pages.values()], position="hidden")
+        return show.show_away(error, None, current().clock())
+    chosen = st.navigation(listed, expanded=True)
+    who(visit[0])
+    chosen.run()
+
+
+def present(visit: list[Console], view: Callable[[Console], None]) -> None:
+    """The frame, then the page; what a page cannot do is said in a sentence."""
+    console = visit[0]
+    try:
+        header(console)
+        show.show_told()
+        with st.container(key="stale" if console.away else "fresh"):
+            view(console)
+    except TrimtabError as error:
+        show.show_error(error)
+
+
+def header(console: Console) -> None:
+    """What every page says first: what serves, how fresh it is, and what waits."""
+    if console.installation.settings.dashboard.demo:
+        st.info("This is a demonstration: the shop, its customers and their feedback are simulated.", icon="🧪")
+    found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, console.now))
+    live = bool(found.running or found.pending or console.installation.settings.dashboard.demo)
+    every = REFRESH_SECONDS if live else None
+
+    @st.fragment(run_every=every, key="bar")
+    def line() -> None:
+        bar(console)
+
+    line()
+
+
+def bar(console: Console) -> None:
+    """The frame's line; it looks again by itself while something is going on."""
+    now = console.installation.clock()
+    found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, now))
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="frame"):
+        if found.firing:
+            show.mark(marks.ALERT["firing"])
+        elif silent(found) or found.route is None:
+            show.mark(marks.LEVEL["unknown"])
+        elif found.pending:
+            show.mark(marks.ALERT["pending"])
+        else:
+            st.badge("Nothing firing", icon=":material/check_circle:", color="green")
+        if found.route is not None:
+            st.text(f"{console.deployment} serves {found.route['version']}")
+            if not found.verified:
+                st.badge("Not proved yet", icon=":material/fingerprint:", color="gray")
+        if found.last_sample_at is not None:
+            st.text(f"Last sample {words.ago(found.last_sample_at, now)}")
+        if found.waiting:
+            console.link("overview", f"Waiting for you ({found.waiting})", "pending_actions")
+
+
+def who(console: Console) -> None:
+    """Who is signed in, and the way out."""
+    with st.sidebar, st.container(key="quiet-who"):
+        st.text(f"{console.name} · {console.account['role']}")
+        if st.button("Sign out", icon=":material/logout:", key="sign-out", type="tertiary"):
+            st.logout()
+
+
+def sign_in_again(pages: dict[str, Any]) -> None:
+    """What is shown when the session has ended."""
+    st.navigation([*pages.values()], position="hidden")
+    st.header("You are signed out", anchor=False)
+    st.caption("The session ended, here or elsewhere. Nothing was lost.")
+    if st.button("Sign in", type="primary", key="sign-in"):
+        st.logout()

@@ -1,0 +1,157 @@
+"""Pieces that pages are made of. Whatever people or traffic wrote goes through `say`, which shows text as text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from core.errors import TrimtabError
+from dashboard import exports, words
+from dashboard.marks import UNKNOWN, Mark
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+_STYLE = """<style>
+.st-key-headline p, .st-key-headline div[data-testid="stText"] {font-size: 1.3rem; line-height: 1.35}
+[class*="st-key-strong"] div[data-testid="stText"] {font-weight: 600}
+[class*="st-key-quiet"] div[data-testid="stText"] {opacity: .72; font-size: .875rem}
+[class*="st-key-big"] div[data-testid="stText"] {font-size: 1.5rem; line-height: 1.2}
+.st-key-stale {opacity: .5}
+div[data-testid="stText"] {overflow-wrap: anywhere; white-space: pre-wrap; font-family: inherit}
+.st-key-frame {border-bottom: 1px solid rgba(128, 140, 150, .25); padding-bottom: .5rem}
+div[data-testid="stMainBlockContainer"] {padding-top: 2.5rem; max-width: 82rem}
+@media (max-width: 640px) {div[data-testid="stMainBlockContainer"] {padding: 3.5rem 1rem 2rem}}
+</style>"""
+
+
+def style() -> None:
+    """The few rules that Streamlit's theme has no setting for."""
+    st.html(_STYLE)
+
+
+def say(text: object, tone: str = "", key: str = "") -> None:
+    """Text from outside as text. `tone` is strong, quiet or big; then `key` makes the place unique on the page."""
+    if tone:
+        with st.container(key=f"{tone}-{key}", gap=None):
+            st.text(str(text))
+    else:
+        st.text(str(text))
+
+
+def mark(found: Mark | None) -> None:
+    """A state as icon, word and colour."""
+    shown = found or UNKNOWN
+    st.badge(shown.word, icon=f":material/{shown.icon}:", color=shown.colour)
+
+
+def head(title: str, question: str) -> None:
+    """The page's title and the one question it answers."""
+    st.header(title, anchor=False)
+    st.caption(question)
+
+
+def facts(pairs: Mapping[str, object]) -> None:
+    """Names (the program's own) with values (shown as text)."""
+    kept = {name: value for name, value in pairs.items() if value not in (None, "")}
+    if not kept:
+        return
+    with st.grid(min_column_width=170, gap="small"):
+        for name, value in kept.items():
+            with st.container(gap=None):
+                st.caption(name)
+                st.text(str(value))
+
+
+def measured(row: Any, metric: str, key: str) -> None:
+    """A value with its interval and count, or how much is missing."""
+    if row is None:
+        say("–", "big", key)
+        say("Not measured yet", "quiet", f"{key}-note")
+        return
+    say(words.number(row["value"], metric), "big", key)
+    say(words.interval(row, metric), "quiet", f"{key}-note")
+
+
+def chart(figure: Figure, alt: str, key: str) -> None:
+    """A figure with its description for those who cannot see it."""
+    st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False})
+
+
+def spark(values: Sequence[float], name: str) -> None:
+    """Recent values as a small line. `name` is the program's own word for them."""
+    from dashboard import charts
+
+    st.html(charts.spark(values, f"{name}: the last {len(values)} values, oldest first."))
+
+
+def empty(title: str, steps: Sequence[str] = ()) -> None:
+    """What a page says when there is nothing, and what to do about it. The program's own words only."""
+    with st.container(border=True):
+        st.subheader(title, anchor=False)
+        for place, step in enumerate(steps, 1):
+            st.text(f"{place}.  {step}")
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, alt: str, key: str) -> None:
+    """Rows as a table of text. `columns` gives the header, the program's own word, of each field."""
+    import pandas as pd
+
+    data = {header: [_cell(row.get(field)) for row in rows] for field, header in columns.items()}
+    config = {header: st.column_config.TextColumn(header) for header in columns.values()}
+    st.dataframe(pd.DataFrame(data), hide_index=True, column_config=config, alt=alt, key=key)
+
+
+def download(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, name: str, key: str) -> None:
+    """A button that saves rows as a CSV file whose cells are text to a spreadsheet."""
+    st.download_button(
+        "Save as CSV",
+        exports.csv_bytes(rows, columns),
+        file_name=f"{name}.csv",
+        mime="text/csv",
+        icon=":material/download:",
+        key=key,
+        on_click="ignore",
+    )
+
+
+def show_away(error: TrimtabError, since: datetime | None, now: datetime) -> None:
+    """The banner of a store that does not answer; with `since`, old numbers follow."""
+    with st.container(border=True, key="away"):
+        st.badge("No connection to the database", icon=":material/cloud_off:", color="orange")
+        st.text(f"{error.message} {error.remedy}")
+        if since is not None:
+            st.text(
+                f"Last good data: {words.ago(since, now)}. What follows is as it was then; nothing can be changed now."
+            )
+
+
+def show_error(error: TrimtabError) -> None:
+    """An expected failure in its own words."""
+    with st.container(border=True, key="refused"):
+        st.badge("Not possible", icon=":material/block:", color="orange")
+        st.text(error.message)
+        if error.remedy:
+            st.text(error.remedy)
+
+
+def show_told() -> None:
+    """What the last act led to, once."""
+    told = st.session_state.pop("_told", None)
+    if told is None:
+        return
+    with st.container(border=True, key="told"):
+        if told["good"]:
+            st.badge("Done", icon=":material/check_circle:", color="green")
+        else:
+            st.badge("Not done", icon=":material/block:", color="orange")
+        st.text(told["words"])
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, datetime):
+        return words.clock_time(value)
+    return "" if value is None else str(value)

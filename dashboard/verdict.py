@@ -1,0 +1,71 @@
+"""The sentence that answers the overview's question: healthy, look, act, or not known. Silence is never healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dashboard.words import count, span
+from store.queries.overview import Frame, Tile
+
+Level = Literal["good", "attention", "bad", "unknown"]
+SILENT_SECONDS = 60.0
+PARTS = {"gateway": "gateway", "monitors": "monitor scheduler", "retrain": "retraining worker"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A level and its sentence."""
+
+    level: Level
+    sentence: str
+
+
+def silent(frame: Frame) -> list[str]:
+    """Parts of Trimtab whose newest pulse is over a minute old or that never had one, in words."""
+    newest: dict[str, float] = {}
+    for row in frame.processes:
+        newest[row["role"]] = min(row["age"], newest.get(row["role"], float("inf")))
+    words = []
+    for role, name in PARTS.items():
+        if role not in newest:
+            words.append(f"the {name} is not running")
+        elif newest[role] > SILENT_SECONDS:
+            words.append(f"the {name} has been silent for {span(newest[role])}")
+    return words
+
+
+def status(tile: Tile) -> str:
+    """The state of a monitor for people: paused, none before any measurement, or that of its last look."""
+    if not tile.monitor["enabled"]:
+        return "paused"
+    return str(tile.latest["status"]) if tile.latest is not None else "none"
+
+
+def judge(frame: Frame, tiles: Sequence[Tile]) -> Verdict:
+    """The overview's verdict, worst first."""
+    states = [status(tile) for tile in tiles]
+    if frame.firing:
+        return Verdict("bad", f"{count(frame.firing, 'alert')} firing. Look at what moved and decide.")
+    quiet = silent(frame)
+    if quiet:
+        listed = quiet[0] if len(quiet) == 1 else f"{', '.join(quiet[:-1])} and {quiet[-1]}"
+        return Verdict("unknown", f"Trimtab cannot tell: {listed}.")
+    if frame.route is None:
+        return Verdict("unknown", "No model is deployed yet.")
+    if frame.last_sample_at is None:
+        return Verdict("unknown", "No traffic has been captured yet.")
+    if "error" in states:
+        failed = count(states.count("error"), "monitor")
+        return Verdict("attention", f"Nothing is firing, but {failed} failed at the last look.")
+    if "breach" in states or frame.pending:
+        return Verdict("attention", "Something is past its limit but has not lasted long enough to fire.")
+    decided = states.count("ok")
+    if not decided:
+        return Verdict("unknown", "Nothing is firing, but no monitor has enough data to say that all is well.")
+    rest = len([state for state in states if state in ("nodata", "none")])
+    if rest:
+        more = f"{rest} of {len(states)} have not enough data yet."
+        return Verdict("good", f"Nothing has moved as far as {count(decided, 'monitor')} can tell; {more}")
+    return Verdict("good", f"Healthy: {count(decided, 'monitor')} looked and nothing has moved.")

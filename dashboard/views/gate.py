@@ -1,0 +1,78 @@
+"""A gate report: one tile a check with its difference, interval, limit and verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts, marks, show, words
+from dashboard.console import Console
+
+COLOURS = {"pass": charts.GOOD, "fail": charts.ALARM, "undecided": charts.WARN}
+SAYS = {
+    "pass": "Every check passed. An approver may promote it.",
+    "fail": "At least one check failed, so it cannot be promoted.",
+    "undecided": "There is not enough evidence on at least one check. That blocks promotion too.",
+}
+ASKS = {
+    "integrity": "Are the files whole and harmless?",
+    "held_out_accuracy": "Does it rank more unseen pairs right? Candidate minus champion.",
+    "refusal_rate": "Does it refuse more often? Candidate minus champion.",
+    "attack_success": "Is it easier to talk out of its rules? Candidate minus champion.",
+    "over_refusal": "Does it refuse harmless requests more often? Candidate minus champion.",
+    "shorter_answers": "Did answers get shorter? As a share of the token limit.",
+}
+
+
+def draw(console: Console, name: str, report: Mapping[str, Any]) -> None:
+    """The verdict in a sentence, then the checks."""
+    st.subheader("Gate", anchor=False)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        show.mark(marks.VERDICT.get(report["verdict"]))
+        st.text(SAYS.get(report["verdict"], ""))
+    against = f"{name} against {report['champion']}" if report["champion"] else name
+    show.say(f"{against}, judged {words.ago(report['at'], console.now)}", "quiet", f"gate-{report['id']}")
+    with st.grid(min_column_width=300, gap="small"):
+        for place, check in enumerate(report["checks"]):
+            tile(check, f"{report['id']}-{place}")
+
+
+def tile(check: Mapping[str, Any], key: str) -> None:
+    """One check."""
+    name, estimate, limit = str(check.get("name", "")), check.get("estimate"), check.get("limit")
+    with st.container(border=True, key=f"check-{key}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+            show.say(words.title(name), "strong", f"check-{key}")
+            show.mark(marks.VERDICT.get(str(check.get("verdict"))))
+        if name in ASKS:
+            st.caption(ASKS[name])
+        if isinstance(estimate, Mapping):
+            numbers(name, estimate, limit, str(check.get("verdict")), key)
+        elif isinstance(limit, int | float):
+            st.text(f"Limit {words.number(float(limit))}")
+        st.text(str(check.get("reason", "")))
+
+
+def numbers(name: str, estimate: Mapping[str, Any], limit: Any, verdict: str, key: str) -> None:
+    """The difference with its interval, as words and as a picture."""
+    unit = words.POINTS if scaled(estimate) else ""
+    value, low, high = estimate.get("value"), estimate.get("low"), estimate.get("high")
+    if value is None:
+        st.text(words.missing(estimate))
+        return
+    show.say(words.number(value, unit, signed=True), "big", f"diff-{key}")
+    bound = f"; limit {words.number(float(limit), unit, signed=True)}" if isinstance(limit, int | float) else ""
+    show.say(f"{words.interval(estimate, unit)}{bound}", "quiet", f"diff-{key}-note")
+    if low is not None and high is not None:
+        alt = f"Difference {words.number(value, unit, signed=True)}, interval {words.interval(estimate, unit)}{bound}."
+        colour, scale = COLOURS.get(verdict, charts.QUIET), 100.0 if unit else 1.0
+        figure = charts.difference(low, value, high, limit, colour, scale=scale)
+        show.chart(figure, alt, f"diff-chart-{key}")
+
+
+def scaled(estimate: Mapping[str, Any]) -> bool:
+    """Whether the estimate is a difference of shares, which reads best in points of a hundred."""
+    ends = [estimate.get(name) for name in ("value", "low", "high")]
+    return all(isinstance(end, int | float) and -1.0 <= end <= 1.0 for end in ends)

@@ -1,0 +1,172 @@
+"""Overview: is the model healthy now, and does anything wait for me?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import streamlit as st
+
+from dashboard import charts, marks, show, words
+from dashboard.console import Console
+from dashboard.verdict import PARTS, SILENT_SECONDS, judge, status
+from store import monitors as monitor_rows
+from store.queries import overview as queries
+from store.queries.overview import Frame, Tile
+from store.unit_of_work import Tx
+
+RANGES = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}
+
+
+def draw(console: Console) -> None:
+    """The page."""
+    show.head("Overview", "Is the model healthy now, and does anything wait for me?")
+    found = console.load("overview", lambda tx: read(tx, console))
+    frame: Frame = found["frame"]
+    tiles: list[Tile] = found["tiles"]
+    verdict = judge(frame, tiles)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
+        show.mark(marks.LEVEL[verdict.level])
+        st.text(verdict.sentence)
+    if not tiles and frame.last_sample_at is None:
+        first_steps(console)
+    waiting(console, *found["waiting"])
+    if tiles:
+        watched(console, tiles)
+        over_time(console, [tile.monitor["name"] for tile in tiles])
+    left, right = st.columns(2, gap="large")
+    with left:
+        promise(console, found["budget"], found["allowed"], tiles)
+    with right:
+        processes(frame)
+
+
+def read(tx: Tx, console: Console) -> dict[str, Any]:
+    """Everything but the timeline, whose range is chosen on the page."""
+    settings = console.installation.settings.monitors
+    return {
+        "frame": queries.frame(tx, console.deployment, console.now),
+        "tiles": queries.tiles(tx),
+        "waiting": queries.waiting(tx, console.now),
+        "budget": queries.budget(tx, console.now - timedelta(days=settings.period_days)),
+        "allowed": monitor_rows.budget(tx, settings.budget),
+    }
+
+
+def first_steps(console: Console) -> None:
+    """What to do with an installation that has seen nothing."""
+    show.empty(
+        "Nothing has been captured yet",
+        (
+            f"Send a request to {console.installation.settings.gateway_url}/v1/chat/completions, as to OpenAI.",
+            "Or bring history along: trimtab import traffic FILE.",
+            "Or watch the demonstration: trimtab demo.",
+        ),
+    )
+
+
+def waiting(console: Console, proposals: Sequence[Any], alerts: Sequence[Any]) -> None:
+    """What a person must answer, first."""
+    if not proposals and not alerts:
+        return
+    st.subheader(f"Waiting for you ({len(proposals) + len(alerts)})", anchor=False)
+    for row in proposals:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waits-{row['uuid']}"):
+            show.mark(marks.DECISION_KIND.get(row["kind"]))
+            with st.container(gap=None, width="stretch"):
+                show.say(row["reason"], "strong", row["uuid"])
+                show.say(
+                    f"{row['subject']} · proposed {words.ago(row['created_at'], console.now)}, "
+                    f"expires {words.ago(row['expires_at'], console.now)}",
+                    "quiet",
+                    row["uuid"],
+                )
+            page = "models" if row["kind"] == "promote" else "runs"
+            console.link(page, "Review", "arrow_forward", decision=row["uuid"])
+    for row in alerts:
+        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waits-{row['uuid']}"):
+            show.mark(marks.ALERT["firing"])
+            with st.container(gap=None, width="stretch"):
+                show.say(row["summary"] or row["monitor"], "strong", row["uuid"])
+                show.say(f"{row['monitor']} · fired {words.ago(row['fired_at'], console.now)}", "quiet", row["uuid"])
+            console.link("alerts", "Open", "arrow_forward", alert=row["uuid"])
+
+
+def watched(console: Console, tiles: Sequence[Tile]) -> None:
+    """A tile a monitor: its state, its value with interval and count, and where it came from."""
+    st.subheader("What is watched", anchor=False)
+    with st.grid(min_column_width=260, gap="small"):
+        for tile in tiles:
+            card(console, tile)
+
+
+def card(console: Console, tile: Tile) -> None:
+    """One monitor."""
+    name, latest = tile.monitor["name"], tile.latest
+    metric = latest["metric"] if latest is not None else tile.monitor["metric"]
+    with st.container(border=True, key=f"tile-{name}", gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+            show.say(words.title(name), "strong", f"tile-{name}")
+            show.mark(marks.MONITOR.get(status(tile)))
+        show.say(tile.monitor["title"], "quiet", f"title-{name}")
+        show.measured(latest, metric, f"tile-{name}")
+        values = [row["value"] for row in tile.recent if row["value"] is not None]
+        if len(values) > 1:
+            show.spark(values, "Recent values")
+        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
+            show.say(words.ago(latest["at"], console.now) if latest is not None else "", "quiet", f"age-{name}")
+            console.link("monitors", "Details", monitor=name)
+
+
+def over_time(console: Console, names: Sequence[str]) -> None:
+    """Monitors by time with the marks of releases."""
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        st.subheader("State over time", anchor=False)
+        chosen = st.segmented_control(
+            "Range",
+            list(RANGES),
+            default="24 h",
+            required=True,
+            key="range",
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+    since = console.now - RANGES[chosen or "24 h"]
+    alerts, releases = console.load(f"timeline {chosen}", lambda tx: queries.timeline(tx, since))
+    figure = charts.state_line(names, alerts, releases, since, console.now)
+    told = f"{words.count(len(alerts), 'alert')} and {words.count(len(releases), 'release')} in the last {chosen}"
+    show.chart(figure, f"Monitors by time: {told}.", "state-line")
+
+
+def promise(console: Console, spent: tuple[float, int, int], allowed: float, tiles: Sequence[Tile]) -> None:
+    """The false-alarm budget of the period and what was given out of it."""
+    st.subheader("False-alarm budget", anchor=False)
+    given, epochs, alarms = spent
+    days = console.installation.settings.monitors.period_days
+    if not epochs:
+        st.text(f"At most {allowed:g} false alarms in {days} days. No statistical monitor has begun to spend it.")
+        return
+    st.progress(min(given / allowed, 1.0) if allowed else 1.0)
+    st.text(
+        f"{given:.3g} of {allowed:g} expected false alarms in {days} days given out, "
+        f"to {words.count(epochs, 'epoch')}; {words.count(alarms, 'alarm')} raised."
+    )
+    plain = [tile for tile in tiles if tile.monitor["rule"].get("limits")]
+    if plain:
+        st.caption("Plain limits on latency, errors and the like stand outside it: they carry no guarantee.")
+
+
+def processes(frame: Frame) -> None:
+    """Which parts of Trimtab are alive."""
+    st.subheader("Trimtab itself", anchor=False)
+    newest: dict[str, Any] = {}
+    for row in frame.processes:
+        if row["role"] not in newest or row["age"] < newest[row["role"]]["age"]:
+            newest[row["role"]] = row
+    for role in [*PARTS, *sorted(set(newest) - set(PARTS))]:
+        age: float | None = newest[role]["age"] if role in newest else None
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            show.mark(marks.PULSE["alive" if age is not None and age <= SILENT_SECONDS else "silent"])
+            last = f"last pulse {words.span(age)} ago" if age is not None else "no pulse yet"
+            st.text(f"{PARTS.get(role, role)}: {last}")

@@ -1,0 +1,164 @@
+"""A proposal as a person decides on it: all of what the approval covers, then approve with the verb or reject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from core.roles import Action
+from dashboard import actions, marks, show, words
+from dashboard.console import Console
+
+NEEDS = {"retrain": Action.APPROVE, "promote": Action.PROMOTE, "rollback": Action.ROLL_BACK}
+VERBS = {"retrain": "Approve and start", "promote": "Promote", "rollback": "Roll back"}
+DONE = {
+    "retrain": "Approved. The run is queued and starts within seconds.",
+    "promote": "Approved. The version is loaded and proved, then it serves.",
+    "rollback": "Rolled back. The earlier version serves; its fingerprint is being checked.",
+}
+SPEC = {
+    "champion": "Trained from",
+    "base": "Base",
+    "trainer": "Trainer",
+    "steps": "Steps",
+    "max_steps": "Steps",
+    "pairs_per_step": "Pairs a step",
+    "max_train_pairs": "Training pairs at most",
+    "max_held_out_pairs": "Held-out pairs at most",
+    "lr": "Learning rate",
+    "beta": "Beta",
+    "device": "Device",
+}
+BODY = {
+    "deployment": "Deployment",
+    "from": "Serves now",
+    "to": "Serves then",
+    "candidate": "Candidate",
+    "champion": "Compared with",
+    "verdict": "Gate",
+}
+LISTS = {"changes": "What changes", "stays": "What stays"}
+
+
+def draw(console: Console, row: Any) -> None:
+    """The proposal `row` with its buttons while it waits."""
+    uuid, body = row["uuid"], row["body"]
+    open_now = row["state"] == "proposed" and row["expires_at"] > console.now
+    with st.container(border=True, key=f"proposal-{uuid}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            show.mark(marks.DECISION_KIND.get(row["kind"]))
+            state = "expired" if row["state"] == "proposed" and not open_now else row["state"]
+            show.mark(marks.DECISION.get(state))
+        show.say(row["reason"], "strong", f"why-{uuid}")
+        show.say(
+            f"For {row['subject']}, proposed by {row['proposer']} {words.ago(row['created_at'], console.now)}; "
+            f"{'expires' if open_now else 'expiry'} {words.ago(row['expires_at'], console.now)}",
+            "quiet",
+            f"by-{uuid}",
+        )
+        if row["decided_by"]:
+            show.say(
+                f"{row['decided_by']}, {words.ago(row['decided_at'], console.now)}: {row['comment'] or 'no comment'}"
+            )
+        covers(body, key=uuid)
+        if open_now:
+            buttons(console, row)
+
+
+def covers(body: Mapping[str, Any], key: str) -> None:
+    """Everything that an approval is bound to: what changes and what it costs in words, and the whole of it."""
+    for name, label in LISTS.items():
+        lines = body.get(name)
+        if isinstance(lines, list) and lines:
+            st.caption(label)
+            st.text("\n".join(f"• {line}" for line in lines))
+    if isinstance(body.get("undo"), str):
+        st.caption("How to undo it")
+        st.text(body["undo"])
+    show.facts({**cost(body.get("estimate")), **pairs(body.get("pairs"))})
+    with st.expander("All that this approval covers", key=f"covers-{key}"):
+        spec = body.get("spec")
+        points = {label: body[name] for name, label in BODY.items() if isinstance(body.get(name), str | int | float)}
+        if isinstance(spec, Mapping):
+            points |= {
+                label: spec[name] for name, label in SPEC.items() if isinstance(spec.get(name), str | int | float)
+            }
+        show.facts(points)
+        st.json(dict(body), expanded=1)
+
+
+def cost(estimate: Any) -> dict[str, object]:
+    """Time, memory and device of an estimate, in words."""
+    if not isinstance(estimate, Mapping):
+        return {}
+    found: dict[str, object] = {}
+    low, high = estimate.get("seconds_low"), estimate.get("seconds_high")
+    if isinstance(low, int | float) and isinstance(high, int | float):
+        found["Time"] = f"{words.span(low)} to {words.span(high)}"
+    elif isinstance(estimate.get("seconds"), int | float):
+        found["Time"] = words.span(float(estimate["seconds"]))
+    if isinstance(estimate.get("memory_mb"), int | float):
+        found["Memory"] = f"{float(estimate['memory_mb']):,.0f} MiB"
+    if isinstance(estimate.get("device"), str):
+        found["Runs on"] = {"cpu": "the processor", "cuda": "the graphics processor"}.get(
+            estimate["device"], estimate["device"]
+        )
+    if isinstance(estimate.get("basis"), str):
+        found["Estimated from"] = estimate["basis"]
+    return found
+
+
+def pairs(counts: Any) -> dict[str, object]:
+    """Preference pairs by state, in words."""
+    if not isinstance(counts, Mapping):
+        return {}
+    listed = [f"{number:,} {state}" for state, number in counts.items() if isinstance(number, int) and number]
+    return {"Preference pairs": ", ".join(listed) or "none"}
+
+
+def buttons(console: Console, row: Mapping[str, Any]) -> None:
+    """Approve and reject; who may not sees why."""
+    uuid, kind = row["uuid"], row["kind"]
+    own = row["proposer"] == console.name and not console.installation.settings.retrain.allow_self_approval
+    allowed = console.may(NEEDS[kind])
+    with st.container(horizontal=True, gap="small"):
+        if st.button(
+            f"{VERBS[kind]} …",
+            icon=":material/check:",
+            type="primary",
+            key=f"approve-{uuid}",
+            disabled=own or not allowed,
+        ):
+            confirm(console, row)
+        if st.button(
+            "Reject …", icon=":material/close:", key=f"reject-{uuid}", disabled=not console.may(Action.REJECT)
+        ):
+            refuse(console, row)
+    if own:
+        st.caption("You proposed this; another approver must answer it.")
+    elif not allowed:
+        st.caption("An approver can answer this.")
+
+
+@st.dialog("Approve this?", width="medium")
+def confirm(console: Console, row: Mapping[str, Any]) -> None:
+    """What changes, what does not, how to undo it; the button is the verb. Bound to the digest that was shown."""
+    kind = row["kind"]
+    st.text(row["reason"])
+    covers(row["body"], key=f"dialog-{row['uuid']}")
+    comment = st.text_input("Comment (optional)", key=f"comment-{row['uuid']}", max_chars=500)
+    if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
+        actions.approve(console, row["uuid"], row["digest"], comment, DONE[kind])
+        st.rerun()
+
+
+@st.dialog("Reject this proposal?")
+def refuse(console: Console, row: Mapping[str, Any]) -> None:
+    """A rejection with its reason."""
+    st.text(row["reason"])
+    reason = st.text_input("Why not?", key=f"why-not-{row['uuid']}", max_chars=500)
+    if st.button("Reject", type="primary", key=f"refuse-{row['uuid']}"):
+        actions.reject(console, row["uuid"], reason)
+        st.rerun()

@@ -1,0 +1,121 @@
+"""How times, numbers and estimates read on a page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+SHARES = frozenset(
+    {
+        "refusal_rate",
+        "negative_feedback",
+        "errors",
+        "error_rate",
+        "bias_twins",
+        "adversarial",
+        "attack_success",
+        "over_refusal",
+        "accuracy",
+    }
+)
+POINTS = "points"
+UNITS = {"response_length": " characters"}
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """1 alert, 3 alerts, 1,200 alerts."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its two largest units: 45 s, 3 min, 2 h 5 min, 4 days."""
+    whole = int(max(seconds, 0))
+    if whole < 60:
+        return f"{whole} s"
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
+    if hours < 1:
+        return f"{minutes} min"
+    if days < 1:
+        return f"{hours} h {minutes % 60} min" if minutes % 60 else f"{hours} h"
+    if days < 3:
+        return f"{count(days, 'day')} {hours % 24} h" if hours % 24 else count(days, "day")
+    return count(days, "day")
+
+
+def ago(at: datetime | None, now: datetime) -> str:
+    """How long before `now` something was: 3 min ago, in 2 h, never."""
+    if at is None:
+        return "never"
+    seconds = (now - at).total_seconds()
+    if seconds < -1:
+        return f"in {span(-seconds)}"
+    return "just now" if seconds < 5 else f"{span(seconds)} ago"
+
+
+def clock_time(at: datetime | None) -> str:
+    """A time to read and to compare: 2026-11-20 09:05:03 UTC."""
+    return "–" if at is None else at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def unit(metric: str) -> tuple[float, str]:
+    """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
+    if metric == POINTS:
+        return 100.0, " points"
+    if metric in SHARES or metric.endswith(("_rate", "_share")):
+        return 100.0, " %"
+    return 1.0, " ms" if metric.endswith("_ms") else UNITS.get(metric, "")
+
+
+def number(value: float | None, metric: str = "", *, signed: bool = False) -> str:
+    """A value in its metric's unit; a dash where there is none."""
+    if value is None:
+        return "–"
+    scale, name = unit(metric)
+    return f"{_digits(value * scale, '+' if signed else '', fixed=scale != 1.0)}{name}"
+
+
+def _digits(value: float, sign: str = "", *, fixed: bool = False) -> str:
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:{sign},.0f}"
+    places = 1 if fixed or size >= 100 else 2 if size >= 10 else 3
+    return f"{value:{sign}.{places}f}"
+
+
+def interval(row: Mapping[str, Any], metric: str = "") -> str:
+    """The interval and the count behind a measured value: 95 % interval 1.2 % to 3.4 %, n = 400."""
+    n = f"n = {row['n']:,}"
+    if row.get("value") is None:
+        return missing(row)
+    low, high = row.get("low"), row.get("high")
+    if low is None and high is None:
+        return n
+    if low is None or high is None:
+        side = f"at least {number(low, metric)}" if high is None else f"at most {number(high, metric)}"
+        return f"{side}, {n}"
+    scale, _ = unit(metric)
+    return f"{_digits(low * scale, fixed=scale != 1.0)} to {number(high, metric)}, {n}"
+
+
+def missing(row: Mapping[str, Any]) -> str:
+    """How much is there and how much is needed where there is no value."""
+    needed = int(row.get("needed") or 0)
+    if needed:
+        return f"{row['n']:,} of {row['n'] + needed:,} rows needed"
+    return f"Not enough data, n = {row['n']:,}"
+
+
+def title(name: str) -> str:
+    """A name of the program for people: prompt_drift becomes Prompt drift."""
+    words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").strip()
+    return words[:1].upper() + words[1:]
+
+
+def limit(rule: Mapping[str, Any], metric: str = "") -> str:
+    """A monitor's limit in words, from its rule; empty where it has none."""
+    value = rule.get("limit")
+    if not isinstance(value, int | float):
+        return ""
+    side = {"above": "at most", "below": "at least"}.get(str(rule.get("direction", "above")), "at most")
+    return f"{side} {number(float(value), metric)}"

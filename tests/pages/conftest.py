@@ -1,0 +1,62 @@
+"""Pages run in this process over a small real store; the session's cookie is put in their hands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
+
+from dashboard import console as consoles
+from dashboard import installation as installations
+from tests import console_world
+from tests.console_world import World
+
+APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
+Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="module")
+def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A filled installation that tests of a file only read."""
+    return console_world.build_filled(tmp_path_factory.mktemp("filled"))
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[World]:
+    """A filled installation of this test's own, for tests that change it."""
+    world = console_world.build_filled(tmp_path)
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Iterator[World]:
+    """An installation that has seen nothing."""
+    world = console_world.build_empty(tmp_path)
+    yield world
+    world.store.close()
+
+
+@pytest.fixture
+def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
+    """A function that opens a page of a world as somebody and returns it drawn."""
+    consoles.forget()
+
+    def page(world: World, path: str = "", *, name: str = "ann", **query: str) -> AppTest:
+        installations._Shelf.installation = installations.Installation(world.settings, world.store, lambda: world.now)
+        token = world.sign_in(name) if name else ""
+        monkeypatch.setattr(consoles, "presented_token", lambda installation: token)
+        test = AppTest.from_file(str(APP), default_timeout=30)
+        test.run()
+        for key, value in query.items():
+            test.query_params[key] = value
+        if path:
+            test._page_hash = calc_hash(path)  # its own switch_page knows only pages that are files
+        return test.run()
+
+    yield page
+    installations._Shelf.installation = None
+    consoles.forget()

@@ -1,0 +1,98 @@
+"""Every page draws over an empty, a filled and an absent store, for every role, without an exception."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.errors import Unavailable
+from dashboard import installation as installations
+from store.unit_of_work import Store
+from tests.console_world import PEOPLE, World
+from tests.pages.conftest import Open
+
+PAGES = {
+    "": "Overview",
+    "monitors": "Monitors",
+    "alerts": "Alerts",
+    "runs": "Runs",
+    "models": "Models",
+    "audit": "Audit",
+}
+
+
+def texts(page: AppTest) -> str:
+    """Everything a page says as text, the program's words included."""
+    parts = [page.text, page.header, page.subheader, page.caption, page.code, page.markdown, page.info]
+    return "\n".join(str(element.value) for part in parts for element in part)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_without_any_data_says_what_to_do(empty: World, open_page: Open, path: str) -> None:
+    page = open_page(empty, path)
+    assert not page.exception
+    assert page.header[0].value == PAGES[path]
+    told = texts(page)
+    assert "Healthy" not in told
+    if path != "audit":
+        assert "trimtab" in told
+
+
+@pytest.mark.parametrize("name", PEOPLE)
+@pytest.mark.parametrize("path", PAGES)
+def test_a_filled_page_draws_for_every_role(filled_folder: World, open_page: Open, path: str, name: str) -> None:
+    page = open_page(filled_folder, path, name=name)
+    assert not page.exception
+    assert page.header[0].value == PAGES[path]
+    assert f"{name} · {PEOPLE[name]}" in texts(page)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nobody_sees_a_page_without_a_session(filled_folder: World, open_page: Open, path: str) -> None:
+    page = open_page(filled_folder, path, name="")
+    assert not page.exception
+    assert [header.value for header in page.header] == ["You are signed out"]
+    assert "loyalty" not in texts(page)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_store_that_is_away_is_a_sentence(
+    filled_folder: World, open_page: Open, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_page(filled_folder, path)
+    gone = Store.open("sqlite:////nowhere/at/all/trimtab.db")
+    monkeypatch.setattr(filled_folder, "sign_in", lambda name: "a token that cannot be looked up")
+    world = World(filled_folder.settings, gone, filled_folder.now)
+    monkeypatch.setattr(world, "sign_in", lambda name: "a token that cannot be looked up", raising=False)
+    page = open_page(world, path)
+    assert not page.exception
+    assert "The database file cannot be opened." in texts(page)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
+    filled: World, open_page: Open, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = open_page(filled, path)
+    before = texts(page)
+
+    def away(*_: object) -> None:
+        raise Unavailable("The database does not answer.", "Check that it runs.")
+
+    monkeypatch.setattr(installations.current().store.__class__, "_transaction", away)
+    page.run()
+    assert not page.exception
+    after = texts(page)
+    assert "The database does not answer." in after
+    assert "Last good data" in after
+    assert page.header[0].value == PAGES[path]
+    assert len(after) > 0.6 * len(before)
+
+
+def test_pages_are_the_ones_that_the_guide_describes() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guide" / "console.md"
+    words = guide.read_text("utf-8")
+    for title in PAGES.values():
+        assert f"## {title}" in words
