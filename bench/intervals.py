@@ -21,6 +21,7 @@ from estimates.corrected import corrected_rate
 from estimates.means import mean, paired_difference
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
+from estimates.sequences import rate_sequence
 
 BAR = 0.94
 SIZES = (20, 30, 50, 100, 300, 1000)
@@ -37,6 +38,23 @@ def proportions() -> Iterator[tuple[str, float, float]]:
         for p in RATES:
             weight = binom.pmf(np.arange(n + 1), n, p)
             yield f"n={n} p={p}", float(weight[(low <= p) & (p <= high)].sum()), float(weight @ (high - low))
+
+
+def sequences(runs: int, seed: int) -> Iterator[tuple[str, float, float]]:
+    """Yield (cell, share of histories without any miss at 20, 21, ..., 1,000 rows, mean width at the last)."""
+    limits = {}
+    for p in (0.0, 0.001, 0.01, 0.05, 0.2, 0.5, 0.9, 1.0):
+        rng = np.random.default_rng([seed, int(1000 * p)])
+        kept, total = 0, 0.0
+        for _ in range(runs):
+            counts = np.cumsum(rng.random(1000) < p)[19:]
+            for n, x in enumerate(counts.tolist(), start=20):
+                if (x, n) not in limits:
+                    limits[x, n] = rate_sequence(x, n)
+            found = [limits[x, n] for n, x in enumerate(counts.tolist(), start=20)]
+            kept += all(e.low <= p <= e.high for e in found)
+            total += found[-1].high - found[-1].low
+        yield f"rate {p}, 981 looks", kept / runs, total / runs
 
 
 def values(n: int) -> Iterator[tuple[str, Callable[[np.random.Generator], np.ndarray], float]]:
@@ -174,6 +192,12 @@ def main() -> int:
             print(f"proportion\t{cell}\tcoverage {cover:.4f} (exact)\tmean width {width:.4f}")
             worst["proportion"] = min(worst.get("proportion", (2.0, 0.0, "")), (cover, width, cell))
             failed |= cover < BAR
+    if args.only in ("", "sequence"):
+        runs = max(1, args.runs // 20)
+        for cell, cover, width in sequences(runs, args.seed):
+            print(f"sequence\t{cell}\tcoverage {cover:.4f} of {runs}\tmean width at the end {width:.4f}", flush=True)
+            worst["sequence"] = min(worst.get("sequence", (2.0, 0.0, "")), (cover, width, cell))
+            failed |= cover < 0.95 - 3 * sqrt(0.95 * 0.05 / runs)
     for family in FAMILIES:
         for i, (name, cell, draw) in enumerate(family()):
             if args.only not in ("", name):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom
 
-from core.errors import TrimtabError
+from core.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 Side = Literal["small", "both", "rise", "fall", "change"]
@@ -150,11 +150,11 @@ def threshold(side: Side, alpha: float, horizon: int) -> float:
     """Return A with P(max over `horizon` events of the statistic >= A) <= alpha while nothing changes.
 
     Read from the packaged table (simulated free of data by bench/drift_thresholds.py) at the next larger
-    horizon and the next smaller alpha; outside the table Doob's bound horizon / alpha. Raises TrimtabError
+    horizon and the next smaller alpha; outside the table Doob's bound horizon / alpha. Raises InvalidInput
     on an alpha outside (0, 1) or a horizon below 1.
     """
     if not 0 < alpha < 1 or horizon < 1:
-        raise TrimtabError(
+        raise InvalidInput(
             f"A false-alarm share of {alpha} over {horizon} events is not a promise that can be kept.",
             "Give a share between 0 and 1 and a horizon of at least one event.",
         )

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.special import betaln
 
 from core.errors import InvalidInput
 from estimates.corrected import corrected_rate
 from estimates.means import effective_units, mean, paired_difference
 from estimates.proportions import difference, exact_limits, needed, proportion
 from estimates.quantiles import quantile
+from estimates.sequences import rate_sequence
 
 
 def test_proportion_gives_the_published_limits():
@@ -104,6 +106,17 @@ def test_corrected_rate_is_wider_with_fewer_labels_and_missing_without_a_better_
     assert corrected_rate(2, 10, sensitivity=(9, 10), specificity=(60, 60)).needed == 10
 
 
+def test_rate_sequence_inverts_the_mixture_and_is_wider_than_a_single_look():
+    e, once = rate_sequence(30, 100), proportion(30, 100)
+    for limit in (e.low, e.high):
+        evidence = betaln(30.5, 70.5) - betaln(0.5, 0.5) - 30 * np.log(limit) - 70 * np.log(1 - limit)
+        assert evidence == pytest.approx(np.log(20), abs=1e-6)
+    assert 1.2 < (e.high - e.low) / (once.high - once.low) < 2
+    assert (rate_sequence(0, 50).low, rate_sequence(50, 50).high) == (0.0, 1.0)
+    assert 0 < rate_sequence(0, 50).high < 0.25
+    assert rate_sequence(1, 5).needed == 15
+
+
 def test_needed_grows_with_precision_and_counts_what_is_there():
     assert needed(0.05) == 385
     assert needed(0.05, n=300) == 85
@@ -127,6 +140,7 @@ def test_needed_grows_with_precision_and_counts_what_is_there():
         lambda: quantile([1.0, 2.0], 1.0),
         lambda: corrected_rate(5, 4, sensitivity=(1, 1), specificity=(1, 1)),
         lambda: needed(0.0),
+        lambda: rate_sequence(4, 3),
     ],
 )
 def test_impossible_input_is_refused_with_a_remedy(call):

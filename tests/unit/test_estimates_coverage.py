@@ -12,6 +12,7 @@ from estimates.corrected import corrected_rate
 from estimates.means import mean, paired_difference
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
+from estimates.sequences import rate_sequence
 
 RUNS = 1000
 ENOUGH = int(binom.ppf(1e-5, RUNS, 0.94))
@@ -42,6 +43,29 @@ def test_proportion_covers_exactly(n, rate):
     found = [proportion(x, n) for x in range(n + 1)]
     inside = np.array([e.low <= rate <= e.high for e in found])
     assert binom.pmf(np.arange(n + 1), n, rate)[inside].sum() >= 0.95 - 1e-9
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.02, 0.3, 0.5, 1.0])
+def test_rate_sequence_covers_at_all_looks_together_where_single_looks_do_not(rate):
+    def missed(g, limits):
+        """Whether any of the looks at 20, 23, ..., 998 rows misses the rate."""
+        counts = np.cumsum(g.random(1000) < rate)
+        return any(not limits(int(counts[n - 1]), n) for n in range(20, 1001, 3))
+
+    def sequence(x, n):
+        e = rate_sequence(x, n)
+        return e.low <= rate <= e.high
+
+    def looked_once(x, n):
+        e = proportion(x, n)
+        return e.low <= rate <= e.high
+
+    runs = 60
+    kept = runs - sum(missed(np.random.default_rng(i), sequence) for i in range(runs))
+    assert kept >= binom.ppf(1e-5, runs, 0.95)
+    if rate == 0.3:
+        once = runs - sum(missed(np.random.default_rng(i), looked_once) for i in range(runs))
+        assert once < binom.ppf(1e-5, runs, 0.95)
 
 
 @pytest.mark.parametrize("rate", [0.001, 0.02, 0.1, 0.5])
