@@ -48,6 +48,11 @@ class Upstream:
         async with self.post(url, body, version) as response:
             return await read_json(response)
 
+    async def tell(self, url: str, body: Mapping[str, Any]) -> None:
+        """A POST whose answer says nothing but that it was done."""
+        async with self.post(url, body) as response:
+            await response.read()
+
     async def get(self, url: str, *, timeout_seconds: float = 5.0) -> Any:
         """The JSON at `url`."""
         async with Call(self._open(), "GET", url, None, "", timeout_seconds) as response:

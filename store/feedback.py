@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from core.errors import NotFound
 from core.types import Feedback
-from store.inferences import _salt, clean, hash_user
+from store.inferences import clean, hash_user, salt_of
 from store.tables import feedback, inference_texts, inferences
 from store.unit_of_work import Tx
 
@@ -19,6 +19,8 @@ def record(tx: Tx, item: Feedback) -> bool:
     The contributor is kept as the same keyed hash as a chat's user. A correction without `rejected` takes the
     captured answer as the rejected one.
     """
+    if tx.scalar(sa.select(feedback.c.id).where(feedback.c.uuid == item.uuid)) is not None:
+        return False
     inference_id: int | None = None
     rejected = item.rejected
     if item.inference:
@@ -30,7 +32,7 @@ def record(tx: Tx, item: Feedback) -> bool:
         if item.kind == "correction" and not rejected:
             told = sa.select(inference_texts.c.response).where(inference_texts.c.inference_id == inference_id)
             rejected = tx.scalar(told) or ""
-    return tx.insert_once(
+    tx.insert(
         feedback,
         uuid=item.uuid,
         at=item.at,
@@ -40,9 +42,10 @@ def record(tx: Tx, item: Feedback) -> bool:
         chosen=clean(item.chosen),
         rejected=clean(rejected),
         comment=clean(item.comment),
-        contributor=hash_user(_salt(tx), item.contributor) if item.contributor else "",
+        contributor=hash_user(salt_of(tx), item.contributor) if item.contributor else "",
         source=item.source,
     )
+    return True
 
 
 def for_inferences(

@@ -11,7 +11,8 @@ from core.roles import Action
 from core.types import Inference, PreferencePair
 from store import accounts, inferences, pairs
 from store.tables import imports
-from store.tables import inferences as table
+from store.tables import inferences as inferences_table
+from store.tables import pairs as pairs_table
 from store.unit_of_work import Tx
 
 
@@ -23,15 +24,16 @@ def require(tx: Tx, actor: str) -> None:
 
 def add_traffic(tx: Tx, rows: Sequence[Inference], source_keys: Sequence[str], *, actor: str) -> int:
     """Write past exchanges; returns how many are new. A source key seen before is left as it is."""
-    known = sa.select(sa.func.count()).where(table.c.source_key.in_(list(source_keys)))
-    before = int(tx.scalar(known))
+    before = _known(tx, inferences_table, source_keys)
     inferences.record(tx, rows, source_keys=source_keys)
-    return int(tx.scalar(known)) - before
+    return _known(tx, inferences_table, source_keys) - before
 
 
 def add_pairs(tx: Tx, rows: Sequence[PreferencePair], source_keys: Sequence[str], *, actor: str) -> int:
     """Collect preference pairs; returns how many are new. A source key seen before is left as it is."""
-    return pairs.add(tx, rows, actor=actor, source_keys=list(source_keys))
+    before = _known(tx, pairs_table, source_keys)
+    pairs.add(tx, rows, actor=actor, source_keys=list(source_keys))
+    return _known(tx, pairs_table, source_keys) - before
 
 
 def finish(tx: Tx, kind: str, name: str, digest: str, *, rows: int, new_rows: int, actor: str) -> str:
@@ -56,3 +58,7 @@ def finish(tx: Tx, kind: str, name: str, digest: str, *, rows: int, new_rows: in
 def listed(tx: Tx, limit: int = 100) -> list[sa.RowMapping]:
     """The files brought in, newest first."""
     return tx.all(sa.select(imports).order_by(imports.c.id.desc()).limit(limit))
+
+
+def _known(tx: Tx, table: sa.Table, source_keys: Sequence[str]) -> int:
+    return int(tx.scalar(sa.select(sa.func.count()).where(table.c.source_key.in_(list(source_keys)))))

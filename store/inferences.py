@@ -29,7 +29,7 @@ def record(tx: Tx, rows: Sequence[Inference], *, source_keys: Sequence[str] = ()
     """
     if not rows:
         return []
-    salt = _salt(tx) if any(row.user for row in rows) else b""
+    salt = salt_of(tx) if any(row.user for row in rows) else b""
     keys: list[str | None] = list(source_keys) if source_keys else [None] * len(rows)
     narrow = [_narrow(row, key, salt) for row, key in zip(rows, keys, strict=True)]
     uuids = [row.uuid for row in rows]
@@ -119,7 +119,8 @@ def clean_value(value: Any) -> Any:
     return [clean_value(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _salt(tx: Tx) -> bytes:
+def salt_of(tx: Tx) -> bytes:
+    """The installation's salt for pseudonyms, made at the first need."""
     # A row rather than a file: several gateways on one store must give a person the same pseudonym.
     chosen = sa.select(options.c.value).where(options.c.name == SALT)
     if tx.scalar(chosen) is None:

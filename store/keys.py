@@ -50,10 +50,9 @@ def find_hash(tx: Tx, key_hash: str) -> sa.RowMapping | None:
 
 def ensure_internal(tx: Tx, key: str) -> None:
     """Register the installation's own key, with scope internal; a second time changes nothing."""
-    new = tx.insert_once(
-        api_keys, name=INTERNAL, key_hash=hash_key(key), prefix=key[:5], scope=INTERNAL, created_at=tx.now
-    )
-    if new:
+    hashed = hash_key(key)
+    if tx.scalar(sa.select(api_keys.c.id).where(api_keys.c.key_hash == hashed)) is None:
+        tx.insert(api_keys, name=INTERNAL, key_hash=hashed, prefix=key[:5], scope=INTERNAL, created_at=tx.now)
         tx.audit("system:gateway", "key.created", key[:5], {"name": INTERNAL, "scope": INTERNAL})
 
 

@@ -30,13 +30,13 @@ class VLLM(OpenAICompatible):
             await super().load(version, path)
             return
         if version not in await self._served():
-            await self.upstream.ask(f"{self.base_url}/load_lora_adapter", {"lora_name": version, "lora_path": path}, "")
+            await self.upstream.tell(f"{self.base_url}/load_lora_adapter", {"lora_name": version, "lora_path": path})
         self.names[version] = version
 
     async def unload(self, version: str) -> None:
         """Free an adapter; the base stays."""
         if self.names.pop(version, "") == version and version in await self._served():
-            await self.upstream.ask(f"{self.base_url}/unload_lora_adapter", {"lora_name": version})
+            await self.upstream.tell(f"{self.base_url}/unload_lora_adapter", {"lora_name": version})
 
     async def versions(self) -> Sequence[str]:
         """The versions it has now: a restarted server has lost its adapters."""

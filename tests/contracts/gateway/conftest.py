@@ -139,7 +139,7 @@ def run_gateway(
     thread.start()
     world = World(made, store, server, f"http://127.0.0.1:{bound.getsockname()[1]}", key, lines)
     try:
-        wait_until(lambda: running.started and bool(made.router.served) and made.router.server_answers)
+        wait_until(lambda: running.started and bool(made.router.served) and made.router.server_answers, 90)
         yield world
     finally:
         running.should_exit = True
