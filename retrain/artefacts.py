@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
 from pathlib import Path
 
-from models.artefacts import ArtefactRefused, digest, inspect, list_files, refuse
+from models.artefacts import ArtefactRefused, digest, inspect, list_files, read_json, refuse
 
 VERSIONS = "versions"
 NEEDED = ("adapter_config.json", "adapter_model.safetensors")
 TAKEN = frozenset({".safetensors", ".json"})
 
 
-def adopt(home: Path, adapter: Path) -> tuple[str, str]:
+def adopt(home: Path, adapter: Path, *, base: str = "") -> tuple[str, str]:
     """Copy `adapter` to versions/DIGEST under `home`; returns the digest and the folder relative to `home`.
 
-    Doing it again gives the same. Raises ArtefactRefused for anything but safetensors and JSON.
+    `base` is the digest of the model that it was trained on, which its configuration is made to name: a server then
+    refuses to put it on another. Doing it again gives the same. Raises ArtefactRefused for anything but safetensors
+    and JSON.
     """
     try:
         inspect(adapter, needs=NEEDED)
@@ -27,30 +30,31 @@ def adopt(home: Path, adapter: Path) -> tuple[str, str]:
     for path in files:
         if path.suffix.lower() not in TAKEN:
             raise refuse(path.name, "is not a safetensors or JSON file", "Keep only the adapter's own files.")
-    made = digest(adapter)
-    place = home / VERSIONS / made
-    if place.is_dir():
-        if digest(place) != made:
-            raise refuse(place.name, "was changed after it was adopted", "Remove the folder and start again.")
-        return made, f"{VERSIONS}/{made}"
-    hidden = home / VERSIONS / f".{made}.{uuid.uuid4().hex}"
+    root = home / VERSIONS
+    hidden = root / f".{uuid.uuid4().hex}.partial"
     try:
         hidden.mkdir(parents=True)
         for path in files:
             target = hidden / path.relative_to(adapter)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-            _flush(target)
-        if digest(hidden) != made:
-            raise refuse(adapter.name, "changed while it was copied", "Start again.")
-        _flush(hidden)
+        if base:
+            _name_base(hidden / NEEDED[0], base)
+        made = digest(hidden)
+        for path in [*hidden.rglob("*"), hidden]:
+            _flush(path)
+        place = root / made
         try:
             hidden.rename(place)
         except OSError:
-            # Another worker was first with the same content.
-            if not place.is_dir() or digest(place) != made:
+            # It was adopted before; what is there must still be that.
+            if not place.is_dir():
                 raise
-        _flush(place.parent)
+            if digest(place) != made:
+                raise refuse(
+                    place.name, "was changed after it was adopted", "Remove the folder, start again."
+                ) from None
+        _flush(root)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return made, f"{VERSIONS}/{made}"
@@ -66,6 +70,12 @@ def verify(home: Path, path: str, expected: str) -> str:
         return error.message
     except OSError as error:
         return f"Its files cannot be read: {error.strerror}."
+
+
+def _name_base(config: Path, base: str) -> None:
+    told = read_json(config)
+    told["base_model_name_or_path"] = base
+    config.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _flush(path: Path) -> None:

@@ -14,6 +14,7 @@ from core.ports import Engine
 from core.settings import Settings
 from core.states import RUN_STAGES
 from core.types import ModelVersion
+from models.prepare import read_manifest
 from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
@@ -24,6 +25,8 @@ from store import datasets, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
+# What trains and what judges on held-out pairs: modules that are given the run's folder.
+MODULES = ("retrain.train", "retrain.evaluate")
 TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
@@ -41,7 +44,9 @@ class Stages:
         *,
         ending: asyncio.Event,
         clock: Callable[[], datetime],
+        modules: tuple[str, str] = MODULES,
     ) -> None:
+        self.modules = modules
         self.held, self.settings, self.bench, self.clock = held, settings, bench, clock
         self.folder = settings.home / str(held.row["folder"])
         self.child = Child(engine, held, self.folder, ending=ending)
@@ -77,17 +82,19 @@ class Stages:
 
     async def train(self) -> str:
         """Train, then take the adapter into the installation as a version."""
-        await self.child.run("retrain.train", "adapter/adapter_config.json")
+        await self.child.run(self.modules[0], "adapter/adapter_config.json")
         if speed := measure_speed(self.folder):
             await self.held.note(forecast={"tokens_per_second": speed})
-        digest, path = await asyncio.to_thread(artefacts.adopt, self.settings.home, self.folder / "adapter")
+        base = (read_manifest(self.settings.chat_path) or {}).get("digest", "")
+        adapter = self.folder / "adapter"
+        digest, path = await asyncio.to_thread(artefacts.adopt, self.settings.home, adapter, base=base)
         name = await self.held.write(lambda tx: self._register(tx, digest, path))
         await self.held.note(candidate=name)
         return ""
 
     async def evaluate(self) -> str:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
-        await self.child.run("retrain.evaluate", "evaluation.json")
+        await self.child.run(self.modules[1], "evaluation.json")
         candidate = await self.held.write(lambda tx: versions.get(tx, self.held.row["candidate"]))
         print_ = await self.bench.fingerprint(candidate)
         await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))

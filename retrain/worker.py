@@ -14,7 +14,7 @@ from core.settings import Settings
 from retrain.candidate import Bench
 from retrain.child import GRACE_SECONDS, Interrupted
 from retrain.held import Held
-from retrain.stages import Stages
+from retrain.stages import MODULES, Stages
 from store import runs
 from store.runs import LeaseLost
 from store.unit_of_work import Store
@@ -37,7 +37,9 @@ class Worker:
         clock: Callable[[], datetime],
         tell: Callable[[str], None],
         ending: asyncio.Event,
+        modules: tuple[str, str] = MODULES,
     ) -> None:
+        self.modules = modules
         self.store, self.settings, self.engine, self.bench = store, settings, engine, bench
         self.name, self.clock, self.tell, self.ending = name, clock, tell, ending
         self.busy = ""
@@ -83,7 +85,9 @@ class Worker:
         return True
 
     async def _carry(self, held: Held) -> None:
-        stages = Stages(held, self.settings, self.engine, self.bench, ending=self.ending, clock=self.clock)
+        stages = Stages(
+            held, self.settings, self.engine, self.bench, ending=self.ending, clock=self.clock, modules=self.modules
+        )
         work = asyncio.create_task(stages.run())
         asked = [asyncio.create_task(event.wait()) for event in (held.stop_asked, self.ending)]
         try:
