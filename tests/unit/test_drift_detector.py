@@ -168,9 +168,7 @@ def test_refusals_name_the_remedy():
 
 
 def test_false_alarms_of_the_whole_detector_stay_inside_the_budget():
-    """150 drift-free histories at budget 0.3: at the promised rate over 70 alarms come less than once in
-    10,000.
-    """
+    """100 drift-free histories at budget 0.3: over 50 alarms come less than once in 50,000 if it is kept."""
     alarms = 0
     for seed in range(100):
         rng, detector = fitted(seed, n=120, alpha=0.3, horizon=150)
