@@ -14,6 +14,7 @@ from models.artefacts import digest, inspect
 from retrain.attention import register
 from retrain.encoding import EncodedPair
 from retrain.likelihood import score_batch
+from retrain.lora import fuse
 from retrain.rows import build_row, stack
 from retrain.spec import LoraSpec
 
@@ -179,8 +180,19 @@ def load_base(folder: Path, hardware: Hardware) -> Any:
             for name, weight in module.named_parameters(recurse=False):
                 if "expert" not in name and weight.dim() < 3 and not is_tied(model, weight):
                     weight.data = weight.data.float()
+    if hardware.precision == "bf16":
+        for module in model.modules():
+            if type(module).__name__.endswith("Norm"):
+                # Several products read a norm's output: cast it once, or each keeps a copy for the backward pass.
+                module.register_forward_hook(cast_output)
     model.requires_grad_(False)
     return model.to(hardware.device)
+
+
+def cast_output(module: Any, given: Any, output: Tensor) -> Tensor:
+    import torch
+
+    return output.to(torch.bfloat16)
 
 
 def is_tied(model: Any, weight: Parameter) -> bool:
@@ -223,6 +235,7 @@ def load_policy(
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
+    fuse(tuned)
     return Policy(tuned, load_tokenizer(base), hardware)
 
 

@@ -12,6 +12,7 @@ from estimates.means import mean, paired_difference
 from models.artefacts import inspect
 from retrain.batches import make_micros
 from retrain.encoding import EncodedPair, encode_pairs
+from retrain.lora import fuse
 from retrain.policy import Hardware, Policy, load_base, load_tokenizer, quiet
 from retrain.spec import PairText
 from retrain.split import normalise
@@ -57,7 +58,7 @@ def score_pairs(
     hardware: Hardware,
     max_length: int = 1024,
     row_tokens: int = 256,
-    tokens_per_batch: int = 2048,
+    tokens_per_batch: int = 1024,
     report: Callable[[int, int], None] = lambda done, of: None,
 ) -> Scores:
     """Score `pairs` under the base model and each adapter. None is the base itself and shares its scores.
@@ -81,6 +82,7 @@ def score_pairs(
                 model = PeftModel.from_pretrained(model, str(path), adapter_name="v0")
             else:
                 model.load_adapter(str(path), adapter_name=f"v{number}")
+    fuse(model)
     policy = Policy(model, tokenizer, hardware)
     model.eval()
     versions: dict[str, list[PairScore]] = {}

@@ -47,7 +47,7 @@ class RunSpec:
     lora: LoraSpec = field(default_factory=LoraSpec)
     pairs_per_step: int = 4
     accumulate: int = 1
-    tokens_per_batch: int = 2048
+    tokens_per_batch: int = 1024
     row_tokens: int = 256
     warmup_ratio: float = 0.1
     schedule: str = "linear"
