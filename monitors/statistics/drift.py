@@ -138,6 +138,12 @@ class DriftDetector:
             )
         if not len(rows):
             return []
+        width = self._novelty.views.anchors.shape[1]
+        if rows.shape[1] != width:
+            raise InvalidInput(
+                f"The prompts have embeddings of {rows.shape[1]} numbers, the reference of {width}.",
+                "Keep one encoder for an epoch, or start a new one.",
+            )
         names = _strata(strata, len(rows))
         luck = self._rng.random((len(rows), len(NAMES)))
         p, novelty, novel = self._novelty.update(rows, texts, names, luck)

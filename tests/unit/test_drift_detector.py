@@ -164,6 +164,8 @@ def test_refusals_name_the_remedy():
     detector = DriftDetector.fit(rows, texts, **options)
     with pytest.raises(InvalidInput, match="room for 50"):
         detector.update(rows[:51], texts[:51])
+    with pytest.raises(InvalidInput, match="one encoder"):
+        detector.update(rows[:5, :10], texts[:5])
     assert detector.update(rows[:0], []) == []
 
 
