@@ -9,7 +9,7 @@ from typing import Any
 
 from core.errors import Conflict, TrimtabError, Unavailable
 from core.settings import Settings
-from retrain import artefacts, pointing
+from retrain import artefacts
 from retrain.asking import Answering, Asker
 from store import alerts, deployments, versions
 from store.alerts import Finding
@@ -20,7 +20,9 @@ POLL_SECONDS = 0.1
 PROOF_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 DOUBT_RETRY_SECONDS = 30.0
-_ALERT = "system:release"
+_MONITOR = "release"
+# Two alerts: a promotion that failed is over when one succeeds, a wrong answer when the right one is proved.
+_PROMOTION, _PROOF = "promotion", "proof"
 
 
 class Releaser:
@@ -52,7 +54,7 @@ class Releaser:
             await asyncio.sleep(POLL_SECONDS)
 
     async def step(self) -> None:
-        """One look at the rows, and at the pointer file."""
+        """One look at the rows: carry out what is requested, prove what is live."""
         waiting, unproved = await asyncio.to_thread(self._read)
         for row in waiting:
             if self._due(row):
@@ -74,11 +76,12 @@ class Releaser:
             self._say(f"{row['version']} cannot be loaded yet: {error}")
             return
         if not row["expected"]:
-            await self._fail(row, f"{row['version']} has no registered fingerprint to compare with.")
+            # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
+            await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
         elif found.digest != row["expected"]:
-            await self._fail(row, f"{row['version']} answers otherwise than when it was trained.")
-        else:
-            await self._flip(row, found)
+            await self._fail(row, f"{row['version']} answers otherwise than when it was registered.")
+            return
+        await self._flip(row, found)
 
     async def prove(self, row: Mapping[str, Any]) -> None:
         """Ask the gateway who answers and record the proof, or raise an alert when it is somebody else."""
@@ -95,18 +98,24 @@ class Releaser:
         if found.generation > row["generation"]:
             return
         if not row["expected"]:
-            # The very first version: what it answers now is what it is from here on.
+            # The very first version, which nobody could ask before.
             await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
         proved = await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR))
         if found.version == row["version"] and proved:
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
-            await self._write(lambda tx: alerts.resolve(tx, _ALERT, reason="The fingerprint is proved.", actor=ACTOR))
+            await self._write(
+                lambda tx: alerts.resolve(tx, _open(_PROOF), reason="The fingerprint is proved.", actor=ACTOR)
+            )
         elif not row["message"]:
             await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
 
     async def _flip(self, row: Mapping[str, Any], found: Answering) -> None:
+        def change(tx: Tx) -> None:
+            deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
+            alerts.resolve(tx, _open(_PROMOTION), reason=f"{row['version']} is live.", actor=ACTOR)
+
         try:
-            await self._write(lambda tx: deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest))
+            await self._write(change)
         except Conflict as error:
             await self._fail(row, error.message)
             return
@@ -115,7 +124,7 @@ class Releaser:
     async def _fail(self, row: Mapping[str, Any], message: str) -> None:
         def change(tx: Tx) -> None:
             deployments.fail(tx, row["id"], message, actor=ACTOR)
-            alerts.apply(tx, _finding(f"The promotion of {row['version']} failed: {message}"), actor=ACTOR)
+            alerts.apply(tx, _finding(_PROMOTION, f"The promotion of {row['version']} failed: {message}"), actor=ACTOR)
 
         await self._write(change)
         self.tell(f"the promotion of {row['version']} failed: {message}")
@@ -124,20 +133,14 @@ class Releaser:
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
-            alerts.apply(tx, _finding(summary), actor=ACTOR)
+            alerts.apply(tx, _finding(_PROOF, summary), actor=ACTOR)
 
         await self._write(change)
         self._postpone(row, DOUBT_RETRY_SECONDS)
         self.tell(f"not proved: {message}")
 
     def _read(self) -> tuple[list[Any], list[Any]]:
-        if pointing.pending(self.settings):
-            with self.store.write(self.clock()) as tx:
-                said = pointing.reconcile(tx, self.settings)
-            if said:
-                self.tell(said)
         with self.store.read() as tx:
-            pointing.mirror(tx, self.settings)
             return deployments.requested(tx), deployments.unverified(tx)
 
     def _inspect(self, row: Mapping[str, Any]) -> str:
@@ -166,5 +169,9 @@ class Releaser:
         self._trouble = text
 
 
-def _finding(summary: str) -> Finding:
-    return Finding(monitor="release", kind="system", breach=True, summary=summary, severity="critical")
+def _finding(segment: str, summary: str) -> Finding:
+    return Finding(monitor=_MONITOR, kind="system", breach=True, summary=summary, severity="critical", segment=segment)
+
+
+def _open(segment: str) -> str:
+    return _finding(segment, "").fingerprint

@@ -61,7 +61,7 @@ def requested(tx: Tx) -> list[sa.RowMapping]:
 
 def unverified(tx: Tx) -> list[sa.RowMapping]:
     """Live deployments whose fingerprint was not proved yet, each with the `version` name."""
-    waiting = deployments.c.state == "live", deployments.c.verified_at.is_(None), deployments.c.message == ""
+    waiting = deployments.c.state == "live", deployments.c.verified_at.is_(None)
     return tx.all(_WITH_VERSION.where(*waiting).order_by(deployments.c.id))
 
 
@@ -200,7 +200,7 @@ def verify(tx: Tx, id: int, fingerprint: str, *, actor: str) -> bool:
     expected = tx.scalar(sa.select(versions.c.fingerprint).where(versions.c.id == row["version_id"]))
     if not expected or expected != fingerprint:
         return False
-    values = {"verified_at": tx.now, "fingerprint": fingerprint}
+    values = {"verified_at": tx.now, "fingerprint": fingerprint, "message": ""}
     still = deployments.c.id == id, deployments.c.state == "live", deployments.c.verified_at.is_(None)
     if tx.execute(sa.update(deployments).where(*still).values(**values)).rowcount == 1:
         tx.audit(actor, "deployment.verified", row["uuid"], {"version": row["version"], "fingerprint": fingerprint})

@@ -1,0 +1,200 @@
+"""The release loop: proof before a promotion and after a flip, an alert for a wrong answer, no half promotion."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core.errors import Unavailable
+from core.settings import Settings
+from core.types import ModelVersion
+from retrain.asking import Answering, Asker
+from retrain.release import Releaser
+from store import audit, decisions, deployments, schema, tables, versions
+from store.unit_of_work import Store
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+NAMES = ("assistant-base", "assistant-v1", "assistant-v2")
+
+
+class Gateway(Asker):
+    """A gateway that serves what the store says, unless told otherwise."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__("http://127.0.0.1:1", "key", "assistant")
+        self.store, self.away, self.stuck_at = store, False, 0
+        self.prints = {name: f"print-{name}" for name in NAMES}
+        self.asked: list[str] = []
+
+    async def fingerprint(self, version: str = "") -> Answering:
+        self.asked.append(version)
+        if self.away:
+            raise Unavailable("The gateway does not answer.")
+        with self.store.read() as tx:
+            route = deployments.current(tx, "assistant")
+        assert route is not None
+        name = version or str(route["version"])
+        return Answering(name, self.stuck_at or int(route["generation"]), self.prints[name])
+
+
+@dataclass
+class Bed:
+    store: Store
+    gateway: Gateway
+    now: datetime = NOW
+    said: list[str] = field(default_factory=list)
+
+    def step(self, times: int = 1) -> None:
+        for _ in range(times):
+            asyncio.run(self.releaser().step())
+
+    def releaser(self) -> Releaser:
+        settings = Settings(home=Path("unused"), models_home=Path("unused"))
+        return Releaser(self.store, settings, self.gateway, clock=lambda: self.now, tell=self.said.append)
+
+    def ask(self, name: str) -> str:
+        with self.store.write(self.now) as tx:
+            return deployments.request_promotion(tx, "assistant", name, actor="ann", reason="Better.")
+
+    def row(self, uuid: str) -> Any:
+        with self.store.read() as tx:
+            return tx.one(sa.select(tables.deployments).where(tables.deployments.c.uuid == uuid))
+
+    def live(self) -> str:
+        with self.store.read() as tx:
+            route = deployments.current(tx, "assistant")
+            assert route is not None
+            assert audit.verify(tx).bad is None
+            return str(route["version"])
+
+    def alerts(self) -> list[tuple[str, str]]:
+        with self.store.read() as tx:
+            rows = tx.all(sa.select(tables.alerts.c.state, tables.alerts.c.summary).order_by(tables.alerts.c.id))
+            return [(row["state"], row["summary"]) for row in rows]
+
+
+@pytest.fixture
+def bed(tmp_path: Path) -> Iterator[Bed]:
+    store = Store.open(f"sqlite:///{tmp_path / 'trimtab.db'}")
+    schema.upgrade(store, now=NOW)
+    with store.write(NOW) as tx:
+        tx.insert(tables.accounts, name="ann", role="approver", password_hash="none", active=True, created_at=NOW)
+        for number, name in enumerate(NAMES):
+            known = f"print-{name}" if number else ""
+            # Remote versions have no files here to look at.
+            version = ModelVersion(name, str(number) * 64, "remote", "chat", name, NOW, fingerprint=known)
+            versions.register(tx, version, actor="system:setup")
+        deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
+    yield Bed(store, Gateway(store))
+    store.close()
+
+
+def test_the_first_version_is_registered_as_it_answers_and_proved(bed: Bed) -> None:
+    bed.step()
+    with bed.store.read() as tx:
+        assert versions.get(tx, "assistant-base").fingerprint == "print-assistant-base"
+        assert not deployments.unverified(tx)
+
+
+def test_a_promotion_goes_live_after_its_proof_and_is_proved_again(bed: Bed) -> None:
+    uuid = bed.ask("assistant-v1")
+    bed.step()
+    assert bed.gateway.asked[0] == "assistant-v1", "loaded and asked before anything moved"
+    assert bed.live() == "assistant-v1"
+    bed.step()
+    assert bed.row(uuid)["verified_at"] == NOW
+    assert bed.alerts() == []
+
+
+def test_a_candidate_that_answers_otherwise_never_goes_live(bed: Bed) -> None:
+    bed.gateway.prints["assistant-v1"] = "something else"
+    uuid = bed.ask("assistant-v1")
+    bed.step(2)
+    assert bed.live() == "assistant-base"
+    assert bed.row(uuid)["state"] == "reverted"
+    assert [state for state, _ in bed.alerts()] == ["firing"]
+
+
+def test_a_promotion_waits_for_a_gateway_that_is_away(bed: Bed) -> None:
+    bed.gateway.away = True
+    uuid = bed.ask("assistant-v1")
+    bed.step(3)
+    assert bed.row(uuid)["state"] == "requested"
+    assert len(bed.said) <= 3
+    bed.gateway.away = False
+    bed.now += timedelta(seconds=5)
+    bed.step()
+    assert bed.live() == "assistant-v1"
+
+
+def test_a_worker_that_died_midway_is_followed_by_one_that_finishes(bed: Bed) -> None:
+    """Whatever a killed worker had done, its row says requested or live, and both are picked up."""
+    uuid = bed.ask("assistant-v1")
+    with bed.store.read() as tx:
+        waiting = deployments.requested(tx)[0]
+    asyncio.run(bed.gateway.fingerprint("assistant-v1"))  # killed after the proof, before the flip
+    bed.step()
+    assert bed.row(uuid)["state"] == "live"
+    with bed.store.write(NOW) as tx, pytest.raises(Exception, match="cannot become live"):
+        deployments.flip(tx, waiting["id"], actor="system:release")  # a second worker that was late
+    bed.step()  # killed after the flip, before the second proof
+    assert bed.row(uuid)["verified_at"] is not None
+
+
+def test_an_overtaken_promotion_ends_with_a_message(bed: Bed) -> None:
+    first, second = bed.ask("assistant-v1"), bed.ask("assistant-v2")
+    bed.step(2)
+    assert bed.live() == "assistant-v1"
+    assert (bed.row(first)["state"], bed.row(second)["state"]) == ("live", "reverted")
+    assert "moved on" in bed.row(second)["message"]
+
+
+def test_a_rollback_is_proved_after_the_flip(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    with bed.store.write(bed.now) as tx:
+        uuid = decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    assert bed.live() == "assistant-base"
+    bed.step()
+    row = bed.row(uuid)
+    assert (row["state"], row["fingerprint"]) == ("live", "print-assistant-base")
+    assert row["verified_at"] is not None
+
+
+def test_a_wrong_answer_after_a_flip_raises_an_alert_until_it_is_right(bed: Bed) -> None:
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.gateway.prints["assistant-base"] = "an impostor"
+    with bed.store.write(bed.now) as tx:
+        uuid = decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.step(2)
+    assert bed.row(uuid)["verified_at"] is None
+    assert "not as assistant-base was registered" in bed.row(uuid)["message"]
+    assert [state for state, _ in bed.alerts()] == ["firing"]
+    bed.gateway.prints["assistant-base"] = "print-assistant-base"
+    bed.now += timedelta(minutes=1)
+    bed.step()
+    assert bed.row(uuid)["verified_at"] is not None
+    assert bed.row(uuid)["message"] == ""
+    assert [state for state, _ in bed.alerts()] == ["resolved"]
+
+
+def test_a_gateway_that_does_not_follow_is_told_about(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.gateway.stuck_at = 1
+    with bed.store.write(bed.now) as tx:
+        decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.step()
+    assert bed.alerts() == [], "it has five seconds"
+    bed.now += timedelta(seconds=6)
+    bed.step()
+    assert [state for state, _ in bed.alerts()] == ["firing"]
