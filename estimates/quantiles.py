@@ -60,8 +60,12 @@ def _weighted(x: np.ndarray, q: float, probabilities: np.ndarray, minimum: int, 
     def share(point: float) -> Estimate:
         return mean(x <= point, low=0, high=1, probabilities=probabilities, minimum=minimum, level=level)
 
-    if share(points[-1]).value is None:
-        return Estimate.missing(len(x), method, share(points[-1]).needed)
+    none, every = share(-np.inf), share(points[-1])
+    if none.high is None or every.low is None:
+        return Estimate.missing(len(x), method, every.needed)
+    if none.high >= q or every.low <= q:
+        # The quantile may lie beyond every value seen; as many rows again bring the limits about half as close.
+        return Estimate.missing(len(x), method, len(x))
     weights = np.cumsum(1 / probabilities[order])
     value = x[order][np.searchsorted(weights, q * weights[-1])]
     first, last = 0, len(points) - 1

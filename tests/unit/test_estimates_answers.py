@@ -92,6 +92,13 @@ def test_equal_probabilities_leave_the_median_where_it_is():
     assert weighted.low < plain.value < weighted.high
 
 
+def test_weighted_quantile_says_missing_when_it_may_lie_beyond_every_value():
+    values = np.random.default_rng(5).exponential(size=80)
+    assert quantile(values, 0.95, probabilities=np.full(80, 0.1)).needed == 80
+    assert quantile(values, 0.05, probabilities=np.full(80, 0.1)).value is None
+    assert quantile(values, 0.5, probabilities=np.full(80, 0.1)).value is not None
+
+
 def test_corrected_rate_is_rogan_and_gladens():
     e = corrected_rate(200, 1000, sensitivity=(80, 100), specificity=(90, 100))
     assert e.value == pytest.approx((0.2 + 0.9 - 1) / (0.8 + 0.9 - 1))
