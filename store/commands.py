@@ -23,6 +23,7 @@ KINDS = MappingProxyType(
     {
         "run_monitor": ("monitors", Action.RUN_MONITOR),
         "test_notice": ("monitors", Action.TEST_NOTICE),
+        "propose": ("retrain", Action.PROPOSE),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)

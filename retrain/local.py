@@ -1,0 +1,149 @@
+"""A training run without a console or a store: a spec file in, an adapter and its judgement in a folder out."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from core.errors import InvalidInput, Unavailable
+from retrain.child import Tail
+from retrain.pairs.drawing import SPLIT_SEED, write_text
+from retrain.spec import PairText, dump_spec, parse_spec, read_pairs
+from retrain.split import split_pairs
+
+POLL_SECONDS = 0.2
+STOPPED = 75
+_PLACES = ("pairs", "held_out", "output")
+_SHARE = 0.25
+
+Report = Callable[[Mapping[str, Any]], None]
+
+
+def train(
+    spec_path: Path, *, base: str = "", output: Path | None = None, progress: Report = lambda event: None
+) -> dict[str, Any]:
+    """Run the training that `spec_path` (TOML or JSON) describes and return what it gave.
+
+    The spec names `pairs` (JSONL), and may name `held_out` (otherwise a quarter of the prompts is held out), `output`
+    and any setting of a run; `base` is the model folder when it names none. `progress` hears each event of the
+    child. Started again on the same folder it goes on from its checkpoint. Returns {"folder", "adapter", "evaluation"
+    (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
+    """
+    told = read_spec(spec_path)
+    folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
+    held_out = _prepare(spec_path, told, base, folder)
+    code = _run("retrain.train", folder, progress)
+    if code == 0 and held_out:
+        code = _run("retrain.evaluate", folder, progress)
+    evaluation = folder / "evaluation.json"
+    return {
+        "folder": str(folder),
+        "adapter": str(folder / "adapter") if code == 0 else "",
+        "evaluation": json.loads(evaluation.read_text("utf-8")) if code == 0 and evaluation.exists() else None,
+        "stopped": code == STOPPED,
+    }
+
+
+def forecast(spec_path: Path, *, base: str = "", output: Path | None = None) -> dict[str, Any]:
+    """What the run would take on this machine, timed by a few steps of it. Raises as `train`."""
+    told = read_spec(spec_path)
+    folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
+    _prepare(spec_path, told, base, folder)
+    argv = [sys.executable, "-m", "retrain.train", str(folder), "--forecast"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise _failed(folder, done.stderr, done.returncode)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def read_spec(path: Path) -> dict[str, Any]:
+    """The settings in a TOML or JSON file. Raises InvalidInput."""
+    try:
+        text = path.read_text("utf-8")
+        told = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be read: {error.strerror}.", "Name a spec file.") from None
+    except ValueError as error:
+        raise InvalidInput(f"{path.name} is not {path.suffix.lstrip('.') or 'TOML'}: {error}.", "Mend it.") from None
+    if not isinstance(told, dict) or not told.get("pairs"):
+        raise InvalidInput(f"{path.name} names no pairs.", 'Add a line like pairs = "pairs.jsonl".')
+    return told
+
+
+def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) -> bool:
+    """Fill the run's folder unless it was filled before; returns whether there are held-out pairs."""
+    if (folder / "spec.json").exists():
+        return (folder / "held_out.jsonl").exists()
+    source = _place(spec_path, told, "pairs")
+    assert source is not None
+    train_side, held_side = read_pairs(source), None
+    if (held := _place(spec_path, told, "held_out")) is not None:
+        held_side = read_pairs(held)
+    else:
+        split = split_pairs(train_side, held_out_share=_SHARE, seed=SPLIT_SEED)
+        train_side, held_side = split.train, split.held_out
+    rest = {name: value for name, value in told.items() if name not in _PLACES}
+    rest.setdefault("base_model", base)
+    if "epochs" not in rest and "max_steps" not in rest:
+        rest["epochs"] = 1.0
+    spec = parse_spec({**rest, "pairs": "train.jsonl", "held_out": "held_out.jsonl"})
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder, "train.jsonl", _lines(train_side))
+    write_text(folder, "held_out.jsonl", _lines(held_side))
+    write_text(folder, "spec.json", dump_spec(spec))
+    return True
+
+
+def _run(module: str, folder: Path, progress: Report) -> int:
+    tail = Tail(folder / "progress.jsonl")
+    tail.read()
+    with (folder / "log.txt").open("ab") as log:
+        child = subprocess.Popen([sys.executable, "-m", module, str(folder)], stdout=log, stderr=log)
+        try:
+            while child.poll() is None:
+                _tell(tail, progress)
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            child.terminate()  # it keeps a checkpoint and ends
+            child.wait()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    _tell(tail, progress)
+    if child.returncode not in (0, STOPPED):
+        raise _failed(folder, "", child.returncode)
+    return child.returncode
+
+
+def _tell(tail: Tail, progress: Report) -> None:
+    for _, event in tail.read():
+        progress(event)
+
+
+def _failed(folder: Path, words: str, code: int) -> InvalidInput | Unavailable:
+    tail = Tail(folder / "progress.jsonl")
+    errors = [event for _, event in tail.read() if event.get("event") == "error"]
+    said = str(errors[-1].get("message", "")) if errors else ""
+    message = said or (words.strip().splitlines() or ["The trainer ended early."])[-1]
+    if code == InvalidInput.exit_code:
+        return InvalidInput(message)
+    return Unavailable(message, f"Look at {folder / 'log.txt'}; started again it goes on from its checkpoint.")
+
+
+def _place(spec_path: Path, told: Mapping[str, Any], name: str) -> Path | None:
+    """A path in the spec is relative to the spec's own folder."""
+    value = told.get(name)
+    return spec_path.parent / Path(str(value)).expanduser() if value else None
+
+
+def _lines(pairs: list[PairText]) -> str:
+    return "".join(json.dumps(asdict(pair)) + "\n" for pair in pairs)

@@ -1,0 +1,194 @@
+"""The policy over the store: which alert leads to which proposal, and what it says where it proposes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from core.errors import Conflict, Forbidden
+from core.settings import RetrainSettings, Settings
+from core.types import Inference, ModelVersion, PreferencePair
+from retrain import decide
+from store import alerts, commands, decisions, deployments, inferences, pairs, runs, schema, tables, versions
+from store.alerts import Finding
+from store.unit_of_work import Store
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+SETTINGS = Settings(home=Path("unused"), models_home=Path("unused"), retrain=RetrainSettings(minimum_pairs=8))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    opened = Store.open(url)
+    schema.upgrade(opened, now=NOW)
+    with opened.write(NOW) as tx:
+        for name, role in {"ann": "approver", "otto": "operator", "vera": "viewer"}.items():
+            tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)
+        for number, name in enumerate(("assistant-base", "assistant-v1")):
+            kind: Any = "adapter" if number else "base"
+            versions.register(tx, ModelVersion(name, str(number) * 64, kind, "chat", "", NOW), actor="x")
+        deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
+        for metric in ("prompt_drift", "refusal_rate"):
+            tx.insert(tables.monitors, name=metric, metric=metric, created_at=NOW)
+    yield opened
+    opened.close()
+
+
+def fire(store: Store, metric: str, kind: Any = "rule") -> None:
+    with store.write(NOW) as tx:
+        id = tx.scalar(sa.select(tables.monitors.c.id).where(tables.monitors.c.name == metric))
+        alerts.apply(tx, Finding(monitor=metric, kind=kind, breach=True, summary=f"{metric} moved", monitor_id=id))
+
+
+def collect(store: Store, number: int) -> None:
+    with store.write(NOW) as tx:
+        rows = [
+            PreferencePair("", [{"role": "user", "content": f"Question {n}?"}], "Yes.", "No.", licence="CC0-1.0")
+            for n in range(number)
+        ]
+        pairs.add(tx, rows, actor="system:test")
+        pairs.judge(tx, {pair.id: [] for pair in pairs.collected(tx)}, actor="system:test")
+
+
+def release(store: Store, answers: int) -> None:
+    with store.write(NOW) as tx:
+        uuid = deployments.request_promotion(tx, "assistant", "assistant-v1", actor="ann", reason="Better.")
+        id = tx.scalar(sa.select(tables.deployments.c.id).where(tables.deployments.c.uuid == uuid))
+        deployments.flip(tx, id, actor="system:release")
+        inferences.record(tx, [make_inference(n) for n in range(answers)])
+
+
+def make_inference(n: int) -> Inference:
+    at = NOW + timedelta(seconds=n)
+    return Inference(f"i-{n}", at, "assistant", "assistant-v1", "live", [], f"Where is parcel {n}?", "Here.")
+
+
+def look(store: Store) -> list[str]:
+    with store.write(NOW) as tx:
+        return decide.decide(tx, SETTINGS)
+
+
+def proposed(store: Store) -> list[dict[str, Any]]:
+    with store.read() as tx:
+        return [dict(row) for row in decisions.waiting(tx)]
+
+
+def test_drift_with_enough_pairs_proposes_retraining_that_shows_everything(store: Store) -> None:
+    collect(store, 12)
+    fire(store, "prompt_drift")
+    assert len(look(store)) == 1
+    (row,) = proposed(store)
+    body = row["body"]
+    assert (row["kind"], row["subject"], row["proposer"]) == ("retrain", "assistant", "system:policy")
+    assert "12 approved preference pairs" in row["reason"]
+    assert body["reason"] == row["reason"]
+    assert body["alert"]["summary"] == "prompt_drift moved"
+    assert body["spec"]["champion"] == "assistant-base"
+    assert set(body) >= {"title", "pairs", "spec", "estimate", "changes", "stays", "undo"}
+    assert 0 < body["estimate"]["seconds_low"] < body["estimate"]["seconds_high"]
+    assert look(store) == [], "one alert leads to one proposal"
+
+
+def test_too_few_pairs_are_said_once_and_proposed_when_there_are_enough(store: Store) -> None:
+    collect(store, 3)
+    fire(store, "prompt_drift")
+    assert "5 more" in look(store)[0]
+    assert look(store) == []
+    with store.read() as tx:
+        comments = tx.all(sa.select(tables.alert_comments))
+    assert [(row["actor"], "5 more" in row["body"]) for row in comments] == [("system:policy", True)]
+    assert proposed(store) == []
+    collect(store, 12)
+    look(store)
+    assert [row["kind"] for row in proposed(store)] == ["retrain"]
+
+
+def test_a_quality_alarm_soon_after_a_release_proposes_the_version_before(store: Store) -> None:
+    collect(store, 12)
+    release(store, answers=30)
+    fire(store, "refusal_rate")
+    look(store)
+    (row,) = proposed(store)
+    assert (row["kind"], row["body"]["from"], row["body"]["to"]) == ("rollback", "assistant-v1", "assistant-base")
+    assert "30 answers after assistant-v1 went live" in row["reason"]
+    with store.write(NOW) as tx:
+        decisions.approve(tx, row["uuid"], actor="ann", digest=row["digest"])
+        route = deployments.current(tx, "assistant")
+    assert route is not None
+    assert route["version"] == "assistant-base"
+    assert look(store) == []
+
+
+def test_drift_after_a_release_is_not_the_releases_fault(store: Store) -> None:
+    collect(store, 12)
+    release(store, answers=30)
+    fire(store, "prompt_drift")
+    look(store)
+    assert [row["kind"] for row in proposed(store)] == ["retrain"]
+
+
+def test_a_settled_release_is_not_rolled_back(store: Store) -> None:
+    collect(store, 12)
+    release(store, answers=decide.SETTLED_ANSWERS + 1)
+    fire(store, "refusal_rate")
+    look(store)
+    assert [row["kind"] for row in proposed(store)] == ["retrain"]
+
+
+def test_only_rule_alerts_lead_to_proposals(store: Store) -> None:
+    collect(store, 12)
+    for kind in ("nodata", "error", "system"):
+        fire(store, "refusal_rate", kind)
+    assert look(store) == []
+    assert proposed(store) == []
+
+
+def test_a_second_alert_points_at_the_proposal_that_waits(store: Store) -> None:
+    collect(store, 12)
+    fire(store, "prompt_drift")
+    look(store)
+    fire(store, "refusal_rate")
+    assert "already waits" in look(store)[0]
+    assert look(store) == []
+    assert len(proposed(store)) == 1
+
+
+def test_a_rejected_proposal_is_not_made_again_for_the_same_alert(store: Store) -> None:
+    collect(store, 12)
+    fire(store, "prompt_drift")
+    look(store)
+    with store.write(NOW) as tx:
+        decisions.reject(tx, proposed(store)[0]["uuid"], actor="ann", reason="Not yet.")
+    assert look(store) == []
+    assert proposed(store) == []
+
+
+def test_a_person_proposes_through_a_command(store: Store) -> None:
+    collect(store, 12)
+    with store.write(NOW) as tx:
+        uuid = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Customers complain.")
+        assert decisions.get(tx, uuid)["proposer"] == "otto"
+        assert "propose" in commands.KINDS
+        with pytest.raises(Conflict, match="no earlier version"):
+            decide.ask(tx, SETTINGS, kind="rollback", actor="otto", reason="Worse.")
+    with store.write(NOW) as tx, pytest.raises(Forbidden):
+        decide.ask(tx, replace(SETTINGS, deployment="assistant"), kind="retrain", actor="vera", reason="I want to.")
+
+
+def test_the_last_run_here_makes_the_estimate(store: Store) -> None:
+    collect(store, 12)
+    with store.write(NOW) as tx:
+        runs.queue(tx, spec={}, requested_by="ann")
+        tx.execute(sa.update(tables.runs).values(forecast={"tokens_per_second": 10.0}))
+    fire(store, "prompt_drift")
+    look(store)
+    assert proposed(store)[0]["body"]["estimate"]["basis"] == "10 tokens/s in the last run here"
