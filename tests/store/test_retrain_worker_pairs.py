@@ -1,0 +1,159 @@
+"""Preference pairs: made from what people said, checked with readable reasons, and drawn by prompt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import Forbidden, InvalidInput
+from core.types import Feedback, Inference, PreferencePair
+from retrain.pairs import building, checks, drawing
+from store import audit, datasets, feedback, inferences, pairs, schema, tables
+from store.unit_of_work import Store, Tx
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+USER = [{"role": "user", "content": "Where is my parcel?"}]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store.open(f"sqlite:///{tmp_path / 'trimtab.db'}")
+    schema.upgrade(opened, now=NOW)
+    with opened.write(NOW) as tx:
+        for name, role in {"ann": "approver", "otto": "operator"}.items():
+            tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)
+    yield opened
+    opened.close()
+
+
+def pair(chosen: str = "It comes today.", rejected: str = "No idea.", **changes: Any) -> PreferencePair:
+    given: dict[str, Any] = {"prompt": USER, "licence": "CC0-1.0", **changes}
+    return PreferencePair("", chosen=chosen, rejected=rejected, **given)
+
+
+def said(tx: Tx, uuid: str, kind: Any, chosen: str = "", rejected: str = "", messages: Any = None) -> None:
+    row = Inference(f"i-{uuid}", NOW, "assistant", "assistant-v1", "live", messages or USER, "Where?", "No idea.")
+    inferences.record(tx, [row])
+    item = Feedback(f"f-{uuid}", NOW, kind, inference=f"i-{uuid}", value=-1.0, chosen=chosen, rejected=rejected)
+    feedback.record(tx, item)
+
+
+def test_choices_and_corrections_become_pairs_once(store: Store) -> None:
+    with store.write(NOW) as tx:
+        said(tx, "1", "choice", "It comes today.", "No idea.")
+        said(tx, "2", "correction", "It comes tomorrow.")
+        said(tx, "3", "thumb")
+        said(tx, "4", "choice", "It comes today.", "No idea.")  # the same preference again
+        assert building.collect(tx) == 2
+        assert building.collect(tx) == 0
+        said(tx, "5", "correction", "On Monday.")
+        assert building.collect(tx) == 1
+        found = pairs.collected(tx)
+    assert [(p.chosen, p.rejected) for p in found] == [
+        ("It comes today.", "No idea."),
+        ("It comes tomorrow.", "No idea."),
+        ("On Monday.", "No idea."),
+    ]
+    assert {(p.version, p.source, p.licence) for p in found} == {("assistant-v1", "feedback", building.LICENCE)}
+
+
+def test_feedback_on_what_is_no_text_makes_no_pair(store: Store) -> None:
+    picture = [{"role": "user", "content": [{"type": "image_url"}]}]
+    own = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    with store.write(NOW) as tx:
+        said(tx, "1", "choice", "a", "b", picture)
+        said(tx, "2", "choice", "a", "b", own)
+        assert building.collect(tx) == 0
+
+
+def test_sound_pairs_are_approved(store: Store) -> None:
+    with store.write(NOW) as tx:
+        assert pairs.add(tx, [pair(), pair(), pair(chosen="Monday.")], actor="x") == 2
+        assert checks.judge_collected(tx) == (2, 0)
+        assert pairs.counts(tx)["approved"] == 2
+        assert audit.verify(tx).bad is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (pair(chosen=" "), "The chosen answer is empty."),
+        (pair(rejected=""), "The rejected answer is empty."),
+        (pair(chosen="No  idea."), "Both answers are the same."),
+        (pair(chosen="x" * 9_000), "The chosen answer has 9000 characters; 8000 are taken."),
+        (pair(licence=""), "It names no licence."),
+        (pair(weight=0.0), "Its weight is not above 0."),
+        (pair(prompt=[]), "The prompt is empty."),
+        (pair(prompt=[{"role": "user", "content": "x" * 30_000}]), "30000 characters"),
+        (pair(prompt=[*USER, {"role": "assistant", "content": "Hm."}]), "does not end with the user's words"),
+    ],
+)
+def test_a_pair_that_fails_is_quarantined_with_its_reason(store: Store, wrong: PreferencePair, reason: str) -> None:
+    with store.write(NOW) as tx:
+        pairs.add(tx, [wrong], actor="x")
+        assert checks.judge_collected(tx) == (0, 1)
+        row = tx.one(tables.pairs.select())
+    assert row is not None
+    assert any(reason in found for found in row["reasons"]), row["reasons"]
+
+
+def test_a_contradiction_quarantines_both_sides_also_later(store: Store) -> None:
+    with store.write(NOW) as tx:
+        pairs.add(tx, [pair("a", "b"), pair("b", "a"), pair("c", "d")], actor="x")
+        assert checks.judge_collected(tx) == (1, 2)
+        pairs.add(tx, [pair("d", "c")], actor="x")
+        assert checks.judge_collected(tx) == (0, 2)
+        assert pairs.counts(tx)["quarantined"] == 4
+
+
+def test_a_person_releases_a_quarantined_pair_and_checks_leave_it_alone(store: Store) -> None:
+    with store.write(NOW) as tx:
+        pairs.add(tx, [pair("a", "b", licence="")], actor="x")
+        checks.judge_collected(tx)
+        row = tx.one(tables.pairs.select())
+        assert row is not None
+        with pytest.raises(Forbidden):
+            pairs.release(tx, row["uuid"], actor="otto", reason="It is ours.")
+        with pytest.raises(InvalidInput):
+            pairs.release(tx, row["uuid"], actor="ann", reason="")
+        pairs.release(tx, row["uuid"], actor="ann", reason="It is ours.")
+        pairs.add(tx, [pair("b", "a")], actor="x")
+        checks.judge_collected(tx)
+        assert pairs.counts(tx) == {"collected": 0, "approved": 1, "quarantined": 1, "rejected": 0}
+
+
+def test_a_dataset_is_split_by_prompt_and_locked_by_content(store: Store, tmp_path: Path) -> None:
+    spec = {"max_train_pairs": 40, "max_held_out_pairs": 30, "steps": 100, "pairs_per_step": 4}
+    with store.write(NOW) as tx:
+        rows = [
+            pair(f"yes {n % 2}", "no", prompt=[{"role": "user", "content": f"Question {n // 2}?"}], source="test")
+            for n in range(300)
+        ]
+        pairs.add(tx, rows, actor="x")
+        checks.judge_collected(tx)
+        row, train, held_out = drawing.draw(tx, spec)
+        again, _, _ = drawing.draw(tx, spec)
+        assert again["id"] == row["id"]
+        assert (len(train), len(held_out)) == (40, 30)
+        assert not {p.prompt[0]["content"] for p in train} & {p.prompt[0]["content"] for p in held_out}
+        assert {p.id for p in datasets.members(tx, row["id"], "held_out")} == {p.id for p in held_out}
+        assert row["card"]["sources"] == {"test": 70}
+        pairs.add(tx, [pair(prompt=[{"role": "user", "content": "A new one?"}])], actor="x")
+    drawing.write(tmp_path, "train.jsonl", train)
+    lines = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert [line["id"] for line in lines] == [p.uuid for p in train]
+
+
+def test_too_few_pairs_are_not_drawn(store: Store) -> None:
+    spec = {"max_train_pairs": 40, "max_held_out_pairs": 30, "steps": 100, "pairs_per_step": 4}
+    with store.write(NOW) as tx:
+        rows = [pair(prompt=[{"role": "user", "content": f"Question {n}?"}]) for n in range(12)]
+        pairs.add(tx, rows, actor="x")
+        checks.judge_collected(tx)
+        with pytest.raises(InvalidInput, match="12 approved pairs"):
+            drawing.draw(tx, spec)
