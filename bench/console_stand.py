@@ -25,7 +25,10 @@ def main() -> int:
 
     folder = given.folder or Path(tempfile.mkdtemp(prefix="trimtab-console-"))
     build = console_world.build_empty if given.empty else console_world.build_filled
-    build(folder, now=datetime.now(UTC), port=given.port, demo=given.demo).store.close()
+    world = build(folder, now=datetime.now(UTC), port=given.port, demo=given.demo)
+    world.store.close()
+    links = {"alerts?alert": world.alert, "runs?run": world.run, "runs?decision": world.retrain}
+    print("\n".join(f"/{path}={uuid}" for path, uuid in links.items() if uuid), file=sys.stderr)
     os.environ["TRIMTAB_HOME"] = str(folder)
     os.environ["TRIMTAB_DASHBOARD__PORT"] = str(given.port)
     os.environ["TRIMTAB_DASHBOARD__DEMO"] = str(given.demo).lower()

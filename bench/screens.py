@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-PAGES = ("overview", "monitors", "alerts", "runs", "models", "audit")
+PAGES = ("", "monitors", "alerts", "runs", "models", "audit")
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 
@@ -98,7 +98,7 @@ def note(url: str, home: str, foreign: list[str]) -> None:
 
 def file_name(path: str) -> str:
     """A path as the name of a picture."""
-    return "".join(sign if sign.isalnum() else "-" for sign in path)[:40].strip("-")
+    return "".join(sign if sign.isalnum() else "-" for sign in path)[:24].strip("-") or "overview"
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def learning(events: Sequence[Row], field: str) -> Figure:
         figure.add_hline(50, line={"color": QUIET, "dash": "dot", "width": 1}, annotation_text="chance")
     figure.update_xaxes(title="step")
     figure.update_yaxes(ticksuffix=" %" if share == 100.0 else "")
-    figure.update_layout(legend={"orientation": "h", "y": 1.15, "x": 0}, showlegend=True)
+    figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}, showlegend=True)
     return _calm(figure, 230)
 
 
@@ -195,7 +195,9 @@ def shares(rows: Sequence[Row]) -> Figure:
             marker={"color": colour},
             hovertemplate="%{x:.1f} %<extra>" + name + "</extra>",
         )
-    figure.update_layout(barmode="group", legend={"orientation": "h", "y": 1.12, "x": 0, "traceorder": "reversed"})
+    figure.update_layout(
+        barmode="group", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "reversed"}
+    )
     figure.update_xaxes(ticksuffix=" %")
     return _calm(figure, 80 + 46 * max(len(shown), 1))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 SHARES = frozenset(
     {
+        "prompt_drift",
         "refusal_rate",
         "negative_feedback",
         "errors",

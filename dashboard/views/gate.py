@@ -42,7 +42,7 @@ def draw(console: Console, name: str, report: Mapping[str, Any]) -> None:
 def tile(check: Mapping[str, Any], key: str) -> None:
     """One check."""
     name, estimate, limit = str(check.get("name", "")), check.get("estimate"), check.get("limit")
-    with st.container(border=True, key=f"check-{key}", gap="small"):
+    with st.container(border=True, key=f"check-{key}", gap="small", height="stretch"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
             show.say(words.title(name), "strong", f"check-{key}")
             show.mark(marks.VERDICT.get(str(check.get("verdict"))))

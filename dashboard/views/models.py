@@ -212,9 +212,11 @@ def detail(console: Console, name: str) -> None:
     elif row["kind"] != "base":
         st.text("This version was not judged by a gate.")
     st.subheader("Where it comes from", anchor=False)
-    for step, ancestor in enumerate(found["lineage"]):
-        made = words.clock_time(ancestor["created_at"])
-        st.text(f"{'from ' if step else ''}{ancestor['name']} ({ancestor['kind']}, {made})")
+    lines = [
+        f"{'from ' if step else ''}{ancestor['name']} ({ancestor['kind']}, {words.clock_time(ancestor['created_at'])})"
+        for step, ancestor in enumerate(found["lineage"])
+    ]
+    st.text("\n".join(lines))
     show.facts(
         {
             "Digest": row["digest"],

@@ -105,7 +105,7 @@ def card(console: Console, tile: Tile) -> None:
     """One monitor."""
     name, latest = tile.monitor["name"], tile.latest
     metric = latest["metric"] if latest is not None else tile.monitor["metric"]
-    with st.container(border=True, key=f"tile-{name}", gap="small"):
+    with st.container(border=True, key=f"tile-{name}", gap="small", height="stretch"):
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
             show.say(words.title(name), "strong", f"tile-{name}")
             show.mark(marks.MONITOR.get(status(tile)))

@@ -51,13 +51,14 @@ def draw(console: Console, row: Any) -> None:
             show.mark(marks.DECISION_KIND.get(row["kind"]))
             state = "expired" if row["state"] == "proposed" and not open_now else row["state"]
             show.mark(marks.DECISION.get(state))
-        show.say(row["reason"], "strong", f"why-{uuid}")
-        show.say(
-            f"For {row['subject']}, proposed by {row['proposer']} {words.ago(row['created_at'], console.now)}; "
-            f"{'expires' if open_now else 'expiry'} {words.ago(row['expires_at'], console.now)}",
-            "quiet",
-            f"by-{uuid}",
-        )
+        with st.container(gap=None):
+            show.say(row["reason"], "strong", f"why-{uuid}")
+            show.say(
+                f"For {row['subject']}, proposed by {row['proposer']} {words.ago(row['created_at'], console.now)}; "
+                f"{'expires' if open_now else 'expiry'} {words.ago(row['expires_at'], console.now)}",
+                "quiet",
+                f"by-{uuid}",
+            )
         if row["decided_by"]:
             show.say(
                 f"{row['decided_by']}, {words.ago(row['decided_at'], console.now)}: {row['comment'] or 'no comment'}"
@@ -72,11 +73,13 @@ def covers(body: Mapping[str, Any], key: str) -> None:
     for name, label in LISTS.items():
         lines = body.get(name)
         if isinstance(lines, list) and lines:
-            st.caption(label)
-            st.text("\n".join(f"• {line}" for line in lines))
+            with st.container(gap=None):
+                st.caption(label)
+                st.text("\n".join(f"• {line}" for line in lines))
     if isinstance(body.get("undo"), str):
-        st.caption("How to undo it")
-        st.text(body["undo"])
+        with st.container(gap=None):
+            st.caption("How to undo it")
+            st.text(body["undo"])
     show.facts({**cost(body.get("estimate")), **pairs(body.get("pairs"))})
     with st.expander("All that this approval covers", key=f"covers-{key}"):
         spec = body.get("spec")

@@ -151,8 +151,9 @@ def body(console: Console, uuid: str, *, was_live: bool) -> None:
     latest: dict[str, Any] = next((event for event in reversed(events) if event.get("event") == "step"), {})
     how_far(row, latest)
     buttons(console, row, latest)
-    for sentence in diagnosis.diagnose(events):
-        st.text(f"• {sentence}")
+    told = diagnosis.diagnose(events)
+    if told:
+        st.text("\n".join(f"• {sentence}" for sentence in told))
     figures(events)
     about(console, row, events)
     log(events)
@@ -253,7 +254,7 @@ def about(console: Console, row: Mapping[str, Any], events: Sequence[Mapping[str
 
 
 def log(events: Sequence[Mapping[str, Any]]) -> None:
-    """The last lines of the run's log."""
+    """The last lines of the run's log, newest first."""
     if not events:
         return
     st.subheader("Log", anchor=False)
@@ -261,7 +262,7 @@ def log(events: Sequence[Mapping[str, Any]]) -> None:
     lines = [
         f"{event['at']:%H:%M:%S}  {event.get('event', ''):<11}"
         + "  ".join(f"{name}={_short(value)}" for name, value in event.items() if name not in skip)
-        for event in events[-LOG_LINES:]
+        for event in reversed(events[-LOG_LINES:])
     ]
     st.code("\n".join(lines), language=None, height=260)
 

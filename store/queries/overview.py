@@ -107,11 +107,12 @@ def tiles(tx: Tx) -> list[Tile]:
 
 
 def tile(tx: Tx, monitor: sa.RowMapping, points: int = POINTS) -> Tile:
-    """One monitor's tile. Its main metric is the one it is named for, or else the first it measured."""
+    """One monitor's tile. Its main metric is the one it is named for, or else the first that has a limit."""
     newest = measurements.c.monitor_id == monitor["id"], measurements.c.segment == ""
     rows = tx.all(_narrow().where(*newest).order_by(measurements.c.id.desc()).limit(points * 3))
     names = [row["metric"] for row in rows]
-    main = monitor["metric"] if monitor["metric"] in names else (names[-1] if names else "")
+    limited = [str(limit.get("metric", "")) for limit in monitor["rule"].get("limits", [])]
+    main = next((name for name in (monitor["metric"], *limited, *sorted(names)) if name in names), "")
     recent = [row for row in rows if row["metric"] == main][:points]
     return Tile(monitor, recent[0] if recent else None, recent[::-1])
 
