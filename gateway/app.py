@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -61,7 +62,6 @@ def assemble(
         home=settings.home,
         pointer_path=settings.pointer_path,
         remembered_path=remembered_path(settings),
-        now=now,
         tell=tell,
         tick=tick,
     )
@@ -150,15 +150,15 @@ def main() -> int:
         say(str(error))
         return error.exit_code
     gateway = assemble(settings, store, server, internal_key=key, tell=say)
-    serve(build(gateway), bound, lambda: say(f"listening on {settings.gateway_url} ({settings.gateway.server})"))
+    told = f"listening on {settings.gateway_url} ({settings.gateway.server})"
+    prepare(build(gateway), lambda: say(told)).run(sockets=[bound])
     store.close()
     say("ended")
     return 0
 
 
-def serve(app: Starlette, bound: socket.socket, ready: Callable[[], None]) -> None:
-    """Serve `app` on `bound` with uvloop and httptools until a signal asks to end."""
-    import uvicorn
+def prepare(app: Starlette, ready: Callable[[], None]) -> uvicorn.Server:
+    """A server for `app`, with uvloop and httptools, that ends cleanly at SIGTERM or Ctrl-C. `ready` is told once."""
 
     class Served(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -188,7 +188,7 @@ def serve(app: Starlette, bound: socket.socket, ready: Callable[[], None]) -> No
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=2048,
     )
-    Served(settings).run(sockets=[bound])
+    return Served(settings)
 
 
 def _require_store(store: Store) -> None:

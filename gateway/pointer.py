@@ -66,8 +66,8 @@ def recall(path: Path) -> list[Route]:
 def point(settings: Settings, *, to: str, reason: str, actor: str, now: datetime) -> str:
     """Roll the deployment back through the pointer (empty `to`: the version before) and return what will be served.
 
-    For use while the database is away: the gateway on this machine follows within its poll and writes the rollback
-    into the database, audited, when that returns. Raises NotFound when no gateway has served here.
+    For use while the database is away: the gateway on this machine follows within its poll, and the retrain worker
+    enters the rollback into the database, audited, when that returns. Raises NotFound when no gateway has served here.
     """
     kept = recall(remembered_path(settings))
     route = next((route for route in kept if route.deployment == settings.deployment), None)

@@ -7,7 +7,6 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 from core.errors import NotFound, TrimtabError, Unavailable
@@ -15,7 +14,7 @@ from core.ports import ChatPiece, ChatRequest, Server
 from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from gateway.upstream import NotLoaded
-from store import deployments, routes
+from store import routes
 from store.routes import Route
 from store.unit_of_work import Store
 
@@ -48,7 +47,6 @@ class Router:
         home: Path,
         pointer_path: Path,
         remembered_path: Path,
-        now: Callable[[], datetime],
         tell: Callable[[str], None],
         tick: Callable[[], float],
     ) -> None:
@@ -59,14 +57,13 @@ class Router:
         self.trouble = ""
         self._home, self._pointer_path = home, pointer_path
         self._remembered_path, self._remembered = remembered_path, ""
-        self._now, self._tell, self._tick = now, tell, tick
+        self._tell, self._tick = tell, tick
         self._paths: dict[str, str] = {}
         self._loaded: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._in_flight: Counter[str] = Counter()
         self._known: dict[str, Route] = {}
         self._reading: asyncio.Task[list[Route]] | None = None
-        self._reconcile_at = 0.0
         self._failed: dict[str, float] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -132,10 +129,7 @@ class Router:
         await self._look()
         pointer = pointers.read(self._pointer_path)
         for route in list(self._known.values()):
-            chosen = _choose(route, pointer)
-            self._flip(chosen)
-            if chosen is not route and pointer is not None and self.store_answers:
-                await self._write_down(pointer)
+            self._flip(_choose(route, pointer))
 
     async def _look(self) -> None:
         """Read the routes, but wait only a moment for a store that is silent: the pointer must be followed then."""
@@ -260,31 +254,6 @@ class Router:
                 pointers.remember(self._remembered_path, listed)
             except Unavailable as error:
                 self._tell(f"the routes cannot be kept for when the store is away: {error}")
-
-    async def _write_down(self, pointer: Pointer) -> None:
-        """A rollback through the pointer becomes a row and an audit event once the store is back."""
-        if self._tick() < self._reconcile_at:
-            return
-        self._reconcile_at = self._tick() + RETRY_SECONDS
-        try:
-            await asyncio.to_thread(self._roll_back, pointer)
-            self._tell(f"the rollback to {pointer.version} is in the store now")
-        except Unavailable:
-            return
-        except TrimtabError as error:
-            self.trouble = f"the pointer's rollback to {pointer.version} cannot be written down: {error}"
-
-    def _roll_back(self, pointer: Pointer) -> None:
-        reason = f"{pointer.reason} (by the pointer at {pointer.at}, while the store was away)"
-        with self.store.write(self._now()) as tx:
-            deployments.roll_back(
-                tx,
-                pointer.deployment,
-                actor=pointer.actor,
-                reason=reason,
-                to=pointer.version,
-                generation=pointer.generation,
-            )
 
     def _locate(self, version: str) -> str:
         with self.store.read() as tx:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import json
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +18,6 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-import uvicorn
 
 from core.ports import Server
 from core.settings import GatewaySettings, Settings
@@ -101,40 +102,45 @@ def wait_until(check: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.01)
 
 
-def make_store(url: str) -> Store:
-    """A store in which assistant-base is live and two adapters are known."""
-    store = Store.open(url)
-    schema.upgrade(store, now=now())
-    with store.write(now()) as tx:
-        for name, kind, path in (
-            ("assistant-base", "base", ""),
-            ("assistant-v1", "adapter", "versions/one"),
-            ("assistant-v2", "adapter", "versions/two"),
-        ):
-            version = ModelVersion(
-                name=name, digest=name.ljust(64, "0"), kind=kind, base="chat", path=path, created_at=now()
-            )
-            versions.register(tx, version, actor="system:test")
-        deployments.install(tx, "assistant", "assistant-base", actor="system:test")
-    return store
+@functools.cache
+def template() -> bytes:
+    """A SQLite file in which assistant-base is live and two adapters are known: migrations run once, not a test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trimtab.db"
+        store = Store.open(f"sqlite:///{path}")
+        schema.upgrade(store, now=now())
+        with store.write(now()) as tx:
+            for name, kind, place in (
+                ("assistant-base", "base", ""),
+                ("assistant-v1", "adapter", "versions/one"),
+                ("assistant-v2", "adapter", "versions/two"),
+            ):
+                version = ModelVersion(name, name.ljust(64, "0"), kind, "chat", place, now())  # type: ignore[arg-type]
+                versions.register(tx, version, actor="system:test")
+            deployments.install(tx, "assistant", "assistant-base", actor="system:test")
+        with store.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        store.close()
+        return path.read_bytes()
+
+
+def make_store(home: Path) -> Store:
+    """A copy of the template in `home`, opened."""
+    path = home / "trimtab.db"
+    path.write_bytes(template())
+    return Store.open(f"sqlite:///{path}")
 
 
 @contextlib.contextmanager
-def run_gateway(
-    home: Path, server: Server, *, store_url: str = "", gateway: GatewaySettings | None = None
-) -> Iterator[World]:
-    settings = Settings(
-        home=home, models_home=home / "models", database_url=store_url, gateway=gateway or GatewaySettings(port=0)
-    )
-    store = make_store(settings.store_url)
+def run_gateway(home: Path, server: Server, *, gateway: GatewaySettings | None = None) -> Iterator[World]:
+    settings = Settings(home=home, models_home=home / "models", gateway=gateway or GatewaySettings(port=0))
+    store = make_store(home)
     with store.write(now()) as tx:
         key = keys.create(tx, "test", "chat", "system:test")
     lines: list[str] = []
     made = app.assemble(settings, store, server, internal_key=INTERNAL, tell=lines.append)
     bound = app.listen("127.0.0.1", 0)
-    running = uvicorn.Server(
-        uvicorn.Config(app.build(made), loop="uvloop", http="httptools", log_config=None, access_log=False)
-    )
+    running = app.prepare(app.build(made), lambda: lines.append("ready"))
     thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     world = World(made, store, server, f"http://127.0.0.1:{bound.getsockname()[1]}", key, lines)

@@ -19,6 +19,7 @@ import pytest
 
 from core.settings import GatewaySettings
 from gateway.servers.scripted import Scripted
+from store import inferences
 from store.unit_of_work import Store
 
 from .conftest import World, make_store, run_gateway, wait_until
@@ -110,6 +111,59 @@ def test_store_away_answers_chats_and_refuses_feedback_then_writes_what_waited(w
     assert world.rows("SELECT count(*) FROM inferences") == [(101,)]
     assert world.rows("SELECT count(*) FROM feedback") == [(0,)]
     assert world.send("POST", "/v1/feedback", {"inference": first, "kind": "thumb", "value": 1}).status == 200
+
+
+def test_disk_full_answers_chats_refuses_feedback_and_recovers(world: World) -> None:
+    import sqlalchemy as sa
+
+    first = world.chat().json["id"]
+    world.captured(1)
+    engine = world.store.engine
+    pages = world.rows("PRAGMA page_count")[0][0]
+
+    def shrink(connection: Any, _: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    engine.dispose()
+    sa.event.listen(engine, "connect", shrink)
+    try:
+        text = "x" * 5000
+        assert {world.chat(text).status for _ in range(40)} == {200}
+        wait_until(lambda: "disk" in world.gateway.capture.trouble)
+        reply = world.send("POST", "/v1/feedback", {"inference": first, "kind": "thumb", "value": 1})
+        assert (reply.status, bool(reply.headers["retry-after"])) == (503, True)
+        assert world.send("GET", "/health").json["status"] == "degraded"
+    finally:
+        sa.event.remove(engine, "connect", shrink)
+        engine.dispose()
+    world.captured(41)
+    assert world.rows("SELECT count(*) FROM inferences") == [(41,)]
+    assert world.send("POST", "/v1/feedback", {"inference": first, "kind": "thumb", "value": 1}).status == 200
+
+
+def test_gateway_that_ends_midway_captures_what_was_said(tmp_path: Path) -> None:
+    replies: list[Any] = []
+
+    def ask(world: World) -> None:
+        try:
+            replies.append(world.chat(" ".join(f"w{n}" for n in range(500)), stream=True))
+        except (OSError, HTTPException) as error:
+            replies.append(error)
+
+    with run_gateway(tmp_path, Scripted(word_seconds=0.05)) as world:
+        thread = threading.Thread(target=ask, args=(world,))
+        thread.start()
+        wait_until(lambda: world.gateway.answering == 1)
+        time.sleep(0.3)
+        began = time.monotonic()
+    thread.join(10)
+    assert time.monotonic() - began < 5.5
+    store = Store.open(world.gateway.settings.store_url)
+    with store.read() as tx:
+        (row,) = inferences.after(tx, 0, limit=5)
+    store.close()
+    assert (row.status, row.error) == (503, "gateway stopped")
+    assert row.response.startswith("assistant-base heard: w0")
 
 
 def test_full_queue_drops_and_counts_and_every_chat_is_answered(tmp_path: Path) -> None:
@@ -217,7 +271,7 @@ def test_kill_9_under_load_loses_nothing_acknowledged(tmp_path: Path) -> None:
 
     settings = load({"home": str(tmp_path)}, environment={})
     key = internal_key(settings)
-    store = make_store(settings.store_url)
+    store = make_store(tmp_path)
     program, port = Program(tmp_path), find_port()
     acknowledged: list[str] = []
     try:
@@ -269,7 +323,7 @@ def test_sigterm_ends_cleanly_and_writes_what_waits(tmp_path: Path) -> None:
 
     settings = load({"home": str(tmp_path)}, environment={})
     key = internal_key(settings)
-    store = make_store(settings.store_url)
+    store = make_store(tmp_path)
     port = find_port()
     process = Program(tmp_path).start(port)
     try:
@@ -298,7 +352,7 @@ def test_what_keeps_it_from_starting_is_one_sentence(tmp_path: Path, case: str) 
     port = find_port()
     with socket.socket() as other:
         if case != "no tables":
-            make_store(f"sqlite:///{tmp_path / 'trimtab.db'}").close()
+            make_store(tmp_path).close()
         if case == "port taken":
             other.bind(("127.0.0.1", port))
             other.listen()
