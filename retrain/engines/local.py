@@ -83,10 +83,10 @@ class Local:
         deadline = time.monotonic() + grace_seconds
         while self.status(job) == RUNNING and time.monotonic() < deadline:
             time.sleep(0.05)
-        if self.status(job) == RUNNING:
-            _signal(pid, signal.SIGKILL)
-            while self.status(job) == RUNNING:
-                time.sleep(0.02)
+        # Also what the job started and left behind.
+        _signal(pid, signal.SIGKILL)
+        while self.status(job) == RUNNING:
+            time.sleep(0.02)
 
     def list(self) -> Sequence[str]:
         """The jobs that run now, also those that an earlier worker started."""

@@ -46,7 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.close()
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(st.sampled_from(OPERATIONS), max_size=25), st.sampled_from(["succeeded", "failed", "cancelled"]))
 def test_a_run_walks_only_along_its_table(store: Store, operations: list[str], ending: str) -> None:
     with store.write(NOW) as tx:
@@ -121,7 +121,7 @@ STEPS = st.tuples(st.sampled_from(["request", "flip", "fail", "back", "verify"])
 NUMBERS = iter(range(1_000_000))
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(STEPS, max_size=20))
 def test_production_is_always_one_version_with_a_rising_generation(store: Store, steps: list[tuple[str, int]]) -> None:
     name = f"assistant-{next(NUMBERS)}"
