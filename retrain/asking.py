@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 AT_ONCE = 8
 PATIENCE_SECONDS = 60.0
-_RETRIED = frozenset({429, 500, 502, 503, 504})
+# Also a key that is not known yet: the gateway reads keys anew after a moment.
+_RETRIED = frozenset({401, 403, 429, 500, 502, 503, 504})
 Messages = Sequence[Mapping[str, Any]]
+
+
+class Refused(Unavailable):
+    """The gateway will not do this as it was asked, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Asker:
         self._session: aiohttp.ClientSession | None = None
 
     async def fingerprint(self, version: str = "") -> Answering:
-        """Who answers now, or how `version` would, which the gateway loads first. Raises Unavailable."""
+        """Who answers now, or how `version` would, which the gateway loads first. Raises Refused, Unavailable."""
         query = {"deployment": self.deployment, **({"version": version} if version else {})}
         told = await self._call("GET", "/internal/fingerprint", params=query)
         try:
@@ -74,7 +79,7 @@ class Asker:
                 choice = told["choices"][0]
                 tokens = int((told.get("usage") or {}).get("completion_tokens") or 0)
                 return Answer(str(choice["message"]["content"] or ""), tokens, str(choice.get("finish_reason") or ""))
-            except _Refused as error:
+            except Refused as error:
                 return Answer("", 0, error=error.message)
             except (KeyError, IndexError, TypeError):
                 return Answer("", 0, error="The answer is not a chat completion.")
@@ -132,13 +137,9 @@ class Asker:
                 message = _message(raw) or f"The gateway answered with status {response.status}."
                 if response.status in _RETRIED:
                     raise Unavailable(message, "Try again in a few seconds.")
-                raise _Refused(message)
+                raise Refused(message)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise Unavailable("The gateway does not answer.", "Start it, or look at its log.") from error
-
-
-class _Refused(Unavailable):
-    """The gateway will not do this as it was asked."""
 
 
 def _message(raw: bytes) -> str:

@@ -12,7 +12,7 @@ from core.settings import Settings
 from core.types import Inference, ModelVersion
 from monitors.detectors import DETECTORS
 from retrain import artefacts, gate, proposals
-from retrain.asking import Answer, Asker
+from retrain.asking import Answer, Asker, Refused
 from retrain.suites import Case, draw_cases
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
@@ -40,8 +40,8 @@ class Bench:
         while True:
             try:
                 found = await self.asker.fingerprint(version.name)
-            except Unavailable:
-                if self.clock() >= deadline:
+            except Unavailable as error:
+                if isinstance(error, Refused) or self.clock() >= deadline:
                     raise
                 await asyncio.sleep(2.0)
                 continue

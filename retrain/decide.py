@@ -17,6 +17,7 @@ ACTOR = "system:policy"
 # A release is recent while it has given at most this many answers.
 SETTLED_ANSWERS = 500
 _LOOKED_AT = 200
+CANNOT_SERVE_ADAPTERS = frozenset({"openai_compatible"})
 
 
 def decide(tx: Tx, settings: Settings) -> list[str]:
@@ -56,6 +57,8 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
         minimum_pairs=settings.retrain.minimum_pairs,
     )
     found = propose(situation)
+    if found.kind == "retrain" and settings.gateway.server in CANNOT_SERVE_ADAPTERS:
+        found = Proposal("none", f"The server {settings.gateway.server} cannot load what is trained here.")
     if found.kind == "none":
         said = situations.comment_once(tx, alert["id"], f"Nothing is proposed. {found.reason}", actor=ACTOR)
         return f"nothing proposed for {alert['monitor']}: {found.reason}" if said else ""

@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import Conflict, TrimtabError, Unavailable
 from core.settings import Settings
 from retrain import artefacts
-from retrain.asking import Answering, Asker
+from retrain.asking import Answering, Asker, Refused
 from store import alerts, deployments, versions
 from store.alerts import Finding
 from store.unit_of_work import Store, Tx
@@ -71,6 +71,9 @@ class Releaser:
             return
         try:
             found = await self.asker.fingerprint(row["version"])
+        except Refused as error:
+            await self._fail(row, error.message)
+            return
         except Unavailable as error:
             self._postpone(row, RETRY_SECONDS)
             self._say(f"{row['version']} cannot be loaded yet: {error}")

@@ -172,6 +172,15 @@ def test_a_rejected_proposal_is_not_made_again_for_the_same_alert(store: Store) 
     assert proposed(store) == []
 
 
+def test_nothing_is_trained_for_a_server_that_cannot_load_it(store: Store) -> None:
+    collect(store, 12)
+    fire(store, "prompt_drift")
+    remote = replace(SETTINGS, gateway=replace(SETTINGS.gateway, server="openai_compatible"))
+    with store.write(NOW) as tx:
+        assert "cannot load what is trained here" in decide.decide(tx, remote)[0]
+    assert proposed(store) == []
+
+
 def test_a_person_proposes_through_a_command(store: Store) -> None:
     collect(store, 12)
     with store.write(NOW) as tx:

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from core.errors import Unavailable
 from core.settings import Settings
 from core.types import ModelVersion
-from retrain.asking import Answering, Asker
+from retrain.asking import Answering, Asker, Refused
 from retrain.release import Releaser
 from store import audit, decisions, deployments, schema, tables, versions
 from store.unit_of_work import Store
@@ -29,12 +29,14 @@ class Gateway(Asker):
 
     def __init__(self, store: Store) -> None:
         super().__init__("http://127.0.0.1:1", "key", "assistant")
-        self.store, self.away, self.stuck_at = store, False, 0
+        self.store, self.away, self.refuses, self.stuck_at = store, False, False, 0
         self.prints = {name: f"print-{name}" for name in NAMES}
         self.asked: list[str] = []
 
     async def fingerprint(self, version: str = "") -> Answering:
         self.asked.append(version)
+        if self.refuses and version:
+            raise Refused("It was made for another base model.")
         if self.away:
             raise Unavailable("The gateway does not answer.")
         with self.store.read() as tx:
@@ -132,6 +134,14 @@ def test_a_promotion_waits_for_a_gateway_that_is_away(bed: Bed) -> None:
     bed.now += timedelta(seconds=5)
     bed.step()
     assert bed.live() == "assistant-v1"
+
+
+def test_a_version_that_the_server_refuses_ends_the_promotion(bed: Bed) -> None:
+    bed.gateway.refuses = True
+    uuid = bed.ask("assistant-v1")
+    bed.step()
+    assert (bed.row(uuid)["state"], bed.row(uuid)["message"]) == ("reverted", "It was made for another base model.")
+    assert bed.live() == "assistant-base"
 
 
 def test_a_worker_that_died_midway_is_followed_by_one_that_finishes(bed: Bed) -> None:
