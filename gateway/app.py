@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 import config
 from config import secrets
-from core.errors import TrimtabError, Unavailable
+from core.errors import InvalidInput, TrimtabError, Unavailable
 from core.ports import Server
 from core.settings import Settings
 from gateway.auth import Keyring
@@ -42,7 +42,9 @@ from store.unit_of_work import Store
 BEAT_SECONDS = 5.0
 GRACE_SECONDS = 3
 DRAIN_SECONDS = 1.5
+SWITCH_SECONDS = 0.0005
 PROCESS = "gateway"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def assemble(
@@ -144,11 +146,14 @@ def main() -> int:
         key = secrets.internal_key(settings)
         store = Store.open(settings.store_url)
         _require_store(store)
+        _refuse_open_network(settings)
         server = connect(settings, key=key)
         bound = listen(settings.gateway.host, settings.gateway.port)
     except TrimtabError as error:
         say(str(error))
         return error.exit_code
+    # The writer thread hands the interpreter back after this long: by default (5 ms) chats would wait for it.
+    sys.setswitchinterval(SWITCH_SECONDS)
     gateway = assemble(settings, store, server, internal_key=key, tell=say)
     told = f"listening on {settings.gateway_url} ({settings.gateway.server})"
     prepare(build(gateway), lambda: say(told)).run(sockets=[bound])
@@ -185,6 +190,7 @@ def prepare(app: Starlette, ready: Callable[[], None]) -> uvicorn.Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=2048,
     )
@@ -200,3 +206,11 @@ def _require_store(store: Store) -> None:
         say(f"starts without its store: {error}")
         return
     schema.require_current(store)
+
+
+def _refuse_open_network(settings: Settings) -> None:
+    if settings.gateway.open_access and settings.gateway.host not in LOOPBACK:
+        raise InvalidInput(
+            f"gateway.open_access answers without a key, and {settings.gateway.host} is open to others.",
+            "Listen on 127.0.0.1, or turn gateway.open_access off.",
+        )

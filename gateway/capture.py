@@ -142,6 +142,7 @@ class Capture:
                 waiting = [job for job in waiting if job.done is None]
                 if self._stopping.wait(RETRY_SECONDS):
                     self.counts.drop("store away", len(waiting))
+                    self._tell(f"{len(waiting)} captures are given up: {error.message}")
                     return
             except Exception as error:
                 self._write_apart(waiting, error)

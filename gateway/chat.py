@@ -6,7 +6,6 @@ import asyncio
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import uuid4
 
 from core.errors import Forbidden, NotFound, Unavailable
 from core.ports import ChatPiece, ChatRequest
@@ -32,7 +31,7 @@ class Exchange:
     kind: TrafficKind
     at: datetime
     begun: float
-    uuid: str = field(default_factory=lambda: str(uuid4()))
+    uuid: str
     texts: list[str] = field(default_factory=list)
     first: float | None = None
     ended: float = 0.0
@@ -71,7 +70,7 @@ class Exchange:
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
             latency_ms=(self.ended - self.begun) * 1000,
-            first_token_ms=None if self.first is None else (self.first - self.begun) * 1000,
+            first_token_ms=(self.first - self.begun) * 1000 if self.first and self.call.stream else None,
             conversation=self.call.conversation,
             user=self.call.user,
             labels=self.call.labels,
@@ -93,7 +92,7 @@ async def chat(gateway: Gateway, web: Web, caller: Caller) -> None:
         )
         kind = _kind(web, caller)
         deployment, version = _target(gateway, call.model, caller)
-        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun)
+        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, gateway.names.draw())
         await _answer(gateway, web, exchange)
     finally:
         gateway.answering -= 1
@@ -132,7 +131,8 @@ async def _answer(gateway: Gateway, web: Web, exchange: Exchange) -> None:
         gateway.capture.keep(exchange.row())
         if exchange.status == 200:
             gateway.meters.answer.observe(exchange.ended - exchange.begun)
-            gateway.meters.first_token.observe((exchange.first or exchange.ended) - exchange.begun)
+            if exchange.call.stream and exchange.first:
+                gateway.meters.first_token.observe(exchange.first - exchange.begun)
 
 
 async def _whole(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.Future[None]) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from gateway.context import Names
 from gateway.errors import Invalid, tell
 from gateway.exposition import Histogram, write
 from gateway.openai import ChatCall, Events, read_call
@@ -109,3 +111,10 @@ def test_exposition_is_in_prometheus_format() -> None:
     assert 't_seconds_bucket{le="0.25"} 2' in text
     assert 't_seconds_bucket{le="+Inf"} 3' in text
     assert "t_seconds_count 3" in text
+
+
+def test_names_are_uuids_and_never_repeat() -> None:
+    names = Names()
+    drawn = [names.draw() for _ in range(1000)]
+    assert len(set(drawn)) == 1000
+    assert all(UUID(name).version == 4 and str(UUID(name)) == name for name in drawn)

@@ -346,7 +346,7 @@ def test_sigterm_ends_cleanly_and_writes_what_waits(tmp_path: Path) -> None:
         store.close()
 
 
-@pytest.mark.parametrize("case", ["no tables", "port taken", "unknown server", "bad setting"])
+@pytest.mark.parametrize("case", ["no tables", "port taken", "unknown server", "bad setting", "open to all"])
 def test_what_keeps_it_from_starting_is_one_sentence(tmp_path: Path, case: str) -> None:
     program = Program(tmp_path)
     port = find_port()
@@ -360,6 +360,8 @@ def test_what_keeps_it_from_starting_is_one_sentence(tmp_path: Path, case: str) 
             program.environment["TRIMTAB_GATEWAY__SERVER"] = "oracle"
         if case == "bad setting":
             program.environment["TRIMTAB_GATEWAY__MAX_TOKENS"] = "many"
+        if case == "open to all":
+            program.environment |= {"TRIMTAB_GATEWAY__OPEN_ACCESS": "true", "TRIMTAB_GATEWAY__HOST": "0.0.0.0"}
         process = program.start(port)
         _, told = process.communicate(timeout=40)
     words = {
@@ -367,6 +369,7 @@ def test_what_keeps_it_from_starting_is_one_sentence(tmp_path: Path, case: str) 
         "port taken": "cannot listen",
         "unknown server": "no server named oracle",
         "bad setting": "gateway.max_tokens",
+        "open to all": "answers without a key",
     }
     assert process.returncode != 0
     assert words[case] in told.decode()
