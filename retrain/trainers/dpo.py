@@ -145,8 +145,12 @@ class Dpo:
         steps = count_steps(len(train), spec.step_pairs, spec.epochs, spec.max_steps)
         policy.model.train()
         rates: list[float] = []
-        for step in range(TIMED_STEPS + 1):
-            pairs = [train[i] for i in order_pairs(len(train), step, spec.step_pairs, spec.seed)]
+        planned = [
+            [train[i] for i in order_pairs(len(train), step, spec.step_pairs, spec.seed)] for step in range(steps)
+        ]
+        # The largest step decides the memory, one of the usual size most of the time.
+        planned.sort(key=count_tokens)
+        for pairs in (planned[0], planned[len(planned) // 4], planned[len(planned) // 2], planned[-1]):
             began = job.clock()
             figures = accumulate(job, policy, pairs, None)
             if figures is None:
@@ -155,8 +159,7 @@ class Dpo:
             rates.append((job.clock() - began) / figures["tokens"])
         # The first step also pays for what later ones find ready: allocations, kernels, caches.
         fastest, slowest = min(rates[1:]), max(rates[1:])
-        planned = [order_pairs(len(train), step, spec.step_pairs, spec.seed) for step in range(steps)]
-        trained = sum(count_tokens([train[i] for i in indices]) for indices in planned)
+        trained = sum(count_tokens(pairs) for pairs in planned)
         cache = open_cache(job, policy)
         waiting = set(cache.missing(pair.key for pair in train))
         referenced = count_tokens([pair for pair in train if pair.key in waiting])
