@@ -97,7 +97,7 @@ def state_line(
             x=[since, until],
             y=[names[name]] * 2,
             mode="lines",
-            line={"color": "rgba(46, 139, 87, 0.45)", "width": 4},
+            line={"color": "rgba(135, 149, 161, 0.45)", "width": 3},
             hoverinfo="skip",
             showlegend=False,
         )

@@ -67,7 +67,10 @@ def present(visit: list[Console], view: Callable[[Console], None]) -> None:
 def header(console: Console) -> None:
     """What every page says first: what serves, how fresh it is, and what waits."""
     if console.installation.settings.dashboard.demo:
-        st.info("This is a demonstration: the shop, its customers and their feedback are simulated.", icon="🧪")
+        st.info(
+            "This is a demonstration: the shop, its customers and their feedback are simulated.",
+            icon=":material/science:",
+        )
     found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, console.now))
     live = bool(found.running or found.pending or console.installation.settings.dashboard.demo)
     every = REFRESH_SECONDS if live else None

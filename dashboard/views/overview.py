@@ -17,6 +17,12 @@ from store.queries.overview import Frame, Tile
 from store.unit_of_work import Tx
 
 RANGES = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}
+# Word for word the rule of the demonstration's customers, which a test holds it to.
+DEMO_RULE = (
+    "Simulated customers: after two answers in three they press a thumb. Up, if the answer uses at least one word of "
+    "the shop's help page on their topic; down otherwise; one in twenty presses the wrong one. Half of those who press "
+    "down also send the help page's answer as a correction."
+)
 
 
 def draw(console: Console) -> None:
@@ -26,9 +32,9 @@ def draw(console: Console) -> None:
     frame: Frame = found["frame"]
     tiles: list[Tile] = found["tiles"]
     verdict = judge(frame, tiles)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline", wrap=False):
         show.mark(marks.LEVEL[verdict.level])
-        st.text(verdict.sentence)
+        st.text(verdict.sentence, width="stretch")
     if not tiles and frame.last_sample_at is None:
         first_steps(console)
     waiting(console, *found["waiting"])
@@ -40,6 +46,9 @@ def draw(console: Console) -> None:
         promise(console, found["budget"], found["allowed"], tiles)
     with right:
         processes(frame)
+    if console.installation.settings.dashboard.demo:
+        with st.expander("What is simulated here"):
+            st.text(DEMO_RULE)
 
 
 def read(tx: Tx, console: Console) -> dict[str, Any]:
@@ -137,6 +146,7 @@ def over_time(console: Console, names: Sequence[str]) -> None:
     figure = charts.state_line(names, alerts, releases, since, console.now)
     told = f"{words.count(len(alerts), 'alert')} and {words.count(len(releases), 'release')} in the last {chosen}"
     show.chart(figure, f"Monitors by time: {told}.", "state-line")
+    st.caption("Red: an alert was firing. Orange: no data, or the monitor failed. Dotted lines: a version went live.")
 
 
 def promise(console: Console, spent: tuple[float, int, int], allowed: float, tiles: Sequence[Tile]) -> None:
@@ -145,7 +155,9 @@ def promise(console: Console, spent: tuple[float, int, int], allowed: float, til
     given, epochs, alarms = spent
     days = console.installation.settings.monitors.period_days
     if not epochs:
-        st.text(f"At most {allowed:g} false alarms in {days} days. No statistical monitor has begun to spend it.")
+        st.text(
+            f"At most {allowed:g} expected false alarms in {days} days. No statistical monitor has begun to spend them."
+        )
         return
     st.progress(min(given / allowed, 1.0) if allowed else 1.0)
     st.text(

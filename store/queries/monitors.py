@@ -125,23 +125,3 @@ def exchanges(tx: Tx, *, ids: Sequence[int] = (), uuids: Sequence[str] = (), lim
     places = {key: place for place, key in enumerate([*ids, *uuids])}
     rows = [dict(row) for row in tx.all(query)]
     return sorted(rows, key=lambda row: places.get(row["id"], places.get(row["uuid"], 0)))
-
-
-def newest_exchanges(tx: Tx, *, since: datetime, limit: int = 20) -> list[dict[str, Any]]:
-    """The newest captured exchanges of real traffic, newest first. Their texts are hostile input."""
-    query = (
-        sa.select(
-            inferences.c.id,
-            inferences.c.uuid,
-            inferences.c.at,
-            inferences.c.version,
-            inferences.c.labels,
-            inference_texts.c.prompt,
-            inference_texts.c.response,
-        )
-        .join(inference_texts, inference_texts.c.inference_id == inferences.c.id)
-        .where(inferences.c.kind.in_(("live", "import")), inferences.c.at >= since)
-        .order_by(inferences.c.id.desc())
-        .limit(limit)
-    )
-    return [dict(row) for row in tx.all(query)]

@@ -10,6 +10,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import Unavailable
 from dashboard import installation as installations
 from store.unit_of_work import Store
+from tests import console_world
 from tests.console_world import PEOPLE, World
 from tests.pages.conftest import Open
 
@@ -89,6 +90,16 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert "Last good data" in after
     assert page.header[0].value == PAGES[path]
     assert len(after) > 0.6 * len(before)
+
+
+def test_a_demonstration_says_so_and_states_its_customers_rule(tmp_path: Path, open_page: Open) -> None:
+    from trimtab.demo.customers import RULE
+
+    world = console_world.build_empty(tmp_path, demo=True)
+    told = texts(open_page(world))
+    world.store.close()
+    assert "This is a demonstration" in told
+    assert RULE in told
 
 
 def test_pages_are_the_ones_that_the_guide_describes() -> None:

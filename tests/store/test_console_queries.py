@@ -1,0 +1,98 @@
+"""The console's reads: each is quick at the size of a demonstration and goes by an index, never over all traffic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from store.queries import alerts, audit, models, monitors, overview, runs
+from store.tables import inferences
+from store.unit_of_work import Tx
+from tests import console_world
+from tests.console_world import World
+
+DAY = timedelta(days=1)
+READS: dict[str, Callable[[Tx, World], Any]] = {
+    "frame": lambda tx, world: overview.frame(tx, "assistant", world.now),
+    "waiting": lambda tx, world: overview.waiting(tx, world.now),
+    "tiles": lambda tx, world: overview.tiles(tx),
+    "timeline": lambda tx, world: overview.timeline(tx, world.now - DAY),
+    "budget": lambda tx, world: overview.budget(tx, world.now - 90 * DAY),
+    "series": lambda tx, world: monitors.series(tx, 1, "prompt_drift", since=world.now - DAY),
+    "latest look": lambda tx, world: monitors.latest_look(tx, 1),
+    "next runs": lambda tx, world: monitors.next_runs(tx),
+    "exchanges": lambda tx, world: monitors.exchanges(tx, uuids=world.rows[:5]),
+    "alerts": lambda tx, world: alerts.listed(tx, firing=True),
+    "transitions": lambda tx, world: alerts.transitions(tx, 1),
+    "run": lambda tx, world: runs.one(tx, world.run),
+    "progress": lambda tx, world: runs.progress(tx, 2),
+    "registry": lambda tx, world: models.registry(tx),
+    "history": lambda tx, world: models.history(tx, "assistant"),
+    "lineage": lambda tx, world: models.lineage(tx, "assistant-v2"),
+    "audit": lambda tx, world: audit.newest(tx),
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = console_world.build_filled(tmp_path_factory.mktemp("queries"))
+    yield made
+    made.store.close()
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_read_is_quick_and_finds_something(world: World, name: str) -> None:
+    took = []
+    for _ in range(5):
+        with world.store.read(world.now) as tx:
+            began = time.perf_counter()
+            found = READS[name](tx, world)
+            took.append(time.perf_counter() - began)
+    assert found
+    assert min(took) < 0.05
+
+
+@pytest.mark.parametrize("name", ["frame", "exchanges"])
+def test_no_read_scans_the_traffic(world: World, name: str) -> None:
+    statements: list[tuple[str, Any]] = []
+
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if "inferences" in statement:
+            statements.append((statement, parameters))
+
+    sa.event.listen(world.store.engine, "before_cursor_execute", note)
+    try:
+        with world.store.read(world.now) as tx:
+            READS[name](tx, world)
+    finally:
+        sa.event.remove(world.store.engine, "before_cursor_execute", note)
+    assert statements
+    with world.store.engine.connect() as connection:
+        for statement, parameters in statements:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()
+            steps = " ".join(str(row[-1]) for row in plan)
+            assert "SCAN inferences" not in steps, steps
+            assert "TEMP B-TREE" not in steps, steps
+
+
+def test_numbers_are_those_of_the_rows(world: World) -> None:
+    with world.store.read(world.now) as tx:
+        frame = overview.frame(tx, "assistant", world.now)
+        proposals, untaken = overview.waiting(tx, world.now)
+        spent, epochs, alarms = overview.budget(tx, world.now - 90 * DAY)
+        assert frame.route is not None
+        assert (frame.route["version"], frame.verified, frame.firing) == ("assistant-v1", True, 1)
+        assert frame.waiting == len(proposals) + len(untaken) == 3
+        assert (round(spent, 3), epochs, alarms) == (0.1, 2, 0)
+        assert frame.last_sample_at == tx.scalar(sa.select(sa.func.max(inferences.c.at)))
+        assert [row["name"] for row in models.lineage(tx, "assistant-v2")] == [
+            "assistant-v2",
+            "assistant-v1",
+            "assistant-base",
+        ]
+        assert len(monitors.series(tx, 1, "prompt_drift", since=world.now - DAY)) == 60
