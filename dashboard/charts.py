@@ -148,35 +148,29 @@ def learning(events: Sequence[Row], field: str) -> Figure:
     return _calm(figure, 230)
 
 
-def difference(
-    low: float, value: float, high: float, limit: float | None, colour: str, *, scale: float = 1.0
-) -> Figure:
-    """A gate's difference as a dot with its interval on one line, with its limit and zero."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    low, value, high = low * scale, value * scale, high * scale
-    limit = None if limit is None else limit * scale
-    figure.add_vline(0, line={"color": QUIET, "width": 1, "dash": "dot"})
-    if limit is not None and limit != 0:
-        figure.add_vline(limit, line={"color": ALARM, "width": 1, "dash": "dash"})
-    figure.add_scatter(
-        x=[low, high], y=[0, 0], mode="lines", line={"color": colour, "width": 4}, hoverinfo="skip", showlegend=False
-    )
-    figure.add_scatter(
-        x=[value],
-        y=[0],
-        mode="markers",
-        marker={"color": colour, "size": 13},
-        hovertemplate="%{x:.4g}<extra></extra>",
-        showlegend=False,
-    )
+def difference(low: float, value: float, high: float, limit: float | None, colour: str, alt: str) -> str:
+    """A gate's difference as an image element: a dot on its interval, a line at zero and one at the limit."""
     ends = [low, high, value, 0.0, limit or 0.0]
-    room = (max(ends) - min(ends) or 1.0) * 0.1
-    figure.update_xaxes(range=[min(ends) - room, max(ends) + room])
-    figure.update_xaxes(nticks=5)
-    figure.update_yaxes(visible=False, range=[-1, 1])
-    return _calm(figure, 96)
+    start, room = min(ends), (max(ends) - min(ends)) or 1.0
+
+    def place(number: float) -> float:
+        return 20 + 260 * (number - start) / room
+
+    lines = [(0.0, "0", QUIET, "2 3")]
+    if limit:
+        lines.append((limit, "limit", ALARM, "5 3"))
+    drawn = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 300 56" width="300" height="56" font-family="sans-serif">'
+    ]
+    for at, word, ink, dash in lines:
+        x = f"{place(at):.1f}"
+        drawn.append(f'<line x1="{x}" x2="{x}" y1="4" y2="38" stroke="{ink}" stroke-dasharray="{dash}"/>')
+        drawn.append(f'<text x="{x}" y="52" font-size="11" text-anchor="middle" fill="{ink}">{word}</text>')
+    drawn.append(
+        f'<line x1="{place(low):.1f}" x2="{place(high):.1f}" y1="21" y2="21" stroke="{colour}" stroke-width="4"/>'
+        f'<circle cx="{place(value):.1f}" cy="21" r="6.5" fill="{colour}"/></svg>'
+    )
+    return _image("".join(drawn), alt, 300, 56)
 
 
 def shares(rows: Sequence[Row]) -> Figure:
@@ -215,7 +209,12 @@ def spark(values: Sequence[float], alt: str) -> str:
         f'<polyline points="{path}" fill="none" stroke="{CALM}" stroke-width="2" stroke-linejoin="round"/>'
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{CALM}"/></svg>'
     )
-    return f'<img src="data:image/svg+xml,{quote(drawn)}" alt="{html.escape(alt)}" width="204" height="40">'
+    return _image(drawn, alt, 204, 40)
+
+
+def _image(drawn: str, alt: str, width: int, height: int) -> str:
+    source = f"data:image/svg+xml,{quote(drawn)}"
+    return f'<img src="{source}" alt="{html.escape(alt)}" width="{width}" height="{height}" style="max-width:100%">'
 
 
 def _unbroken(rows: Sequence[Row]) -> list[list[Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
@@ -103,6 +104,9 @@ def serve(installation: Installation, door: socket.socket) -> None:
             timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
+    # uvicorn raises the signal again once it has ended; by then it has done its work.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
     server.run(sockets=[door])
 
 

@@ -67,9 +67,8 @@ def numbers(name: str, estimate: Mapping[str, Any], limit: Any, verdict: str, ke
     show.say(f"{words.interval(estimate, unit)}{bound}", "quiet", f"diff-{key}-note")
     if low is not None and high is not None:
         alt = f"Difference {words.number(value, unit, signed=True)}, interval {words.interval(estimate, unit)}{bound}."
-        colour, scale = COLOURS.get(verdict, charts.QUIET), 100.0 if unit else 1.0
-        figure = charts.difference(low, value, high, limit, colour, scale=scale)
-        show.chart(figure, alt, f"diff-chart-{key}")
+        at = limit if isinstance(limit, int | float) else None
+        st.html(charts.difference(low, value, high, at, COLOURS.get(verdict, charts.QUIET), alt))
 
 
 def scaled(estimate: Mapping[str, Any]) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from hypothesis import given
@@ -189,6 +191,16 @@ def test_a_spark_is_an_image_of_numbers_alone() -> None:
     drawn = charts.spark([1.0, 2.0, 1.5], '"><script>')
     assert drawn.startswith("<img ")
     assert "<script" not in drawn
+
+
+@pytest.mark.parametrize("limit", [None, 0.0, 0.1])
+def test_a_difference_is_drawn_inside_its_picture(limit: float | None) -> None:
+    drawn = unquote(charts.difference(-0.05, 0.02, 0.09, limit, charts.GOOD, "it's <b>better</b>"))
+    places = [float(number) for number in re.findall(r'c?x[12]?="([0-9.]+)"', drawn)]
+    assert min(places) >= 20
+    assert max(places) <= 280
+    assert ("limit" in drawn) == bool(limit)
+    assert "<b>" not in drawn
 
 
 def steps(losses: list[float], **more: float) -> list[dict[str, Any]]:
