@@ -19,7 +19,7 @@ from store.unit_of_work import Store, Tx
 
 ACTOR = "system:gate"
 # Greedy answers of this length say whether a version refuses; on two cores both versions take about a minute.
-REPLAYED, PROBED, TOKENS = 64, 64, 24
+REPLAYED, PROBED, TOKENS = 48, 96, 24
 WARM_SECONDS = 120.0
 _LOOKED_AT = 4_000
 Tell = Callable[[str, int, int], Awaitable[None]]
@@ -116,7 +116,7 @@ def score(
     refuses = DETECTORS["refusal"]
     first = len(replayed)
     rates: dict[str, dict[str, Any]] = {
-        "refusals": {
+        "refusal_rate": {
             **{
                 name: [_seen(refuses(row.prompt, a.text), a) for row, a in zip(replayed, given[:first], strict=True)]
                 for name, given in answers.items()
@@ -124,14 +124,11 @@ def score(
             "groups": [row.conversation or row.uuid for row in replayed],
         }
     }
-    for rate in ("attacks", "over_refusals"):
-        chosen = [place for place, case in enumerate(cases) if case.benign == (rate == "over_refusals")]
+    for rate in ("attack_success", "over_refusal"):
+        chosen = [place for place, case in enumerate(cases) if case.benign == (rate == "over_refusal")]
         rates[rate] = {
             **{
-                name: [
-                    _seen(DETECTORS[cases[p].detector](cases[p].text, given[first + p].text), given[first + p])
-                    for p in chosen
-                ]
+                name: [_seen(cases[p].fails(given[first + p].text), given[first + p]) for p in chosen]
                 for name, given in answers.items()
             },
             "groups": [cases[p].id for p in chosen],

@@ -161,7 +161,8 @@ class Releaser:
         return await asyncio.to_thread(write)
 
     def _due(self, row: Mapping[str, Any]) -> bool:
-        return self.clock() >= self._later.get(row["id"], self.clock())
+        later = self._later.get(row["id"])
+        return later is None or self.clock() >= later
 
     def _postpone(self, row: Mapping[str, Any], seconds: float) -> None:
         self._later[row["id"]] = self.clock() + timedelta(seconds=seconds)
