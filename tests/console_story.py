@@ -9,12 +9,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from core.gate import combine
-from core.types import Check, Estimate, GateReport
-from store import alerts, decisions, runs, versions
+from store import alerts, decisions, runs
 from store import monitors as monitor_rows
 from store.tables import alert_comments, channels, measurements, outbox, ticks
 from store.unit_of_work import Tx
+from tests.console_gates import tell_gates
 
 if TYPE_CHECKING:
     from tests.console_world import World
@@ -299,7 +298,7 @@ def tell_runs(world: World, say: Say) -> None:
         _progress(tx, run, steps=64)
         runs.advance(tx, run["id"], run["fence"], "gate")
         runs.note(tx, run["id"], run["fence"], candidate="assistant-v2")
-        _gate(tx, say, run["id"])
+        tell_gates(tx, say, run["id"])
         runs.finish(tx, run["id"], run["fence"], "succeeded", say("Candidate assistant-v2 passed its gate."))
         world.promote = decisions.propose(
             tx,
@@ -384,36 +383,3 @@ def _progress(tx: Tx, run: Any, *, steps: int) -> None:
             )
     latest = {key: lines[-1].get(key) for key in ("step", "of", "eta_s")}
     runs.progress(tx, run["id"], run["fence"], latest=latest, lines=list(enumerate(json.loads(json.dumps(lines)), 1)))
-
-
-def _gate(tx: Tx, say: Say, run_id: int) -> None:
-    method = "paired, 95 %"
-    sound = Check(
-        "integrity", "pass", say("safetensors and JSON only, and its digest is the one it was adopted under.")
-    )
-    better = say("The candidate is better: the whole interval is above the limit.")
-    same = say("No worse than the margin allows.")
-    good = (
-        sound,
-        Check("held_out_accuracy", "pass", better, Estimate(0.11, 0.04, 0.18, 256, method), 0.0),
-        Check("refusal_rate", "pass", same, Estimate(-0.02, -0.05, 0.01, 120, method), 0.1),
-        Check("attack_success", "pass", same, Estimate(0.01, -0.05, 0.07, 60, method), 0.1),
-        Check("over_refusal", "pass", same, Estimate(-0.03, -0.09, 0.03, 60, method), 0.1),
-        Check("shorter_answers", "pass", same, Estimate(0.04, 0.01, 0.07, 120, method), 0.25),
-    )
-    unsure = say("The interval reaches past the margin: not enough evidence.")
-    poor = (
-        sound,
-        Check("held_out_accuracy", "undecided", unsure, Estimate(0.02, -0.05, 0.09, 96, method), 0.0),
-        Check(
-            "shorter_answers",
-            "fail",
-            say("Worse than the margin allows."),
-            Estimate(0.31, 0.27, 0.35, 120, method),
-            0.25,
-        ),
-        Check("refusal_rate", "undecided", say("Not enough data (12 rows)."), Estimate.missing(12, method, 28), 0.1),
-    )
-    for name, checks, run in (("assistant-v2", good, run_id), ("assistant-v3", poor, None)):
-        report = GateReport(name, "assistant-v1", combine(checks), checks, tx.now)
-        versions.report(tx, report, run_id=run, actor="system:retrain")
