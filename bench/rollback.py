@@ -26,6 +26,7 @@ from store.unit_of_work import Store
 ACTOR = "system:bench"
 QUESTION = [{"role": "user", "content": "My parcel has not arrived. What should I do?"}]
 PROOF_SECONDS = 20.0
+ASK_SECONDS = 0.15
 
 
 class Load:
@@ -71,10 +72,13 @@ async def back(store: Store, session: Any, settings: Settings, to: str) -> tuple
 
     began = time.perf_counter()
     uuid = await asyncio.to_thread(click)
-    while True:
-        version, first, _ = await stream(session, settings, 2)
-        if version == to:
-            break
+    asked: list[asyncio.Task[tuple[str, float, bool]]] = []
+    while not (done := [task.result() for task in asked if task.done() and task.result()[0] == to]):
+        # A client asks every so often; one that still got the version before is not the first of the new one.
+        asked.append(asyncio.create_task(stream(session, settings, 2)))
+        await asyncio.sleep(ASK_SECONDS)
+    first = min(at for _, at, _ in done)
+    await asyncio.gather(*asked)
     while time.perf_counter() - began < PROOF_SECONDS:
         if await asyncio.to_thread(proved, store, uuid):
             return first - began, time.perf_counter() - began

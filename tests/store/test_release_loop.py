@@ -55,6 +55,7 @@ class Bed:
 
     def step(self, times: int = 1) -> None:
         for _ in range(times):
+            self.now += timedelta(milliseconds=300)
             asyncio.run(self.releaser().step())
 
     def releaser(self) -> Releaser:
@@ -63,7 +64,7 @@ class Bed:
 
     def tick(self) -> datetime:
         # A clock that stands still hides what happens when two readings differ.
-        self.now += timedelta(microseconds=1)
+        self.now += timedelta(milliseconds=100)
         return self.now
 
     def ask(self, name: str) -> str:
