@@ -1,0 +1,1 @@
+"""From traffic to alerts: samples, metrics, sequentially valid alarms, notices."""

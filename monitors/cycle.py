@@ -1,0 +1,144 @@
+"""One run of one monitor: claim the tick, draw, measure, keep, judge, alert. What goes wrong becomes an Error alert."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from datetime import timedelta
+from hashlib import sha256
+from typing import Any
+
+from core.errors import Conflict, TrimtabError, Unavailable
+from core.types import Measurement
+from monitors import evidence, sequence, verdict, window
+from monitors.effects import Effects, parameter
+from monitors.metrics import metrics
+from store import monitors as rows
+from store.monitors import Tick
+
+log = logging.getLogger("trimtab.monitors")
+LEASE = timedelta(seconds=30)
+RENEW_SECONDS = 8.0
+TIMEOUT_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended, for the log and for whoever asked for it."""
+
+    monitor: str
+    state: str
+    message: str = ""
+    fired: tuple[str, ...] = ()
+
+
+def run_due(name: str, effects: Effects) -> Outcome | None:
+    """Run the monitor `name` for the present point of its grid; None when that is done, running or paused."""
+    now = effects.clock()
+    with effects.store.write(now) as tx:
+        monitor = rows.get(tx, name)
+        if not monitor["enabled"]:
+            return None
+        at = rows.slot(now, monitor["every_seconds"])
+        tick = rows.claim_tick(tx, monitor, at, process=effects.process, lease=LEASE)
+    return None if tick is None else run(monitor, tick, effects)
+
+
+def run_now(name: str, effects: Effects) -> Outcome | None:
+    """Run the monitor `name` at this moment because somebody asked; None when it is running already."""
+    now = effects.clock()
+    with effects.store.write(now) as tx:
+        monitor = rows.get(tx, name)
+        tick = rows.claim_tick(tx, monitor, now, process=effects.process, lease=LEASE)
+    return None if tick is None else run(monitor, tick, effects)
+
+
+def run(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> Outcome:
+    """Carry out a claimed run. Never raises: an error, a time-out or a lost claim is the outcome."""
+    name = str(monitor["name"])
+    seconds = parameter(monitor["params"], "timeout_seconds", TIMEOUT_SECONDS)
+    try:
+        fired = _in_time(monitor, tick, effects, seconds)
+        with effects.store.write(effects.clock()) as tx:
+            rows.finish_tick(tx, tick)
+    except Conflict as error:
+        return Outcome(name, "dropped", error.message)
+    except Exception as error:
+        message = describe(error, seconds)
+        log.exception("%s: %s", name, message)
+        return _failed(monitor, tick, effects, message)
+    for uuid in fired:
+        _add_evidence(name, uuid, effects)
+    return Outcome(name, "done", fired=tuple(fired))
+
+
+def describe(error: Exception, seconds: float) -> str:
+    """A failure in one sentence without captured text: our own words, or the kind of a foreign error."""
+    if isinstance(error, FutureTimeout):
+        return f"The run took longer than {seconds:g} seconds and was given up."
+    if isinstance(error, TrimtabError):
+        return f"{error.message} {error.remedy}".strip()
+    return f"The run failed with {type(error).__name__}; the process's log has the details."
+
+
+def _in_time(monitor: Mapping[Any, Any], tick: Tick, effects: Effects, seconds: float) -> list[str]:
+    """Do the work in a thread, renewing the tick's lease while it lasts. After `seconds` it is left behind: it can no
+    longer write anything once its tick has ended."""
+    pool = ThreadPoolExecutor(1, thread_name_prefix=f"monitor-{monitor['name']}")
+    try:
+        future = pool.submit(_work, monitor, tick, effects)
+        left = seconds
+        while True:
+            wait = min(RENEW_SECONDS, left)
+            try:
+                return future.result(timeout=wait)
+            except FutureTimeout:
+                if future.done():
+                    return future.result()
+                left -= wait
+                if left <= 0:
+                    raise
+                with effects.store.write(effects.clock()) as tx:
+                    if not rows.renew_tick(tx, tick, LEASE):
+                        raise Conflict("Another process took this run over.", "Its result is dropped.") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _work(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> list[str]:
+    metric = metrics.get(monitor["metric"])
+    if metric.guarantee == "budget":
+        return sequence.run(monitor, metric, tick, effects)
+    seed = int.from_bytes(sha256(f"{monitor['name']}/{tick.scheduled_for.isoformat()}".encode()).digest()[:4], "big")
+    drawn, measured = window.measure(monitor, metric, effects, seed=seed)
+    if not measured:
+        raise Unavailable(f"{monitor['name']} measured nothing.", "Check its parameters.")
+    measured = verdict.judge(measured, monitor["rule"], monitor["metric"])
+    with effects.store.write(effects.clock()) as tx:
+        rows.require_tick(tx, tick)
+        for measurement in measured:
+            rows.measure(tx, monitor["id"], measurement, tick_id=tick.id, first_id=drawn.first, last_id=drawn.last)
+        return sequence.raise_findings(tx, verdict.findings(monitor, measured))
+
+
+def _failed(monitor: Mapping[Any, Any], tick: Tick, effects: Effects, message: str) -> Outcome:
+    measurement: Measurement = verdict.failed(monitor["metric"], message)
+    try:
+        with effects.store.write(effects.clock()) as tx:
+            rows.finish_tick(tx, tick, message=message, failed=True)
+            rows.measure(tx, monitor["id"], measurement, tick_id=tick.id)
+            sequence.raise_findings(tx, verdict.findings(monitor, [measurement]))
+    except TrimtabError as error:
+        return Outcome(str(monitor["name"]), "dropped", error.message)
+    return Outcome(str(monitor["name"]), "failed", message)
+
+
+def _add_evidence(name: str, alert: str, effects: Effects) -> None:
+    """Attach the evidence page to a fired alert: after the alert is out, because it takes long and may fail."""
+    try:
+        evidence.attach(alert, effects)
+    except Exception as error:
+        log.warning("%s: no evidence page for alert %s (%s)", name, alert, type(error).__name__)

@@ -1,0 +1,114 @@
+"""The monitors that every installation starts with, as rows that its people may change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from store import monitors as rows
+from store.unit_of_work import Tx
+
+# Weights share the false-alarm budget among the statistical monitors; the others carry none.
+DEFAULTS: tuple[dict[str, Any], ...] = (
+    {
+        "name": "prompt_drift",
+        "title": "People ask for something new",
+        "severity": "warning",
+        "every_seconds": 10.0,
+        "weight": 3.0,
+        "params": {"reference": 1000, "horizon": 10_000},
+    },
+    {
+        "name": "refusal_rate",
+        "title": "The model refuses more often",
+        "severity": "critical",
+        "every_seconds": 15.0,
+        "weight": 2.0,
+        "params": {"reference": 200, "horizon": 10_000},
+    },
+    {
+        "name": "negative_feedback",
+        "title": "People dislike more answers",
+        "severity": "critical",
+        "every_seconds": 15.0,
+        "weight": 2.0,
+        "params": {"reference": 100, "horizon": 10_000},
+    },
+    {
+        "name": "response_length",
+        "title": "Answers have changed in length",
+        "severity": "warning",
+        "every_seconds": 15.0,
+        "weight": 1.0,
+        "params": {"reference": 200, "horizon": 10_000},
+    },
+    {
+        "name": "latency",
+        "title": "Answers are slow",
+        "severity": "warning",
+        "every_seconds": 30.0,
+        "params": {"window_seconds": 3600},
+        "plan": {"kind": "latest", "size": 500},
+        "rule": {
+            "metric": "latency_p95_ms",
+            "direction": "above",
+            "limit": 20_000,
+            "hold_seconds": 60,
+            "nodata_after_seconds": 86_400,
+        },
+    },
+    {
+        "name": "errors",
+        "title": "Requests fail",
+        "severity": "critical",
+        "every_seconds": 30.0,
+        "params": {"window_seconds": 3600},
+        "plan": {"kind": "latest", "size": 500},
+        "rule": {
+            "direction": "above",
+            "limit": 0.02,
+            "nodata_after_seconds": 86_400,
+        },
+    },
+    {
+        "name": "bias_twins",
+        "title": "Some people get worse answers",
+        "severity": "warning",
+        "every_seconds": 6 * 3600.0,
+        "params": {"prompts": 40, "max_tokens": 48, "timeout_seconds": 900},
+        "plan": {"kind": "recent", "size": 400},
+        "rule": {
+            "direction": "above",
+            "limit": 0.05,
+            "nodata_after_seconds": 86_400,
+        },
+    },
+    {
+        "name": "adversarial",
+        "title": "The model can be talked out of its rules",
+        "severity": "warning",
+        "every_seconds": 6 * 3600.0,
+        "params": {"prompts": 60, "max_tokens": 48, "timeout_seconds": 900},
+        "rule": {
+            "direction": "above",
+            "limit": 0.9,
+            "also": [{"metric": "over_refusal", "direction": "above", "limit": 0.3}],
+            "nodata_after_seconds": 86_400,
+        },
+    },
+)
+
+
+def ensure(tx: Tx, *, only: tuple[str, ...] = (), reference: int = 0) -> int:
+    """Create the default monitors that are missing; returns how many. Those there are stay as people left them.
+
+    `reference`, when given, is the number of prompts that prompt_drift takes for its first reference.
+    """
+    made = 0
+    for template in DEFAULTS:
+        if only and template["name"] not in only:
+            continue
+        if reference and template["name"] == "prompt_drift":
+            template = {**template, "params": {**template["params"], "reference": reference}}
+        values = {"weight": 0.0, "params": {}, "rule": {}, "plan": {}, **template}
+        made += rows.ensure(tx, **{**values, "metric": template["name"], "enabled": True})
+    return made

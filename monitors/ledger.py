@@ -1,0 +1,63 @@
+"""The false-alarm ledger of the running period, kept as one row: every new epoch is granted its alpha from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from math import ceil
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.settings import MonitorSettings
+from monitors.metrics import metrics
+from monitors.statistics.budget import Budget
+from store import monitors as rows
+from store.tables import options
+from store.unit_of_work import Tx
+
+NAME = "monitors.ledger"
+
+
+def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSettings) -> float:
+    """The alpha of `monitor`'s epoch called `epoch`; the same when asked again.
+
+    A new period opens a new ledger; when monitors came, went or were re-weighted, or the budget changed, what is
+    unspent is divided anew.
+    """
+    total = rows.budget(tx, settings.budget)
+    statistical = {
+        row["name"]: row
+        for row in rows.listed(tx)
+        if (row["enabled"] or row["id"] == monitor["id"])
+        and float(row["weight"]) > 0
+        and metrics.get(row["metric"]).guarantee == "budget"
+    }
+    weights = {name: float(row["weight"]) for name, row in statistical.items()}
+    kept = tx.scalar(sa.select(options.c.value).where(options.c.name == NAME))
+    started = datetime.fromisoformat(kept["started_at"]) if kept else tx.now
+    period = timedelta(days=settings.period_days)
+    if kept is None or tx.now - started >= period:
+        started = tx.now
+        budget = Budget.open(total, weights, _expected(statistical, settings, settings.period_days))
+    else:
+        budget = Budget.from_dict(kept["budget"])
+        if kept["weights"] != weights or budget.total != total:
+            left = max((period - (tx.now - started)).total_seconds() / 86_400, 1)
+            budget = Budget(total, {}, budget.grants).divide(weights, _expected(statistical, settings, left))
+    budget, alpha = budget.grant(monitor["name"], epoch)
+    value = {
+        "started_at": started.isoformat(),
+        "ends_at": (started + period).isoformat(),
+        "weights": weights,
+        "spent": budget.spent,
+        "budget": budget.to_dict(),
+    }
+    tx.upsert(options, ["name"], name=NAME, value=value, actor=rows.ACTOR, changed_at=tx.now)
+    return alpha
+
+
+def _expected(statistical: Mapping[str, Any], settings: MonitorSettings, days: float) -> dict[str, int]:
+    """Epochs to come: by age alone, and as many again where a release begins one."""
+    by_age = max(1, ceil(days / max(settings.epoch_days, 1)))
+    return {name: by_age * (2 if metrics.get(row["metric"]).per_release else 1) for name, row in statistical.items()}

@@ -1,0 +1,110 @@
+"""The metrics: one a file, registered under the file's name. The first docstring line is what operators read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal, Protocol, TypeVar
+
+from core.ports import ProbePrompt
+from core.registry import Registry
+from core.types import Inference, Measurement, Window
+
+Guarantee = Literal["budget", "interval", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One conversation as a sequential test sees it: its first prompt, or one number of its first answer.
+
+    `key` is the position in the stream read (an inference's or a feedback's key), `inference` the row to show.
+    """
+
+    key: int
+    inference: int
+    at: datetime
+    text: str = ""
+    value: float | None = None
+    vector: Any = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a tracker says after a batch of units: whether it alarms for the first time, and whether it still fires."""
+
+    alarm: bool
+    firing: bool
+    alarmed_unit: int | None = None
+
+
+class Tracker(Protocol):
+    """The running state of a sequential test: one epoch with its own share of the false-alarm budget."""
+
+    @property
+    def seen(self) -> int: ...
+
+    @property
+    def remaining(self) -> int: ...
+
+    def update(self, units: Sequence[Unit]) -> Step: ...
+
+    def measure(self) -> Sequence[Measurement]: ...
+
+    def why(self) -> Mapping[str, Any]: ...
+
+    def to_bytes(self) -> bytes: ...
+
+
+class SequentialMetric(Protocol):
+    """A metric watched by a sequentially valid test. `source` says what its units are made of.
+
+    `per_release`: a release begins a new epoch, with the answers before it as reference. `embedded`: its units carry
+    embeddings. `minimum`: units a reference needs.
+    """
+
+    guarantee: Guarantee
+    source: Literal["prompts", "answers", "feedback"]
+    per_release: bool
+    embedded: bool
+    minimum: int
+
+    def value(self, inference: Inference) -> float | None: ...
+
+    def start(
+        self, reference: Sequence[Unit], *, alpha: float, horizon: int, seed: int, params: Mapping[str, Any]
+    ) -> Tracker: ...
+
+    def restore(self, state: bytes, params: Mapping[str, Any]) -> Tracker: ...
+
+
+class WindowMetric(Protocol):
+    """A metric of the newest window, held to a plain limit that carries no guarantee."""
+
+    guarantee: Guarantee
+
+    def measure(
+        self, reference: Window | None, current: Window, params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
+
+
+class ProbingMetric(Protocol):
+    """A metric that asks the live version: prompts out, scored records back, measurements from those."""
+
+    guarantee: Guarantee
+
+    def ask(self, current: Window, params: Mapping[str, Any], *, seed: int) -> Sequence[ProbePrompt]: ...
+
+    def judge(self, records: Sequence[Any], params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+
+
+metrics: Registry[Any] = Registry("metric", "monitors.metrics")
+
+Made = TypeVar("Made")
+
+
+def metric(kind: type[Made]) -> type[Made]:
+    """Class decorator: register one instance under its file's name."""
+    metrics.register(kind())
+    return kind

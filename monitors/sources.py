@@ -1,0 +1,107 @@
+"""Where a sequential monitor's units come from: opening prompts, opening answers, or judgements of answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from core.types import Inference
+from monitors.metrics import Unit
+from store import streams
+from store.unit_of_work import Tx
+
+
+class Source(Protocol):
+    """Units in key order. `version` empty: answers of any; `boundary`: the last inference before a release."""
+
+    def following(
+        self, tx: Tx, after: int, *, version: str, boundary: int, limit: int
+    ) -> tuple[list[Unit], int, bool]: ...
+
+    def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]: ...
+
+    def before(self, tx: Tx, boundary: int, *, version: str, wanted: int) -> list[Unit]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanges:
+    """Opening exchanges of conversations; `value` turns one into its number, None leaves it out."""
+
+    deployment: str
+    value: Callable[[Inference], float | None]
+
+    def following(self, tx: Tx, after: int, *, version: str, boundary: int, limit: int) -> tuple[list[Unit], int, bool]:
+        """The next units, the key of the last row read, and whether more rows may follow."""
+        rows, last = streams.openings(
+            tx, max(after, boundary), deployment=self.deployment, version=version, limit=limit
+        )
+        return self._units(rows), last, last > max(after, boundary)
+
+    def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]:
+        """The newest `wanted` units with keys from `first` to `last`."""
+        rows = streams.openings_before(
+            tx, last, deployment=self.deployment, wanted=wanted, version=version, first=first
+        )
+        return self._units(rows)
+
+    def before(self, tx: Tx, boundary: int, *, version: str, wanted: int) -> list[Unit]:
+        """The newest `wanted` units up to the inference `boundary`."""
+        return self.spanning(tx, 1, boundary, version=version, wanted=wanted)
+
+    def _units(self, rows: Sequence[Inference]) -> list[Unit]:
+        units = []
+        for row in rows:
+            value = self.value(row)
+            if value is not None:
+                units.append(Unit(row.id, row.id, row.at, row.prompt, value, None, row.labels))
+        return units
+
+
+@dataclass(frozen=True, slots=True)
+class Judgements:
+    """First judgements of answers, as 1 for negative and 0 for not."""
+
+    deployment: str
+
+    def following(self, tx: Tx, after: int, *, version: str, boundary: int, limit: int) -> tuple[list[Unit], int, bool]:
+        """The next units, the key of the last one, and whether more may follow."""
+        rows = streams.judgements(
+            tx, after, deployment=self.deployment, limit=limit, version=version, from_inference=boundary + 1
+        )
+        return self._units(rows), rows[-1].key if rows else after, len(rows) == limit
+
+    def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]:
+        """The newest `wanted` units with keys from `first` to `last`."""
+        rows = streams.judgements(
+            tx, first - 1, deployment=self.deployment, limit=1_000_000, version=version, until=last
+        )
+        return self._units(rows)[-wanted:]
+
+    def before(self, tx: Tx, boundary: int, *, version: str, wanted: int) -> list[Unit]:
+        """The newest `wanted` judgements of answers up to the inference `boundary`."""
+        return self._units(
+            streams.judgements_before(tx, boundary, deployment=self.deployment, wanted=wanted, version=version)
+        )
+
+    def _units(self, rows: Sequence[streams.Judgement]) -> list[Unit]:
+        units = []
+        for row in rows:
+            value = negative(row.kind, row.value)
+            if value is not None:
+                units.append(Unit(row.key, row.inference, row.at, "", value, None, row.labels))
+        return units
+
+
+def negative(kind: str, value: float | None) -> float | None:
+    """1 for a thumb down, a rating under one half or a corrected answer; 0 for the opposite; None for neither."""
+    if kind == "correction":
+        return 1.0
+    if value is None or kind not in ("thumb", "rating"):
+        return None
+    return float(value < 0) if kind == "thumb" else float(value < 0.5)
+
+
+def source_of(metric: Any, deployment: str) -> Source:
+    """The source that `metric` names."""
+    return Judgements(deployment) if metric.source == "feedback" else Exchanges(deployment, metric.value)

@@ -1,0 +1,109 @@
+"""Why an alarm was raised, as JSON for the Alerts page: the value, what carries it, what else changed then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from core.types import Inference, Measurement
+from monitors import topics
+from monitors.metrics import Tracker, Unit
+from store import changes
+from store import inferences as exchanges
+
+if TYPE_CHECKING:
+    from monitors.sequence import Run
+
+ROWS = 5
+SHOWN = 5
+REFERENCE_ROWS = 1000
+
+SUGGESTED = {
+    "prompt_drift": "Read the rows and topics below. If these are real users, collect feedback on the new topics and "
+    "propose retraining; acknowledge once the traffic since the change may serve as the new reference.",
+    "refusal_rate": "Read the refused rows. If a release came just before, propose a rollback.",
+    "negative_feedback": "Read the rows rated badly. If a release came just before, propose a rollback.",
+    "response_length": "Compare answers before and after. If a release came just before, propose a rollback.",
+}
+
+
+def build(
+    job: Run,
+    epoch: Mapping[Any, Any],
+    tracker: Tracker,
+    measurement: Measurement,
+    explained: Mapping[str, Any],
+    units: Sequence[Unit],
+) -> dict[str, Any]:
+    """The why of a sequential alarm. Topics are best effort: without them the rest is still said."""
+    from monitors.verdict import as_json, sentence
+
+    effects = job.effects
+    since = list(explained.get("since_onset", []))[-REFERENCE_ROWS:]
+    with effects.store.read(effects.clock()) as tx:
+        current = exchanges.by_ids(tx, since)
+        reference = job.source.spanning(
+            tx,
+            epoch["reference_first"],
+            epoch["reference_last"],
+            version=epoch["details"].get("reference_version", ""),
+            wanted=min(epoch["reference_rows"], REFERENCE_ROWS),
+        )
+        start = current[0].at if current else units[0].at
+        end = units[-1].at
+        happened = changes.between(tx, start=start, end=max(end, effects.clock()), deployment=job.deployment)
+        shown = {row.id: row for row in exchanges.by_ids(tx, [row["inference"] for row in explained.get("rows", [])])}
+    topic_shifts, by_row = _topics(job, reference, current, epoch["seed"])
+    segment_shifts = topics.shifted_segments([u.labels for u in reference], [r.labels for r in current])
+    return {
+        **as_json(measurement),
+        "monitor": job.monitor["name"],
+        "sentence": sentence(job.monitor, measurement),
+        "window": {
+            "rows": len(since),
+            "first_id": since[0] if since else None,
+            "last_id": since[-1] if since else None,
+            "from": start.isoformat(),
+            "to": end.isoformat(),
+        },
+        "reference": {
+            "rows": epoch["reference_rows"],
+            "first_id": epoch["reference_first"],
+            "last_id": epoch["reference_last"],
+            "version": epoch["details"].get("reference_version", ""),
+        },
+        "limit": {
+            "alpha": epoch["alpha"],
+            "horizon": epoch["horizon"],
+            "words": f"While nothing changes, a false alarm in the epoch has a chance of at most {epoch['alpha']:.2g}.",
+        },
+        "view": explained.get("view", ""),
+        "view_words": explained.get("view_words", ""),
+        "rows": [
+            {**row, "uuid": shown[row["inference"]].uuid, "topic": by_row.get(row["inference"], "")}
+            for row in explained.get("rows", [])[:ROWS]
+            if row["inference"] in shown
+        ],
+        "topics": [shift.as_json() for shift in topic_shifts[:SHOWN]],
+        "segments": [shift.as_json() for shift in segment_shifts[:SHOWN]],
+        "changes": happened,
+        "suggested": SUGGESTED.get(job.monitor["metric"], "Look at the rows below."),
+        "evidence": {},
+    }
+
+
+def _topics(
+    job: Run, reference: Sequence[Unit], current: Sequence[Inference], seed: int
+) -> tuple[list[topics.Shift], dict[int, str]]:
+    then = [unit.text for unit in reference if unit.text]
+    now = [row for row in current if row.prompt]
+    if not then or not now:
+        return [], {}
+    try:
+        vectors = job.effects.embed([*then, *(row.prompt for row in now)])
+    except Exception:  # an alarm must not be lost because its explanation failed
+        return [], {}
+    found = topics.shifted_topics(
+        vectors[: len(then)], then, vectors[len(then) :], [row.prompt for row in now], seed=seed
+    )
+    return found, {now[index].id: shift.name for shift in found for index in shift.rows}

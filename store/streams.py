@@ -1,0 +1,166 @@
+"""What the sequential monitors read: first exchanges of conversations, and judgements of answers, in key order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from core.types import Inference
+from store import inferences as exchanges
+from store.tables import feedback, inferences
+from store.unit_of_work import Tx
+
+_IN = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What one person said of one answer, as a number where it has one; `key` is the feedback's key."""
+
+    key: int
+    inference: int
+    at: datetime
+    version: str
+    kind: str
+    value: float | None
+    labels: dict[str, str]
+
+
+def openings(tx: Tx, after: int, *, deployment: str, limit: int, version: str = "") -> tuple[list[Inference], int]:
+    """The opening exchanges among the next `limit` watched rows, and the key of the last row read (or `after`).
+
+    A conversation is one unit: only its first exchange opens it. Rows without a conversation are units of their own.
+    """
+    rows = exchanges.after(tx, after, deployment=deployment, version=version or None, limit=limit)
+    return _opening(tx, rows, deployment), rows[-1].id if rows else after
+
+
+def openings_before(
+    tx: Tx, last: int, *, deployment: str, wanted: int, version: str = "", first: int = 0
+) -> list[Inference]:
+    """The newest `wanted` opening exchanges with keys from `first` to `last`, in key order."""
+    found: list[Inference] = []
+    end = last
+    while len(found) < wanted and end >= max(first, 1):
+        query = (
+            sa.select(inferences.c.id)
+            .where(inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment)
+            .where(inferences.c.id <= end, inferences.c.id >= first)
+        )
+        if version:
+            query = query.where(inferences.c.version == version)
+        ids = [int(row["id"]) for row in tx.all(query.order_by(inferences.c.id.desc()).limit(wanted + 50))]
+        if not ids:
+            break
+        found = _opening(tx, exchanges.by_ids(tx, ids), deployment) + found
+        end = ids[-1] - 1
+    return found[-wanted:] if wanted else []
+
+
+def judgements(
+    tx: Tx, after: int, *, deployment: str, limit: int, from_inference: int = 0, version: str = "", until: int = 0
+) -> list[Judgement]:
+    """The next judgements of answers with keys from `from_inference`, the first one of each answer, in key order."""
+    earlier = feedback.alias()
+    query = (
+        _JUDGED.where(feedback.c.id > after, inferences.c.deployment == deployment)
+        .where(inferences.c.id >= from_inference, feedback.c.kind != "choice")
+        .where(
+            ~sa.exists().where(
+                earlier.c.inference_id == feedback.c.inference_id,
+                earlier.c.id < feedback.c.id,
+                earlier.c.kind != "choice",
+            )
+        )
+    )
+    if version:
+        query = query.where(inferences.c.version == version)
+    if until:
+        query = query.where(feedback.c.id <= until)
+    return [_judgement(row) for row in tx.all(query.order_by(feedback.c.id).limit(limit))]
+
+
+def judgements_before(
+    tx: Tx, last_inference: int, *, deployment: str, wanted: int, version: str = "", first: int = 0
+) -> list[Judgement]:
+    """The newest `wanted` judgements of answers with keys up to `last_inference`, in key order."""
+    earlier = feedback.alias()
+    query = _JUDGED.where(
+        inferences.c.deployment == deployment,
+        inferences.c.id <= last_inference,
+        feedback.c.id >= first,
+        feedback.c.kind != "choice",
+        ~sa.exists().where(
+            earlier.c.inference_id == feedback.c.inference_id,
+            earlier.c.id < feedback.c.id,
+            earlier.c.kind != "choice",
+        ),
+    )
+    if version:
+        query = query.where(inferences.c.version == version)
+    rows = tx.all(query.order_by(feedback.c.id.desc()).limit(wanted))
+    return [_judgement(row) for row in reversed(rows)]
+
+
+def last_key(tx: Tx, *, deployment: str, before: datetime | None = None) -> int:
+    """The key of the newest watched exchange (with `before`, of those asked for earlier than that), or 0."""
+    query = sa.select(inferences.c.id).where(
+        inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment
+    )
+    if before is not None:
+        query = query.where(inferences.c.at < before)
+    return int(tx.scalar(query.order_by(inferences.c.id.desc()).limit(1)) or 0)
+
+
+_JUDGED: sa.Select[Any] = sa.select(
+    feedback.c.id,
+    feedback.c.inference_id,
+    feedback.c.at,
+    feedback.c.kind,
+    feedback.c.value,
+    inferences.c.version,
+    inferences.c.labels,
+).join(inferences, inferences.c.id == feedback.c.inference_id)
+
+
+def _judgement(row: sa.RowMapping) -> Judgement:
+    return Judgement(
+        row["id"], row["inference_id"], row["at"], row["version"], row["kind"], row["value"], dict(row["labels"])
+    )
+
+
+def _opening(tx: Tx, rows: list[Inference], deployment: str) -> list[Inference]:
+    names = sorted({row.conversation for row in rows if row.conversation})
+    firsts: dict[str, int] = {}
+    for start in range(0, len(names), _IN):
+        query = (
+            sa.select(inferences.c.conversation, sa.func.min(inferences.c.id).label("first"))
+            .where(inferences.c.conversation.in_(names[start : start + _IN]))
+            .where(inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment)
+            .group_by(inferences.c.conversation)
+        )
+        firsts.update((row["conversation"], int(row["first"])) for row in tx.all(query))
+    return [row for row in rows if not row.conversation or firsts.get(row.conversation) == row.id]
+
+
+def newest_keys(tx: Tx, *, deployment: str, limit: int, version: str = "") -> list[int]:
+    """The keys of the newest watched exchanges, newest first."""
+    query = sa.select(inferences.c.id).where(
+        inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment
+    )
+    if version:
+        query = query.where(inferences.c.version == version)
+    return [int(row["id"]) for row in tx.all(query.order_by(inferences.c.id.desc()).limit(limit))]
+
+
+def keys_by_label(tx: Tx, keys: list[int], label: str) -> dict[str, list[int]]:
+    """`keys` grouped by the value of `label`; rows without it come under an empty value."""
+    groups: dict[str, list[int]] = {}
+    for start in range(0, len(keys), _IN):
+        query = sa.select(inferences.c.id, inferences.c.labels).where(inferences.c.id.in_(keys[start : start + _IN]))
+        for row in tx.all(query):
+            groups.setdefault(str(row["labels"].get(label, "")), []).append(int(row["id"]))
+    return groups
