@@ -89,6 +89,15 @@ def compose_due(tx: Tx, *, link: str = "") -> int:
     return written
 
 
+def has_work(tx: Tx) -> bool:
+    """Whether there is anything to compose, to release or to send: looked at without the write lock."""
+    untold = sa.select(alert_transitions.c.id).where(alert_transitions.c.notified == sa.false()).limit(1)
+    waiting = sa.select(outbox.c.id).where(
+        outbox.c.state == "pending", sa.or_(outbox.c.next_at <= tx.now, outbox.c.held_because != "")
+    )
+    return tx.one(untold) is not None or tx.one(waiting.limit(1)) is not None
+
+
 def release_held(tx: Tx) -> int:
     """Look again at held notices: send those whose alert still fires once no silence covers it, drop the others."""
     running = alerts.silences_now(tx)

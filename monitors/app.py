@@ -1,0 +1,184 @@
+"""Puts the monitors' process together: the clock, the runs, the notices, the commands and the pulse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import config
+from config import secrets
+from core.errors import TrimtabError
+from core.ports import ProbePrompt
+from core.settings import Settings
+from monitors import cycle, defaults, delivery, orders
+from monitors.effects import Effects
+from monitors.embedding import Embedder
+from monitors.metrics.evidently_report import write_report
+from monitors.probes.runner import Record, ask
+from monitors.schedule import Schedule
+from store import heartbeats, schema
+from store.unit_of_work import Store
+
+PROCESS = "monitors"
+BEAT_SECONDS = 5.0
+COMMAND_SECONDS = 1.0
+
+
+class App:
+    """The process on an open store. `clock` gives the time, `tell` prints one line an event."""
+
+    def __init__(
+        self, settings: Settings, store: Store, key: str, *, clock: Callable[[], datetime], tell: Callable[[str], None]
+    ) -> None:
+        self.settings, self.store, self.clock, self.tell = settings, store, clock, tell
+        self.name = f"{socket.gethostname()}:{os.getpid()}"
+        self.ending = asyncio.Event()
+        self.started = clock()
+        self.effects = Effects(
+            store,
+            settings,
+            clock,
+            Embedder(store, lambda: _open_encoder(settings), clock),
+            _asker(settings, key),
+            lambda alert, then, now: write_report(settings.home / "evidence", alert, then, now),
+            self.name,
+        )
+        self.schedule = Schedule(store, self._run, clock)
+        self.last_run = ""
+
+    async def run(self) -> None:
+        """Run until `ending` is set."""
+        with self.store.write(self.clock()) as tx:
+            made = defaults.ensure(tx)
+        if made:
+            self.tell(f"created {made} monitors")
+        await asyncio.to_thread(self.schedule.start)
+        tick = self.settings.monitors.tick_seconds
+        loops = [
+            asyncio.create_task(self._repeat(self._refresh, tick)),
+            asyncio.create_task(self._repeat(self._deliver, tick)),
+            asyncio.create_task(self._repeat(self._obey, COMMAND_SECONDS)),
+            asyncio.create_task(self._repeat(self._beat, BEAT_SECONDS)),
+        ]
+        try:
+            await self.ending.wait()
+        finally:
+            for loop in loops:
+                loop.cancel()
+            await asyncio.gather(*loops, return_exceptions=True)
+            self.schedule.stop()
+
+    def _run(self, name: str) -> None:
+        """One call of the clock. Trouble with the store is told, not raised: the clock goes on."""
+        try:
+            self._tell_of(cycle.run_due(name, self.effects))
+        except TrimtabError as error:
+            self.tell(f"{name}: waiting: {error}")
+
+    def _tell_of(self, outcome: cycle.Outcome | None) -> None:
+        if outcome is None:
+            return
+        self.last_run = outcome.monitor
+        if outcome.fired:
+            self.tell(f"{outcome.monitor}: alert {', '.join(outcome.fired)} fires")
+        elif outcome.state != "done":
+            self.tell(f"{outcome.monitor}: {outcome.state}: {outcome.message}")
+
+    async def _refresh(self) -> None:
+        await asyncio.to_thread(self.schedule.refresh)
+
+    async def _deliver(self) -> None:
+        sent = await delivery.deliver(self.store, self.settings, self.clock)
+        if sent:
+            self.tell(f"sent {sent} notice{'s' if sent > 1 else ''}")
+
+    async def _obey(self) -> None:
+        told = await orders.obey(self.effects, self.name)
+        if told:
+            self.tell(told)
+
+    async def _beat(self) -> None:
+        def beat() -> None:
+            info = {"worker": self.name, "last_run": self.last_run}
+            with self.store.write(self.clock()) as tx:
+                heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
+
+        await asyncio.to_thread(beat)
+
+    async def _repeat(self, work: Callable[[], Any], seconds: float) -> None:
+        trouble = ""
+        while True:
+            try:
+                await work()
+                trouble = ""
+            except TrimtabError as error:
+                # The store may be away for a while: the loops wait for it.
+                if str(error) != trouble:
+                    self.tell(f"waiting: {error}")
+                trouble = str(error)
+            await asyncio.sleep(seconds)
+
+
+def main() -> int:
+    """Run the monitors until SIGTERM or Ctrl-C. Returns the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="monitors: %(message)s", stream=sys.stderr)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    try:
+        settings = config.load()
+        store = Store.open(settings.store_url)
+        schema.require_current(store)
+        key = secrets.internal_key(settings)
+    except TrimtabError as error:
+        say(str(error))
+        return error.exit_code
+    try:
+        asyncio.run(serve(settings, store, key))
+    except TrimtabError as error:
+        say(str(error))
+        return error.exit_code
+    say("ended")
+    # A run that is still computing in a thread must not hold up the end: its tick is taken over after its lease.
+    sys.stderr.flush()
+    os._exit(0)
+
+
+async def serve(settings: Settings, store: Store, key: str) -> None:
+    """Run the app until a signal asks to end."""
+    app = App(settings, store, key, clock=lambda: datetime.now(UTC), tell=say)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, app.ending.set)
+    say(f"scheduler {app.name} is ready")
+    await app.run()
+
+
+def say(text: str) -> None:
+    """Print one readable line."""
+    print(f"monitors: {text}", file=sys.stderr, flush=True)
+
+
+def _open_encoder(settings: Settings) -> Any:
+    from models.encoder import Encoder
+
+    return Encoder(settings.encoder_path, threads=1)
+
+
+def _asker(settings: Settings, key: str) -> Any:
+    def send(prompts: Sequence[ProbePrompt], *, seed: int, deadline_seconds: float) -> list[Record]:
+        return ask(
+            prompts,
+            model=settings.deployment,
+            gateway_url=settings.gateway_url,
+            key=key,
+            seed=seed,
+            deadline_seconds=deadline_seconds,
+        )
+
+    return send

@@ -1,0 +1,68 @@
+"""APScheduler as the clock of this process: one job a monitor, rebuilt from the tables that decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from store import monitors as rows
+from store.unit_of_work import Store
+
+WORKERS = 4
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PREFIX = "monitor:"
+
+
+class Schedule:
+    """Calls `run(name)` for each enabled monitor at its interval. Jobs live in memory only."""
+
+    def __init__(self, store: Store, run: Callable[[str], Any], clock: Callable[[], datetime]) -> None:
+        from apscheduler.executors.pool import ThreadPoolExecutor
+        from apscheduler.schedulers.background import BackgroundScheduler
+
+        self._store = store
+        self._run = run
+        self._clock = clock
+        self._known: dict[str, float] = {}
+        self._scheduler = BackgroundScheduler(
+            executors={"default": ThreadPoolExecutor(WORKERS)},
+            # Missed points fall together, and one monitor never runs twice at a time in this process.
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            timezone="UTC",
+        )
+
+    def start(self) -> None:
+        """Start the clock and take the monitors from the store."""
+        self._scheduler.start()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the jobs to what the store says now: new, paused and changed monitors."""
+        now = self._clock()
+        with self._store.read(now) as tx:
+            wanted = {str(row["name"]): _interval(row) for row in rows.listed(tx, enabled=True)}
+        for name in set(self._known) - set(wanted):
+            self._scheduler.remove_job(PREFIX + name)
+        for name, seconds in wanted.items():
+            if self._known.get(name) == seconds:
+                continue
+            self._scheduler.add_job(
+                self._run,
+                "interval",
+                args=[name],
+                seconds=seconds,
+                start_date=EPOCH,  # on the grid that ticks are claimed on
+                id=PREFIX + name,
+                replace_existing=True,
+                next_run_time=now,
+            )
+        self._known = wanted
+
+    def stop(self) -> None:
+        """Stop the clock without waiting for runs in progress: their ticks are taken over after their lease."""
+        self._scheduler.shutdown(wait=False)
+
+
+def _interval(row: Mapping[Any, Any]) -> float:
+    return max(float(row["every_seconds"]), 1.0)
