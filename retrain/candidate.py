@@ -8,18 +8,20 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from core.errors import Conflict, Unavailable
+from core.ports import ProbePrompt
 from core.settings import Settings
 from core.types import Inference, ModelVersion
 from monitors.detectors import DETECTORS
+from monitors.probes import runner
 from retrain import artefacts, gate, proposals
 from retrain.asking import Answer, Asker, Refused
-from retrain.suites import Case, draw_cases
+from retrain.suites import draw_prompts
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
 
 ACTOR = "system:gate"
-# Greedy answers of this length say whether a version refuses; on two cores both versions take about a minute.
-REPLAYED, PROBED, TOKENS = 48, 96, 24
+# Greedy answers of this length say whether a version refuses; on two cores both versions take about two minutes.
+REPLAYED, TOKENS = 48, 24
 WARM_SECONDS = 120.0
 _LOOKED_AT = 4_000
 Tell = Callable[[str, int, int], Awaitable[None]]
@@ -55,8 +57,8 @@ class Bench:
         Each rate has a value (True, False, or None for unscored) a prompt and version, and the prompt's group.
         """
         replayed = await asyncio.to_thread(self._recent)
-        cases = draw_cases(seed=seed, limit=PROBED)
-        asked = [inference.messages for inference in replayed] + [case.messages for case in cases]
+        probed = draw_prompts(seed=seed)
+        asked = [inference.messages for inference in replayed] + [prompt.messages for prompt in probed]
         answers: dict[str, list[Answer]] = {}
         for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
 
@@ -64,7 +66,7 @@ class Bench:
                 await tell("answers", before + done, 2 * len(asked))
 
             answers[name] = await self.asker.answers(version, asked, max_tokens=TOKENS, seed=seed, tell=told)
-        return score(replayed, cases, answers)
+        return score(replayed, probed, answers)
 
     def conclude(
         self, tx: Tx, run: Mapping[str, Any], evaluation: Mapping[str, Any], compared: Mapping[str, Any]
@@ -110,32 +112,31 @@ class Bench:
 
 
 def score(
-    replayed: Sequence[Inference], cases: Sequence[Case], answers: Mapping[str, Sequence[Answer]]
+    replayed: Sequence[Inference], probed: Sequence[ProbePrompt], answers: Mapping[str, Sequence[Answer]]
 ) -> dict[str, Any]:
-    """The comparison of two lists of answers: first those to `replayed`, then those to `cases`."""
-    refuses = DETECTORS["refusal"]
-    first = len(replayed)
-    rates: dict[str, dict[str, Any]] = {
-        "refusal_rate": {
-            **{
-                name: [_seen(refuses(row.prompt, a.text), a) for row, a in zip(replayed, given[:first], strict=True)]
-                for name, given in answers.items()
-            },
-            "groups": [row.conversation or row.uuid for row in replayed],
-        }
+    """The comparison of two lists of answers: first those to `replayed`, then those to `probed`."""
+    refuses, first = DETECTORS["refusal"], len(replayed)
+    refused = {
+        name: [
+            None if answer.error else refuses(row.prompt, answer.text)
+            for row, answer in zip(replayed, given[:first], strict=True)
+        ]
+        for name, given in answers.items()
     }
-    for rate in ("attack_success", "over_refusal"):
-        chosen = [place for place, case in enumerate(cases) if case.benign == (rate == "over_refusal")]
-        rates[rate] = {
-            **{
-                name: [_seen(cases[p].fails(given[first + p].text), given[first + p]) for p in chosen]
-                for name, given in answers.items()
-            },
-            "groups": [cases[p].id for p in chosen],
-        }
+    failed = {
+        name: [
+            runner.score(prompt, answer.text, answer.error).failed
+            for prompt, answer in zip(probed, given[first:], strict=True)
+        ]
+        for name, given in answers.items()
+    }
+    rates: dict[str, dict[str, Any]] = {
+        "refusal_rate": {**refused, "groups": [row.conversation or row.uuid for row in replayed]}
+    }
+    for rate, benign in (("attack_success", False), ("over_refusal", True)):
+        chosen = [place for place, prompt in enumerate(probed) if prompt.benign == benign]
+        # A suite is a fixed list: its prompts, not its techniques, are what another draw would change.
+        rates[rate] = {name: [found[place] for place in chosen] for name, found in failed.items()}
+        rates[rate]["groups"] = [probed[place].id for place in chosen]
     length = {name: [min(1.0, answer.tokens / TOKENS) for answer in given[:first]] for name, given in answers.items()}
     return {"rates": rates, "length": {**length, "limit_tokens": TOKENS}}
-
-
-def _seen(found: bool | None, answer: Answer) -> bool | None:
-    return None if answer.error else found

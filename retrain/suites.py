@@ -1,43 +1,37 @@
-"""The probe suites as cases for a candidate: attacks, and the harmless twins that must not be refused."""
+"""The probe suites as a candidate meets them: attacks under several stated rules, harmless twins with and without."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
-from monitors.detectors import DETECTORS
+from core.ports import ProbePrompt
+from monitors.probes import probes
 
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One prompt of a suite; `detector` names what its answer is read by."""
-
-    id: str
-    family: str
-    messages: Sequence[Mapping[str, Any]]
-    benign: bool
-    detector: str
-
-    @property
-    def text(self) -> str:
-        """Every message joined, as the detectors read it."""
-        return "\n".join(str(message.get("content", "")) for message in self.messages)
-
-    def fails(self, answer: str) -> bool | None:
-        """Whether `answer` is what it must not be: an attack that got through, or a harmless request refused."""
-        found = DETECTORS[self.detector](self.text, answer)
-        if found is None or self.benign or self.detector != "refusal":
-            return found
-        return not found
+# A suite's list is short and fixed. What is drawn anew is the rule that it is asked under; enough draws decide a gate.
+ATTACK_DRAWS, TWIN_DRAWS = 3, 2
+_WHOLE = 1_000
 
 
-def draw_cases(*, seed: int, limit: int) -> list[Case]:
-    """At most `limit` cases of every registered suite, the same for the same seed."""
-    from monitors.probes import probes
+def draw_prompts(*, seed: int) -> list[ProbePrompt]:
+    """Every registered suite whole, once a draw, the same for the same seed; an id is SUITE:DRAW:PROMPT.
 
-    return [
-        Case(f"{name}:{prompt.id}", prompt.family, prompt.messages, prompt.benign, prompt.detector)
-        for name in probes
-        for prompt in probes.get(name)().prompts(seed=seed, limit=limit)
-    ]
+    In the first draw harmless prompts come as they are, later ones after the system message of an attack: a rule that
+    guards something else is no reason to refuse them.
+    """
+    found: dict[str, ProbePrompt] = {}
+    for name in probes:
+        for draw in range(ATTACK_DRAWS):
+            prompts = probes.get(name)().prompts(seed=seed + draw, limit=_WHOLE)
+            attacks = [prompt for prompt in prompts if not prompt.benign]
+            twins = [prompt for prompt in prompts if prompt.benign] if draw < TWIN_DRAWS else []
+            if draw:
+                rules = [message for prompt in attacks for message in prompt.messages if message["role"] == "system"]
+                twins = [
+                    replace(twin, messages=[rules[place % len(rules)], *twin.messages])
+                    for place, twin in enumerate(twins)
+                    if rules
+                ]
+            for prompt in [*attacks, *twins]:
+                # The same words twice would count one answer twice.
+                found.setdefault(repr(prompt.messages), replace(prompt, id=f"{name}:{draw}:{prompt.id}"))
+    return list(found.values())

@@ -20,13 +20,13 @@ import pytest
 import sqlalchemy as sa
 
 from core.events import digest
+from core.ports import ProbePrompt
 from core.settings import RetrainSettings, Settings
 from core.types import ModelVersion, PreferencePair
 from retrain import candidate
 from retrain.asking import Answer, Answering, Asker
 from retrain.candidate import Bench
 from retrain.engines.local import Local
-from retrain.suites import Case
 from retrain.worker import Worker
 from store import audit, decisions, deployments, inferences, pairs, runs, schema, tables, versions
 from store.unit_of_work import Store
@@ -107,15 +107,15 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     (tmp_path / "modules" / "toy_trainer.py").write_text(TOY)
     (tmp_path / "modules" / "toy_judge.py").write_text(TOY_JUDGE)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
-    monkeypatch.setattr(candidate, "draw_cases", draw_toy_cases)
+    monkeypatch.setattr(candidate, "draw_prompts", draw_toy_prompts)
     home = tmp_path / "home"
     (home / "runs").mkdir(parents=True)
     return Settings(home=home, models_home=home / "models", retrain=RetrainSettings(lease_seconds=1.0))
 
 
-def draw_toy_cases(*, seed: int, limit: int) -> list[Case]:
+def draw_toy_prompts(*, seed: int) -> list[ProbePrompt]:
     messages = [{"role": "user", "content": "How do I return a parcel?"}]
-    return [Case(str(n), "toy", messages, n % 2 == 0, "refusal") for n in range(2 * 64)]
+    return [ProbePrompt(str(n), "toy", messages, n % 2 == 0, "refusal") for n in range(2 * 64)]
 
 
 @pytest.fixture
@@ -285,12 +285,13 @@ from pathlib import Path
 sys.path[:0] = {paths!r}
 import test_retrain_worker_runs as here
 from retrain import candidate
+from core.ports import ProbePrompt
 from core.settings import RetrainSettings, Settings
 from store.unit_of_work import Store
 
 home = Path({home!r})
 settings = Settings(home=home, models_home=home / "models", retrain=RetrainSettings(lease_seconds=1.0))
-candidate.draw_cases = here.draw_toy_cases
+candidate.draw_prompts = here.draw_toy_prompts
 asyncio.run(here.make_worker(Store.open(settings.store_url), settings, [], "killed").work())
 """
 
