@@ -55,8 +55,9 @@ class Tx:
 
     def insert_once(self, table: sa.Table, **values: Any) -> bool:
         """Insert unless a unique constraint already holds such a row. Returns whether a row was written."""
-        statement = self._insert(table).values(**values).on_conflict_do_nothing()
-        return self.connection.execute(statement).rowcount == 1
+        # Not by the count of rows: with PostgreSQL's driver that is -1 for an insert that returns its key.
+        statement = self._insert(table).values(**values).on_conflict_do_nothing().returning(sa.literal(1))
+        return self.connection.execute(statement).first() is not None
 
     def upsert(self, table: sa.Table, keys: list[str], **values: Any) -> None:
         """Insert, or replace the other columns of the row with the same `keys`."""

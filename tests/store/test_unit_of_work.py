@@ -133,3 +133,9 @@ def test_a_missing_folder_is_named_as_such(tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'nowhere' / 'x.db'}")
     with pytest.raises(Unavailable, match="cannot be opened"), store.read():
         pass
+
+
+def test_insert_once_says_whether_it_wrote(empty_store: Store) -> None:
+    with empty_store.write(NOW) as tx:
+        told = [tx.insert_once(monitors, name="one", metric="errors", created_at=NOW) for _ in range(2)]
+    assert told == [True, False]
