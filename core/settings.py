@@ -35,7 +35,7 @@ class ModelSettings:
     encoder: str = field(default="", metadata={"help": "Hugging Face id or folder of the encoder; empty: MiniLM."})
     host: str = field(default="127.0.0.1", metadata={"help": "Address of the local model server."})
     port: int = field(default=8701, metadata={"help": "Port of the local model server."})
-    threads: int = field(default=0, metadata={"help": "Processor threads for generation; 0: all cores."})
+    threads: int = field(default=0, metadata={"help": "Processor threads for generation; 0: half the cores."})
 
 
 @dataclass(frozen=True, slots=True)

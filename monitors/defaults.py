@@ -15,7 +15,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "warning",
         "every_seconds": 10.0,
         "weight": 3.0,
-        "params": {"reference": 1000, "horizon": 10_000},
+        "params": {"reference": 1000},
     },
     {
         "name": "refusal_rate",
@@ -23,7 +23,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "critical",
         "every_seconds": 15.0,
         "weight": 2.0,
-        "params": {"reference": 200, "horizon": 10_000},
+        "params": {"reference": 200},
     },
     {
         "name": "negative_feedback",
@@ -31,7 +31,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "critical",
         "every_seconds": 15.0,
         "weight": 2.0,
-        "params": {"reference": 100, "horizon": 10_000},
+        "params": {"reference": 100},
     },
     {
         "name": "response_length",
@@ -39,7 +39,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "warning",
         "every_seconds": 15.0,
         "weight": 1.0,
-        "params": {"reference": 200, "horizon": 10_000},
+        "params": {"reference": 200},
     },
     {
         "name": "latency",

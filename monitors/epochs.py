@@ -19,7 +19,7 @@ from store import streams
 from store.unit_of_work import Tx
 
 REFERENCE = 1000
-HORIZON = 10_000
+HORIZONS = (3000, 20_000)
 NEW_NORMAL = 200
 _READ = 1000
 
@@ -53,6 +53,17 @@ class Wanting:
 
     have: int
     want: int
+
+
+def horizon_of(units: Sequence[Unit], params: Mapping[str, Any], settings: MonitorSettings) -> int:
+    """How many units the epoch promises for: `horizon` where it is set, else what its days will bring at the
+    reference's pace, within HORIZONS. A tighter horizon alarms sooner, a longer one spends less budget."""
+    stated = int(parameter(params, "horizon", 0))
+    if stated > 0:
+        return stated
+    days = (units[-1].at - units[0].at).total_seconds() / 86_400
+    expected = len(units) / days * settings.epoch_days if days > 0 else HORIZONS[1]
+    return int(min(max(expected, HORIZONS[0]), HORIZONS[1]))
 
 
 def first_plan(

@@ -7,13 +7,11 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Any
 
-import sqlalchemy as sa
-
 from core.settings import MonitorSettings
 from monitors.metrics import metrics
 from monitors.statistics.budget import Budget
 from store import monitors as rows
-from store.tables import options
+from store import options
 from store.unit_of_work import Tx
 
 NAME = "monitors.ledger"
@@ -34,7 +32,7 @@ def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSetti
         and metrics.get(row["metric"]).guarantee == "budget"
     }
     weights = {name: float(row["weight"]) for name, row in statistical.items()}
-    kept = tx.scalar(sa.select(options.c.value).where(options.c.name == NAME))
+    kept = options.get(tx, NAME)
     started = datetime.fromisoformat(kept["started_at"]) if kept else tx.now
     period = timedelta(days=settings.period_days)
     if kept is None or tx.now - started >= period:
@@ -53,7 +51,7 @@ def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSetti
         "spent": budget.spent,
         "budget": budget.to_dict(),
     }
-    tx.upsert(options, ["name"], name=NAME, value=value, actor=rows.ACTOR, changed_at=tx.now)
+    options.put(tx, NAME, value, actor=rows.ACTOR)
     return alpha
 
 

@@ -89,7 +89,7 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
 def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release | None) -> None:
     effects, monitor = job.effects, job.monitor
     reference = _with_vectors(job, plan.units)
-    horizon = max(int(parameter(job.params, "horizon", epochs.HORIZON)), 1)
+    horizon = epochs.horizon_of(plan.units, job.params, effects.settings.monitors)
     number = old["number"] + 1 if old else 1
     with effects.store.write(effects.clock()) as tx:
         alpha = ledger.grant(tx, monitor, f"{monitor['name']}/{number}", effects.settings.monitors)

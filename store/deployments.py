@@ -54,6 +54,11 @@ def current(tx: Tx, deployment: str) -> sa.RowMapping | None:
     return tx.one(sa.select(routes).where(routes.c.deployment == deployment))
 
 
+def history(tx: Tx, deployment: str) -> list[sa.RowMapping]:
+    """Every deployment of `deployment`, oldest first, each with the `version` name."""
+    return tx.all(_WITH_VERSION.where(deployments.c.deployment == deployment).order_by(deployments.c.id))
+
+
 def requested(tx: Tx) -> list[sa.RowMapping]:
     """Deployments that wait to be carried out, oldest first, each with the `version` name."""
     return tx.all(_WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id))

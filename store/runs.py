@@ -64,6 +64,12 @@ def ended(tx: Tx, decision_id: int) -> bool:
     return state in ("succeeded", "failed", "cancelled")
 
 
+def working(tx: Tx) -> bool:
+    """Whether any run waits or is at work."""
+    busy = sa.select(sa.func.count()).select_from(runs).where(runs.c.state.in_(("queued", "running", "crashed")))
+    return bool(tx.scalar(busy))
+
+
 def is_over(tx: Tx, uuid: str) -> bool:
     """Whether nothing will go on with the run `uuid` by itself; also true of one that nobody knows."""
     state = tx.scalar(sa.select(runs.c.state).where(runs.c.uuid == uuid))

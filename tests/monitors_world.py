@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +15,14 @@ import numpy as np
 import sqlalchemy as sa
 
 from core.settings import Settings
-from core.types import Feedback, Inference
+from core.types import Feedback, Inference, ModelVersion
 from monitors import cycle, defaults
 from monitors.effects import Effects
-from store import alerts, feedback, inferences
+from store import alerts, deployments, feedback, inferences, versions
 from store import monitors as rows
 from store.schema import upgrade
 from store.tables import alerts as alerts_table
-from store.tables import measurements, outbox
+from store.tables import epochs, measurements, outbox
 from store.unit_of_work import Store
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -163,6 +164,36 @@ class World:
         self.now += timedelta(seconds=seconds)
         return cycle.run_due(name, self.effects)
 
+    def reopened(self) -> World:
+        """Another process on the same store."""
+        again = world_on(Store.open(self.settings.store_url), self.settings.home)
+        again.now, again.count, again.rng = self.now, self.count, self.rng
+        return again
+
+    def release(self, name: str) -> None:
+        """Make a new adapter `name` and promote it, or install it as the first."""
+        self.now += timedelta(seconds=1)
+        with self.store.write(self.now) as tx:
+            if deployments.current(tx, "assistant") is None:
+                versions.register(tx, _version(name, self.now, "base"), actor="system:test")
+                deployments.install(tx, "assistant", name, actor="system:test")
+            else:
+                versions.register(tx, _version(name, self.now, "adapter"), actor="system:test")
+                deployments.request_promotion(tx, "assistant", name, actor="system:test", reason="better")
+                deployments.flip(tx, deployments.requested(tx)[0]["id"], actor="system:test")
+        self.now += timedelta(seconds=1)
+
+    def roll_back(self) -> None:
+        """Back to the version before."""
+        self.now += timedelta(seconds=1)
+        with self.store.write(self.now) as tx:
+            deployments.roll_back(tx, "assistant", actor="system:test", reason="worse")
+        self.now += timedelta(seconds=1)
+
+    def epochs(self) -> list[Mapping[str, Any]]:
+        with self.store.read() as tx:
+            return list(tx.all(sa.select(epochs).order_by(epochs.c.id)))
+
     def alerts(self, kind: str = "") -> list[Mapping[str, Any]]:
         with self.store.read() as tx:
             found = tx.all(sa.select(alerts_table).order_by(alerts_table.c.id))
@@ -184,9 +215,18 @@ class World:
             return list(tx.all(sa.select(outbox).order_by(outbox.c.id)))
 
 
-def build_world(folder: Path, url: str = "", **settings: Any) -> World:
-    """A new installation in `folder`, or on the database at `url`."""
-    made = Settings(home=folder, models_home=folder / "models", database_url=url, **settings)
-    store = Store.open(made.store_url)
+def _version(name: str, at: datetime, kind: Any) -> ModelVersion:
+    return ModelVersion(name, hashlib.sha256(name.encode()).hexdigest(), kind, "assistant-base", "", at)
+
+
+def world_on(store: Store, folder: Path, **settings: Any) -> World:
+    """An installation on an open store."""
+    url = store.engine.url.render_as_string(hide_password=False)
+    return World(store, Settings(home=folder, models_home=folder / "models", database_url=url, **settings))
+
+
+def build_world(folder: Path) -> World:
+    """A new installation on SQLite in `folder`."""
+    store = Store.open(f"sqlite:///{folder / 'trimtab.db'}")
     upgrade(store, now=START)
-    return World(store, made)
+    return world_on(store, folder)

@@ -19,6 +19,7 @@ COMMANDS = {
     "models": ("models", "models"),
     "user": ("user", "user"),
     "key": ("key", "key"),
+    "channel": ("channel", "channel"),
     "import": ("imports", "imports"),
     "backtest": ("backtest", "backtest"),
     "train": ("train", "train"),

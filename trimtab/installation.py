@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from config.secrets import internal_key
 from core.errors import TrimtabError, Unavailable
 from core.events import digest
 from core.settings import Settings
 from core.types import ModelVersion
 from store import accounts, deployments, keys, schema, versions
-from store.tables import accounts as account_table
 from store.unit_of_work import Store
 
 FREE_BYTES = 200 * 1024 * 1024
@@ -53,7 +50,7 @@ def prepare(settings: Settings, *, now: datetime) -> list[tuple[str, str]]:
         made: list[tuple[str, str]] = []
         with store.write(now) as tx:
             keys.ensure_internal(tx, key)
-            if tx.scalar(sa.select(sa.func.count()).select_from(account_table)) == 0:
+            if not accounts.listed(tx):
                 password = secrets.token_urlsafe(9)
                 accounts.create(tx, "admin", password, "admin", actor="system:setup")
                 made.append(("admin", password))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,17 @@ from core.errors import Unavailable
 from store import alerts as alert_rows
 from store import monitors as rows
 from store.tables import audit_events, epochs
-from tests.monitors_world import OTHER, SHOP, World, build_world
+from store.unit_of_work import Store
+from tests.monitors_world import OTHER, SHOP, World, build_world, world_on
 
 PARAMS = {"reference": 300, "horizon": 3000}
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = build_world(tmp_path)
+def world(empty_store: Store, tmp_path: Path) -> World:
+    made = world_on(empty_store, tmp_path)
     made.add("prompt_drift", params=PARAMS)
-    yield made
-    made.store.close()
+    return made
 
 
 def test_a_new_topic_fires_with_its_reason_and_no_captured_text_in_the_chain(world: World) -> None:
@@ -51,14 +50,14 @@ def test_a_new_topic_fires_with_its_reason_and_no_captured_text_in_the_chain(wor
 def test_every_row_is_read_once_in_order_and_a_restart_goes_on_exactly(world: World, tmp_path: Path) -> None:
     world.send(1000)
     world.run("prompt_drift")
-    other = build_world(tmp_path / "other" if (tmp_path / "other").mkdir() is None else tmp_path)
+    (tmp_path / "other").mkdir()
+    other = build_world(tmp_path / "other")
     other.add("prompt_drift", params=PARAMS)
     other.send(320)
     other.run("prompt_drift")
     for n in (1, 7, 200, 472):
         other.send(n)
-        reopened = build_world(tmp_path / "other")  # another process on the same store
-        reopened.now = other.now
+        reopened = other.reopened()
         reopened.run("prompt_drift")
         other.now = reopened.now
         reopened.store.close()
@@ -143,13 +142,12 @@ def test_a_run_that_takes_too_long_is_an_error_and_its_late_result_is_dropped(wo
     assert world.state("error:prompt_drift") == "firing"
 
 
-def test_too_little_data_is_told_after_the_hold_which_survives_a_restart(world: World, tmp_path: Path) -> None:
+def test_too_little_data_is_told_after_the_hold_which_survives_a_restart(world: World) -> None:
     world.send(10)
     world.run("prompt_drift")
     assert world.state("nodata:prompt_drift") == "pending"
     assert world.measured("prompt_drift")[-1]["needed"] == 290
-    again = build_world(tmp_path)
-    again.now = world.now
+    again = world.reopened()
     again.run("prompt_drift", seconds=599)
     assert again.state("nodata:prompt_drift") == "pending"
     again.run("prompt_drift", seconds=60)

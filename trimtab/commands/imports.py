@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from trimtab import installation, options
-from trimtab.output import progress
+from trimtab.output import emit, progress
 
 FILE = click.argument("file", type=click.Path(path_type=Path))
 
@@ -33,7 +33,13 @@ def traffic(context: click.Context, file: Path, columns: str, as_json: bool) -> 
     store = installation.open_store(settings)
     with progress(f"Importing {file.name}", quiet=as_json) as report:
         result = import_traffic(
-            store, file, options.parse_map(columns), actor="system:command-line", now=datetime.now(UTC), progress=report
+            store,
+            file,
+            options.parse_map(columns),
+            actor="system:command-line",
+            now=datetime.now(UTC),
+            progress=report,
+            deployment=settings.deployment,
         )
     _tell(result, file, as_json)
 

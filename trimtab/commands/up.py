@@ -44,9 +44,7 @@ def start(settings: Settings, *, demo: bool = False, manual: bool = False) -> in
         _require_free(name, host, port)
     _prepare_models(settings)
     for name, password in installation.prepare(settings, now=datetime.now(UTC)):
-        say(
-            f"trimtab   first sign-in: {name} / {password}  (shown once; change it on the Settings page or by: trimtab user)"
-        )
+        say(f"trimtab   first sign-in: {name} / {password}  (shown once)")
     if demo:
         from trimtab.demo.home import furnish
 

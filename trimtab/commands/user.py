@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import UTC, datetime
+from typing import TextIO
 
 import click
 
@@ -26,9 +27,7 @@ def user() -> None:
 )
 @options.as_json
 @click.pass_context
-def add(
-    context: click.Context, name: str, role: str, password_file: click.utils.LazyFile | None, as_json: bool
-) -> None:
+def add(context: click.Context, name: str, role: str, password_file: TextIO | None, as_json: bool) -> None:
     """Add an account. Without --password-file a password is made and shown once."""
     settings = options.settings(context)
     given = password_file.readline().rstrip("\n") if password_file else ""

@@ -15,7 +15,8 @@ from pathlib import Path
 from core.errors import InvalidInput
 from core.settings import Settings
 from gateway.imports import import_pairs, import_traffic
-from store import accounts, feedback, inferences, keys, monitors
+from monitors import defaults
+from store import accounts, feedback, inferences, keys
 from store.unit_of_work import Store
 from trimtab.demo import corpus
 from trimtab.demo.feedback import on_history
@@ -79,12 +80,12 @@ def furnish(settings: Settings, *, now: datetime) -> list[tuple[str, str, str]]:
         files = settings.home / "demo-data"
         history = _write(files / "history.jsonl.gz", corpus.history(HISTORY_ROWS, seed=SEED, now=now))
         pairs = _write(files / "pairs.jsonl.gz", corpus.labelled_pairs(PAIR_ROWS, seed=SEED + 1, now=now))
-        import_traffic(store, history, {}, actor="system:demo", now=now)
+        import_traffic(store, history, {}, actor="system:demo", now=now, deployment=settings.deployment)
         import_pairs(store, pairs, {}, actor="system:demo", now=now)
         with store.write(now) as tx:
             for given in on_history(inferences.after(tx, 0, limit=HISTORY_ROWS), seed=SEED + 2):
                 feedback.record(tx, given)
-            monitors.ensure_defaults(tx, reference=REFERENCE_ROWS)
+            defaults.ensure(tx, reference=REFERENCE_ROWS)
         return signs
     finally:
         store.close()

@@ -6,13 +6,9 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-import sqlalchemy as sa
-
 from core.settings import Settings
-from store import deployments, inferences, versions
-from store.tables import deployments as deployment_table
-from store.tables import runs
-from store.tables import versions as version_table
+from core.types import ModelVersion
+from store import deployments, inferences, runs, versions
 from store.unit_of_work import Store
 from trimtab.demo.phases import Story
 from trimtab.demo.regression import damage
@@ -26,15 +22,11 @@ def read(store: Store, settings: Settings) -> Story:
     with store.read() as tx:
         route = deployments.current(tx, settings.deployment)
         version = str(route["version"]) if route is not None else ""
-        live = sa.select(deployment_table.c.kind, deployment_table.c.reason, deployment_table.c.state)
-        history = [dict(row) for row in tx.all(live.order_by(deployment_table.c.id))]
-        working = tx.scalar(
-            sa.select(sa.func.count()).select_from(runs).where(runs.c.state.in_(("queued", "running", "crashed")))
-        )
+        history = deployments.history(tx, settings.deployment)
         return Story(
             answers=inferences.count_after(tx, 0, kinds=("live",)),
             answers_since_release=inferences.count_after(tx, 0, kinds=("live",), version=version),
-            training=bool(working),
+            training=runs.working(tx),
             promoted=any(row["kind"] == "promote" and row["state"] in ("live", "superseded") for row in history),
             damaged=any(row["reason"] == DAMAGED for row in history),
             rolled_back=any(row["reason"] == DAMAGED and row["state"] == "reverted" for row in history),
@@ -54,20 +46,13 @@ def release_damaged(store: Store, settings: Settings, *, now: datetime) -> str:
         live = versions.get(tx, str(route["version"]))
     with tempfile.TemporaryDirectory() as scratch:
         made = Path(scratch) / "adapter"
-        damage(Path(live.path), made, seed=SEED)
-        folder, digest = adopt(settings, made)
+        damage(settings.home / live.path, made, seed=SEED)
+        digest, folder = adopt(settings.home, made)
     with store.write(now) as tx:
         name = versions.next_name(tx, settings.deployment)
-        tx.insert(
-            version_table,
-            name=name,
-            digest=digest,
-            kind="adapter",
-            base=live.base,
-            path=str(folder),
-            parent=live.name,
-            card={"note": DAMAGED},
-            created_at=now,
+        damaged = ModelVersion(
+            name, digest, "adapter", live.base, folder, now, parent=live.name, card={"note": DAMAGED}
         )
+        versions.register(tx, damaged, actor="system:demo")
         deployments.request_promotion(tx, settings.deployment, name, actor="system:demo", reason=DAMAGED)
     return name

@@ -1,0 +1,103 @@
+"""The rate monitors across releases: a regression alarms soon, a rollback compares with the old, and calm stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.settings import MonitorSettings
+from store.unit_of_work import Store
+from tests.monitors_world import World, world_on
+
+REFUSAL = "I'm sorry, but I can't help with that request."
+NAMES = ("refusal_rate", "negative_feedback", "response_length")
+
+
+@pytest.fixture
+def world(empty_store: Store, tmp_path: Path) -> World:
+    made = world_on(empty_store, tmp_path, monitors=MonitorSettings(budget=1.0))
+    for name in NAMES:
+        made.add(name)
+    made.release("assistant-base")
+    return made
+
+
+def answers(world: World, n: int, *, refuse: int = 0, down: int = 10, version: str = "assistant-base") -> None:
+    """`n` answers, one in `refuse` a refusal, one judgement in `down` negative."""
+    ids = world.send(
+        n, version=version, response=lambda i: REFUSAL if refuse and i % refuse == 0 else "It will arrive."
+    )
+    world.judge(ids, lambda i: -1.0 if i % down == 0 else 1.0)
+
+
+def run_all(world: World) -> list[str]:
+    return [name for name in NAMES if (outcome := world.run(name)) is not None and outcome.fired]
+
+
+def test_a_bad_release_alarms_within_80_answers_and_the_rollback_resolves_it(world: World) -> None:
+    answers(world, 260)
+    assert run_all(world) == []
+    world.release("assistant-v1")
+    fired = []
+    for _ in range(8):
+        answers(world, 10, refuse=2, down=2, version="assistant-v1")
+        fired += run_all(world)
+    assert {"refusal_rate", "negative_feedback"} <= set(fired)
+    why = world.alerts("rule")[0]["why"]
+    assert why["reference"]["version"] == "assistant-base"
+    assert any("assistant-v1 went live" in change["what"] for change in why["changes"])
+    world.roll_back()
+    for _ in range(4):
+        answers(world, 30)
+        assert run_all(world) == []
+    assert world.state("rule:refusal_rate") == "inactive"
+    assert world.state("rule:negative_feedback") == "inactive"
+    after = [epoch for epoch in world.epochs() if epoch["ended_at"] is None]
+    assert {epoch["details"]["reference_version"] for epoch in after} == {"assistant-base"}
+
+
+def test_a_release_like_the_one_before_raises_no_alarm(world: World) -> None:
+    answers(world, 260, refuse=10)
+    run_all(world)
+    world.release("assistant-v1")
+    for _ in range(5):
+        answers(world, 60, refuse=10, version="assistant-v1")
+        assert run_all(world) == []
+
+
+def test_with_too_few_answers_before_it_a_release_is_watched_in_the_running_epoch(world: World) -> None:
+    answers(world, 20)
+    world.release("assistant-v1")
+    run_all(world)
+    assert world.epochs() == []
+    assert world.measured("refusal_rate")[-1]["status"] == "nodata"
+    answers(world, 220, version="assistant-v1")
+    run_all(world)
+    assert {epoch["number"] for epoch in world.epochs()} == {1}
+
+
+def test_longer_answers_alarm_and_name_their_rows(world: World) -> None:
+    world.send(260, response=lambda i: "word " * (10 + i % 7))
+    world.run("response_length")
+    ids = world.send(60, response=lambda i: "word " * (60 + i % 7))
+    world.run("response_length")
+    (alert,) = world.alerts("rule")
+    assert alert["why"]["value"] > 50
+    assert {row["inference"] for row in alert["why"]["rows"]} <= set(ids)
+
+
+def test_failed_exchanges_and_imports_without_answers_are_no_answers(world: World) -> None:
+    world.send(30, status=503, error="upstream")
+    world.send(400, kind="import", response=lambda i: "")
+    run_all(world)
+    assert world.measured("refusal_rate")[-1]["n"] == 0
+
+
+def test_the_alphas_of_a_period_stay_within_the_budget(world: World) -> None:
+    for number in range(12):
+        answers(world, 260, refuse=10, version="assistant-base" if not number else f"assistant-v{number}")
+        run_all(world)
+        world.release(f"assistant-v{number + 1}")
+    assert len(world.epochs()) > 12
+    assert sum(epoch["alpha"] for epoch in world.epochs()) <= 1.0

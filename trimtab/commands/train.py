@@ -1,0 +1,48 @@
+"""`trimtab train`: a training run without the dashboard, from a spec file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from trimtab import installation, options
+from trimtab.output import emit, progress
+
+STOPPED = 75
+
+
+@click.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the run (default: beside the spec).")
+@click.option("--forecast", "only_forecast", is_flag=True, help="Only say what the run would take on this machine.")
+@options.as_json
+@click.pass_context
+def train(context: click.Context, spec: Path, output: Path | None, only_forecast: bool, as_json: bool) -> None:
+    """Train an adapter from the pairs that SPEC (TOML or JSON) names; Ctrl-C keeps a checkpoint to go on from."""
+    from retrain import local
+
+    settings = options.settings(context)
+    installation.require_models(settings)
+    base = str(settings.chat_path)
+    if only_forecast:
+        found = local.forecast(spec, base=base, output=output)
+        text = (
+            f"{found['seconds_low']:.0f} to {found['seconds_high']:.0f} s on {found['device']}, {found['memory_mb']} MB"
+        )
+        emit(found, as_json=as_json, text=text)
+        return
+    with progress("Training", quiet=as_json) as report:
+
+        def hear(event: Mapping[str, Any]) -> None:
+            if event.get("event") == "step":
+                note = f"loss {event['loss']:.3f} accuracy {event['accuracy']:.2f} eta {event.get('eta_s') or 0:.0f} s"
+                report(event["step"] / event["of"], note)
+
+        result = local.train(spec, base=base, output=output, progress=hear)
+    where = f"The adapter is in {result['adapter']}."
+    emit(result, as_json=as_json, text="Stopped; run it again to go on." if result["stopped"] else where)
+    sys.exit(STOPPED if result["stopped"] else 0)
