@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from core.types import Estimate
 
@@ -30,6 +31,19 @@ class Threshold:
         end = estimate.low if self.direction == "above" else estimate.high
         seen = end if self.certain and end is not None else estimate.value
         return seen > self.limit if self.direction == "above" else seen < self.limit
+
+
+def limits(rule: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
+    """The plain limits of a monitor's rule as {"metric", "direction", "limit"}; none where a sequential test judges.
+
+    A rule names its first limit itself and further ones under `also`; without a metric a limit is about `metric`.
+    """
+    listed = [rule, *rule.get("also", ())]
+    return [
+        {"metric": one.get("metric", metric), "direction": one.get("direction", "above"), "limit": one["limit"]}
+        for one in listed
+        if isinstance(one.get("limit"), int | float)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

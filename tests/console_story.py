@@ -44,7 +44,7 @@ def tell_monitors(world: World, say: Say) -> None:
                 name=name,
                 metric=name,
                 title=say(title),
-                rule={"limits": limits} if limits else {},
+                rule=limits[0] if limits else {},
                 params={},
                 plan={},
                 every_seconds=600.0,

@@ -37,10 +37,11 @@ def open_store(settings: Settings) -> Store:
     return store
 
 
-def prepare(settings: Settings, *, now: datetime) -> list[tuple[str, str]]:
+def prepare(settings: Settings, *, now: datetime, first_account: bool = True) -> list[tuple[str, str]]:
     """Bring the installation to a state in which every process can start. Safe to call at every start.
 
-    Returns sign-ins that were made just now, as (name, password): shown once and kept nowhere.
+    With `first_account` an installation without people gets an admin. Returns sign-ins that were made just now, as
+    (name, password): shown once and kept nowhere.
     """
     settings.home.mkdir(parents=True, exist_ok=True)
     key = internal_key(settings)
@@ -50,7 +51,7 @@ def prepare(settings: Settings, *, now: datetime) -> list[tuple[str, str]]:
         made: list[tuple[str, str]] = []
         with store.write(now) as tx:
             keys.ensure_internal(tx, key)
-            if not accounts.listed(tx):
+            if first_account and not accounts.listed(tx):
                 password = secrets.token_urlsafe(9)
                 accounts.create(tx, "admin", password, "admin", actor="system:setup")
                 made.append(("admin", password))

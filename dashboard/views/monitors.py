@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from core.roles import Action
+from core.rules import limits
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import status
@@ -77,16 +78,15 @@ def coming(at: datetime | None, console: Console) -> str:
 
 def watches(monitor: Any) -> str:
     """What the monitor alerts about, and by which rule."""
-    rule = "; ".join(limit_words(monitor["rule"])) or "sequential test within the false-alarm budget"
+    rule = "; ".join(limit_words(monitor)) or "sequential test within the false-alarm budget"
     return f"{monitor['title']} ({rule})" if monitor["title"] else rule
 
 
-def limit_words(rule: Mapping[str, Any]) -> list[str]:
-    """The rule's limits in words."""
+def limit_words(monitor: Mapping[str, Any]) -> list[str]:
+    """The monitor's plain limits in words, each saying that it carries no guarantee."""
     return [
-        f"{words.title(str(limit.get('metric', '')))} {words.limit(limit, str(limit.get('metric', '')))}"
-        for limit in rule.get("limits", [])
-        if words.limit(limit)
+        f"{words.title(limit['metric'])} should be {words.limit(limit, limit['metric'])}; a plain limit, no guarantee"
+        for limit in limits(monitor["rule"], monitor["metric"])
     ]
 
 
@@ -188,14 +188,10 @@ def course(console: Console, tile: Tile) -> None:
     if not rows:
         st.text(f"No look in the last {chosen}. Choose a longer range.")
         return
-    limits = [
-        float(limit["limit"])
-        for limit in monitor["rule"].get("limits", [])
-        if limit.get("metric") == metric and isinstance(limit.get("limit"), int | float)
-    ]
+    lines = [float(limit["limit"]) for limit in limits(monitor["rule"], monitor["metric"]) if limit["metric"] == metric]
     last = rows[-1]
     show.chart(
-        charts.series(rows, metric, limits=limits, releases=releases, alarms=alarms),
+        charts.series(rows, metric, limits=lines, releases=releases, alarms=alarms),
         f"{words.title(metric)} over the last {chosen}: {words.count(len(rows), 'look')}, the last "
         f"{words.number(last['value'], metric)} ({words.interval(last, metric)}).",
         "series",

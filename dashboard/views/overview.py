@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from core.rules import limits
 from dashboard import charts, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import PARTS, SILENT_SECONDS, judge, status
@@ -164,7 +165,7 @@ def promise(console: Console, spent: tuple[float, int, int], allowed: float, til
         f"{given:.3g} of {allowed:g} expected false alarms in {days} days given out, "
         f"to {words.count(epochs, 'epoch')}; {words.count(alarms, 'alarm')} raised."
     )
-    plain = [tile for tile in tiles if tile.monitor["rule"].get("limits")]
+    plain = [tile for tile in tiles if limits(tile.monitor["rule"], tile.monitor["metric"])]
     if plain:
         st.caption("Plain limits on latency, errors and the like stand outside it: they carry no guarantee.")
 

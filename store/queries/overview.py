@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core.rules import limits
 from store import heartbeats
 from store.tables import (
     alerts,
@@ -111,7 +112,7 @@ def tile(tx: Tx, monitor: sa.RowMapping, points: int = POINTS) -> Tile:
     newest = measurements.c.monitor_id == monitor["id"], measurements.c.segment == ""
     rows = tx.all(_narrow().where(*newest).order_by(measurements.c.id.desc()).limit(points * 3))
     names = [row["metric"] for row in rows]
-    limited = [str(limit.get("metric", "")) for limit in monitor["rule"].get("limits", [])]
+    limited = [limit["metric"] for limit in limits(monitor["rule"], monitor["metric"])]
     main = next((name for name in (monitor["metric"], *limited, *sorted(names)) if name in names), "")
     recent = [row for row in rows if row["metric"] == main][:points]
     return Tile(monitor, recent[0] if recent else None, recent[::-1])

@@ -43,7 +43,12 @@ def start(settings: Settings, *, demo: bool = False, manual: bool = False) -> in
     for name, host, port in _ports(settings):
         _require_free(name, host, port)
     _prepare_models(settings)
-    for name, password in installation.prepare(settings, now=datetime.now(UTC)):
+    if demo:
+        from trimtab.demo.home import clear, mark
+
+        clear(settings)
+        mark(settings)
+    for name, password in installation.prepare(settings, now=datetime.now(UTC), first_account=not demo):
         say(f"trimtab   first sign-in: {name} / {password}  (shown once)")
     if demo:
         from trimtab.demo.home import furnish

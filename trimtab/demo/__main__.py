@@ -104,6 +104,8 @@ async def main(manual: bool) -> None:
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as http:
         shop = Shop(http, settings.gateway_url, key, settings.deployment)
         try:
+            while await shop.ask(corpus.everyday(Random(SEED)), user="door", channel="web") is None:
+                await asyncio.sleep(1)
             await Customers(settings, store, shop, manual=manual).run()
         except asyncio.CancelledError:
             print("the customers went home", flush=True)

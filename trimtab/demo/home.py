@@ -26,6 +26,8 @@ HISTORY_ROWS, REFERENCE_ROWS, PAIR_ROWS = 700, 500, 240
 PEOPLE = (("viewer", "viewer"), ("operator", "operator"), ("approver", "approver"), ("admin", "admin"))
 AUTOPILOT = "simulated-approver"
 SEED = 7
+# Wider than an installation's own 0.1: seventy attacks, all that two cores can ask in a minute, decide no finer.
+GATE_MARGIN = 0.2
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -36,7 +38,12 @@ def demo_settings(settings: Settings) -> Settings:
         database_url="",
         monitors=dataclasses.replace(settings.monitors, tick_seconds=1.0),
         retrain=dataclasses.replace(
-            settings.retrain, max_steps=24, pairs_per_step=4, max_train_pairs=96, max_held_out_pairs=96
+            settings.retrain,
+            max_steps=24,
+            pairs_per_step=4,
+            max_train_pairs=96,
+            max_held_out_pairs=96,
+            gate_margin=GATE_MARGIN,
         ),
         dashboard=dataclasses.replace(settings.dashboard, demo=True),
     )

@@ -1,0 +1,234 @@
+"""The whole loop on real parts: traffic, alarm, notice, approval in a browser, DPO, gate, release, rollback."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import sqlalchemy as sa
+
+from config.secrets import internal_key
+from store import deployments, runs, versions
+from store.tables import alerts, decisions, measurements, outbox
+from store.tables import runs as run_table
+from store.unit_of_work import Tx
+from trimtab.demo.scenario import release_damaged
+
+pytestmark = [pytest.mark.e2e, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(1500)]
+
+HISTORY, LIVE, ONSET = 2000, 300, 2200
+PASSWORD = "a long enough password"
+SECRET = "a secret of the receiver"
+WORD = re.compile(r"[a-z]+")
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        return [json.loads(line) for line in file]
+
+
+def write(path: Path, made: Iterable[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+    return path
+
+
+def history(stream: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The first rows of a stream as past traffic, with an answer of the kind an assistant gives."""
+    for row in stream[:HISTORY]:
+        answer = "Here is what I found about that. Let me know if you would like more detail."
+        yield {"id": row["event_id"], "at": row["ts"], "prompt": row["text"], "response": answer}
+
+
+def licensed(pairs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The derived pairs with the licence that their source's README states."""
+    for pair in pairs:
+        licence = "Apache-2.0" if pair["kind"] == "truthful" else "CC-BY-4.0"
+        kept = {name: pair[name] for name in ("id", "prompt", "chosen", "rejected")}
+        yield {**kept, "source": f"derived {pair['kind']}", "licence": licence}
+
+
+def readable(answer: str, vocabulary: set[str]) -> bool:
+    """Whether most words of an answer are words that people use: noise in the weights makes others."""
+    words = WORD.findall(answer.lower())
+    return len(words) >= 3 and sum(word in vocabulary for word in words) >= 0.6 * len(words)
+
+
+class Client:
+    """Asks the gateway for short answers, a few at once, and rates them as a person would."""
+
+    def __init__(self, one: Any, vocabulary: set[str]) -> None:
+        self.one, self.vocabulary = one, vocabulary
+        self.headers = {"Authorization": f"Bearer {internal_key(one.settings)}"}
+        self.versions: dict[str, int] = {}
+        self.failures: list[int] = []
+
+    def send(self, prompts: list[str]) -> None:
+        """Ask all of `prompts` and rate each answer."""
+        asyncio.run(self._send(prompts))
+
+    async def _send(self, prompts: list[str]) -> None:
+        slots = asyncio.Semaphore(8)
+        async with aiohttp.ClientSession(self.one.settings.gateway_url, headers=self.headers) as http:
+
+            async def one(prompt: str) -> None:
+                async with slots:
+                    await self._ask(http, prompt)
+
+            await asyncio.gather(*(one(prompt) for prompt in prompts))
+
+    async def _ask(self, http: aiohttp.ClientSession, prompt: str) -> None:
+        body = {
+            "model": self.one.settings.deployment,
+            "messages": [{"role": "user", "content": prompt}],
+            "max_tokens": 16,
+            "temperature": 0.7,
+        }
+        async with http.post("/v1/chat/completions", json=body) as reply:
+            if not reply.ok:
+                self.failures.append(reply.status)
+                return
+            answer = (await reply.json())["choices"][0]["message"]["content"] or ""
+            version = reply.headers["x-trimtab-version"]
+            self.versions[version] = self.versions.get(version, 0) + 1
+            thumb = {
+                "inference": reply.headers["x-trimtab-inference"],
+                "kind": "thumb",
+                "value": 1 if readable(answer, self.vocabulary) else -1,
+            }
+        async with http.post("/v1/feedback", json=thumb) as reply:
+            assert reply.ok
+
+
+def firing(monitor: str) -> Callable[[Tx], Any]:
+    query = sa.select(alerts).where(alerts.c.monitor == monitor, alerts.c.kind == "rule", alerts.c.state == "firing")
+    return lambda tx: tx.one(query)
+
+
+def proposal(kind: str, state: str = "proposed") -> Callable[[Tx], Any]:
+    return lambda tx: tx.one(sa.select(decisions).where(decisions.c.kind == kind, decisions.c.state == state))
+
+
+@pytest.fixture
+def window(chromium: Path) -> Iterator[Any]:
+    """A browser page in Chromium."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(chromium), args=["--no-sandbox"])
+        yield browser.new_page()
+        browser.close()
+
+
+def decide(page: Any, address: str, verb: str) -> None:
+    """Open the page at `address` and answer the proposal with `verb`, clicking twice as impatient people do."""
+    page.goto(address)
+    page.get_by_role("button", name=f"{verb} …").first.click(timeout=60_000)
+    page.get_by_role("dialog").get_by_role("button", name=verb, exact=True).dblclick(timeout=30_000)
+    page.wait_for_timeout(2000)
+
+
+def test_from_drift_to_release_and_back(
+    make_installation: Any, public_data: Path, receiver: Any, window: Any, tmp_path: Path
+) -> None:
+    stream = rows(public_data / "streams" / "clinc_sudden.jsonl.gz")
+    pairs = rows(public_data / "derived-preferences" / "pairs.jsonl.gz")
+    one = make_installation(
+        RETRAIN__MAX_STEPS="32",
+        RETRAIN__MAX_TRAIN_PAIRS="128",
+        RETRAIN__MAX_HELD_OUT_PAIRS="128",
+        RETRAIN__GATE_MARGIN="0.2",  # what the suite's seventy attacks can decide
+    )
+    one.cli("doctor", "--repair", "--json")
+    one.cli("user", "add", "ann", "--role", "approver", "--password-file", "-", stdin=PASSWORD + "\n")
+    one.cli("channel", "add", "ops", "webhook", "--config", f"url={receiver.url}", "--config", f"secret={SECRET}")
+    imported = one.cli("import", "traffic", str(write(tmp_path / "history.jsonl", history(stream))), "--json")
+    assert imported["new_rows"] == HISTORY
+    imported = one.cli("import", "pairs", str(write(tmp_path / "pairs.jsonl", licensed(pairs))), "--json")
+    assert imported["new_rows"] > 2000
+    one.start()
+
+    # Traffic: calm until the onset, then a new topic.
+    vocabulary = {word for row in stream for word in WORD.findall(row["text"].lower())}
+    vocabulary |= {word for pair in pairs for word in WORD.findall((pair["prompt"] + " " + pair["chosen"]).lower())}
+    client = Client(one, vocabulary)
+    live = [str(row["text"]) for row in stream[HISTORY : HISTORY + LIVE]]
+    client.send(live[: ONSET - HISTORY])
+    one.wait(lambda: one.look(lambda tx: caught_up(tx, ONSET)), 60, "the monitor to read the calm traffic")
+    assert one.look(firing("prompt_drift")) is None, "the calm part of the stream raised an alarm"
+    client.send(live[ONSET - HISTORY :])
+    assert client.failures == []
+
+    # Alarm, with its reason and a signed notice.
+    alert = one.wait(lambda: one.look(firing("prompt_drift")), 90, "the drift alarm")
+    assert alert["why"]
+    one.wait(lambda: one.look(lambda tx: tx.one(sa.select(outbox).where(outbox.c.state == "sent"))), 60, "the notice")
+    headers, body = receiver.received[0]
+    signed = f"{headers['x-trimtab-timestamp']}.".encode() + body
+    assert headers["x-trimtab-signature"] == "sha256=" + hmac.new(SECRET.encode(), signed, hashlib.sha256).hexdigest()
+    assert any(entry["monitor"] == "prompt_drift" for entry in json.loads(body)["alerts"])
+
+    # Proposal and approval in the browser: two clicks, one run.
+    one.wait(lambda: one.look(proposal("retrain")), 60, "the proposal")
+    window.goto(f"{one.settings.dashboard_url}/auth/login")
+    window.fill("#name", "ann")
+    window.fill("#password", PASSWORD)
+    window.click("button")
+    decide(window, f"{one.settings.dashboard_url}/runs", "Approve and start")
+    assert one.look(lambda tx: tx.scalar(sa.select(sa.func.count()).select_from(run_table))) == 1
+
+    # The run: candidate better on held-out pairs, gate passed, promotion proposed and approved.
+    one.wait(lambda: one.look(lambda tx: not runs.working(tx)), 600, "the end of the run")
+    run = one.look(lambda tx: tx.one(sa.select(run_table)))
+    assert run["state"] == "succeeded", run["message"]
+    report = one.look(lambda tx: versions.latest_report(tx, run["candidate"]))
+    assert report.verdict == "pass", [(check.name, check.verdict, check.reason) for check in report.checks]
+    accuracy = next(check for check in report.checks if "accuracy" in check.name)
+    assert accuracy.estimate.low > 0
+    decide(window, f"{one.settings.dashboard_url}/models", "Promote")
+    one.wait(lambda: serving(one, run["candidate"]), 60, "the promotion")
+
+    # A regression past the gate: the feedback monitor alarms and a rollback is proposed; one button carries it out.
+    control = [str(row["text"]) for row in rows(public_data / "streams" / "clinc_control.jsonl.gz")[HISTORY:]]
+    client.send(control[:60])
+    damaged = release_damaged(one.store, one.settings, now=datetime.now(UTC))
+    one.wait(lambda: serving(one, damaged, proved=False), 60, "the damaged release")
+    client.send(control[60:160])
+    assert client.failures == []
+    one.wait(lambda: one.look(firing("negative_feedback")), 120, "the alarm about feedback")
+    asked = one.wait(lambda: one.look(proposal("rollback")), 60, "the proposal to roll back")
+    assert asked["body"]["to"] == run["candidate"]
+    decide(window, f"{one.settings.dashboard_url}/models", "Roll back")
+    one.wait(lambda: serving(one, run["candidate"]), 30, "the rollback, proved by its fingerprint")
+    client.send(control[160:170])
+    assert client.failures == []
+
+    # Every step is one sound chain.
+    assert one.cli("audit", "verify", "--json")["bad"] is None
+    assert one.stop() == 0
+
+
+def caught_up(tx: Tx, seen: int) -> bool:
+    """Whether prompt_drift has read `seen` rows of the stream."""
+    newest = sa.select(sa.func.max(measurements.c.last_id)).where(measurements.c.metric.like("%drift%"))
+    return int(tx.scalar(newest) or 0) >= seen
+
+
+def serving(one: Any, version: str, *, proved: bool = True) -> bool:
+    """Whether `version` is live (and proved by its fingerprint)."""
+
+    def read(tx: Tx) -> bool:
+        last = deployments.history(tx, one.settings.deployment)[-1]
+        live = last["version"] == version and last["state"] == "live"
+        return live and (last["verified_at"] is not None or not proved)
+
+    return bool(one.look(read))
