@@ -93,10 +93,12 @@ def first_plan(
 def release_plan(tx: Tx, source: Source, metric: Any, params: Mapping[str, Any], release: Release) -> Plan | None:
     """An epoch for the answers since a release, against those before it; None when too few came before.
 
+    The reference may be larger than the first one was: the more answers before, the sooner a change shows.
+
     A version that served before (a rollback) is compared with its own answers; a new one with the version it
     replaced; where those are too few, with whatever was answered last.
     """
-    want = max(int(parameter(params, "reference", REFERENCE)), metric.minimum)
+    want = max(int(parameter(params, "reference", REFERENCE)), REFERENCE)
     boundary = streams.last_key(tx, deployment=release.deployment, before=release.changed_at)
     for version in dict.fromkeys((release.version, release.previous, "")):
         units = source.before(tx, boundary, version=version, wanted=want)

@@ -55,6 +55,10 @@ class AppriseUrl:
 
 
 def _service(url: str) -> Any:
-    import apprise
+    import warnings
 
-    return apprise.Apprise.instantiate(url, suppress_exceptions=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # raised inside Apprise's own imports
+        import apprise
+
+        return apprise.Apprise.instantiate(url, suppress_exceptions=True)

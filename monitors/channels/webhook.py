@@ -75,8 +75,8 @@ class Webhook:
         except InvalidInput as error:
             raise Rejected(error.message) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if isinstance(error.__cause__, InvalidInput):
-                raise Rejected(error.__cause__.message) from None
+            if (refused := _refusal(error)) is not None:
+                raise Rejected(refused.message) from None
             raise Retry(f"no answer ({type(error).__name__})") from None
         if 200 <= status < 300:
             return
@@ -90,6 +90,13 @@ class Webhook:
         host = parts.hostname or ""
         if host.replace(".", "").isdigit() or ":" in host:
             allowed_addresses(host, parts.port or 443, allow_private=allow_private, lookup=self._lookup)
+
+
+def _refusal(error: BaseException | None) -> InvalidInput | None:
+    """The address check's own refusal, where that is what a network error comes from."""
+    while error is not None and not isinstance(error, InvalidInput):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 class _Pinned:

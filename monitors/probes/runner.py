@@ -133,7 +133,7 @@ async def _one(session: Any, prompt: ProbePrompt, body: Mapping[str, Any]) -> Re
         async with session.post("/v1/chat/completions", json=body) as response:
             if response.status != 200:
                 return score(prompt, "", f"the gateway answered {response.status}")
-            told = await response.json()
+            told = await response.json(content_type=None)
             return score(prompt, str(told["choices"][0]["message"]["content"] or ""))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, IndexError, TypeError) as error:
         return score(prompt, "", f"no answer ({type(error).__name__})")
