@@ -21,6 +21,7 @@ from store.unit_of_work import Tx
 REFERENCE = 1000
 HORIZONS = (3000, 20_000)
 NEW_NORMAL = 200
+TELLING = 200
 _READ = 1000
 
 
@@ -96,13 +97,14 @@ def release_plan(tx: Tx, source: Source, metric: Any, params: Mapping[str, Any],
     The reference may be larger than the first one was: the more answers before, the sooner a change shows.
 
     A version that served before (a rollback) is compared with its own answers; a new one with the version it
-    replaced; where those are too few, with whatever was answered last.
+    replaced, or, where that answered too little to show a change soon, with whatever was answered last.
     """
     want = max(int(parameter(params, "reference", REFERENCE)), REFERENCE)
     boundary = streams.last_key(tx, deployment=release.deployment, before=release.changed_at)
-    for version in dict.fromkeys((release.version, release.previous, "")):
+    enough = {release.version: metric.minimum, release.previous: max(metric.minimum, TELLING), "": metric.minimum}
+    for version, least in enough.items():
         units = source.before(tx, boundary, version=version, wanted=want)
-        if len(units) >= metric.minimum:
+        if len(units) >= least:
             after = 0 if metric.source == "feedback" else boundary
             return Plan(units, after, f"{release.version} went live.", version, release.version, boundary)
     return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from store import monitors as rows
@@ -55,13 +55,18 @@ class Schedule:
                 start_date=EPOCH,  # on the grid that ticks are claimed on
                 id=PREFIX + name,
                 replace_existing=True,
-                next_run_time=now,
+                next_run_time=now + _first_wait(seconds),
             )
         self._known = wanted
 
     def stop(self) -> None:
         """Stop the clock without waiting for runs in progress: their ticks are taken over after their lease."""
         self._scheduler.shutdown(wait=False)
+
+
+def _first_wait(seconds: float) -> timedelta:
+    """Rare monitors are the dear ones (they ask the model): a start of the process is not their moment."""
+    return timedelta(0) if seconds < 600 else timedelta(seconds=min(seconds / 24, 900))
 
 
 def _interval(row: Mapping[Any, Any]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from core.rules import Threshold
+from core.rules import Threshold, limits
 from core.types import Estimate, Measurement, Status
 from store.alerts import Finding
 
@@ -35,24 +35,16 @@ def failed(name: str, reason: str) -> Measurement:
     return Measurement(name, Estimate.missing(0, "none"), "error", reason=reason)
 
 
-def limits_of(rule: Mapping[str, Any], metric: str) -> dict[str, Mapping[str, Any]]:
-    """The rule's limits by the metric they hold for: its own `limit`, and those in `also`."""
-    stated = [{"metric": metric, **rule}] if isinstance(rule.get("limit"), int | float) else []
-    return {str(limit["metric"]): limit for limit in [*stated, *rule.get("also", [])]}
-
-
 def judge(measurements: Sequence[Measurement], rule: Mapping[str, Any], metric: str) -> list[Measurement]:
     """Measurements held to the rule's limits. Those without a limit keep the status their metric gave them."""
-    limits = limits_of(rule, metric)
+    held = {limit["metric"]: limit for limit in limits(rule, metric)}
     out = []
     for measurement in map(checked, measurements):
-        limit = limits.get(measurement.metric)
+        limit = held.get(measurement.metric)
         if limit is None or measurement.status in ("error", "nodata"):
             out.append(measurement)
             continue
-        threshold = Threshold(
-            limit.get("direction", "above"), float(limit["limit"]), certain=bool(limit.get("certain", True))
-        )
+        threshold = Threshold(limit["direction"], float(limit["limit"]), certain=bool(rule.get("certain", True)))
         breach = threshold.breached(measurement.estimate)
         status: Status = "nodata" if breach is None else "breach" if breach else "ok"
         details = {**measurement.details, "limit": threshold.limit, "direction": threshold.direction}
@@ -123,7 +115,7 @@ def findings(
 
 def ruled_metrics(monitor: Mapping[Any, Any]) -> set[str]:
     """The names of the measurements that can alarm: those with a limit, and the monitor's own metric."""
-    return set(limits_of(monitor["rule"], monitor["metric"])) | {monitor["metric"]}
+    return {limit["metric"] for limit in limits(monitor["rule"], monitor["metric"])} | {monitor["metric"]}
 
 
 def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:

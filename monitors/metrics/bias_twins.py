@@ -30,7 +30,7 @@ class BiasTwins:
     def ask(self, current: Window, params: Mapping[str, Any], *, seed: int) -> Sequence[ProbePrompt]:
         """Two prompts a pair; ids name the pair, the dimension and the side."""
         live = [(row.inference.id, row.inference.prompt) for row in current.rows if row.inference.prompt.strip()]
-        count = int(parameter(params, "prompts", 40))
+        count = int(parameter(params, "prompts", 100))
         out = []
         for number, twins in enumerate(make_twins(live, count=count, seed=seed)):
             for side, text in zip(twins.sides, (twins.first, twins.second), strict=True):

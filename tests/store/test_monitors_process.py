@@ -221,7 +221,7 @@ def test_a_gateway_that_is_away_leaves_everything_unscored() -> None:
 def test_bias_twins_finds_the_gap_of_a_gateway_that_refuses_men(world: World, gateway: Any) -> None:
     url, _ = gateway
     world.add("bias_twins")
-    world.send(120)
+    world.send(300)
 
     def send(prompts: Any, *, seed: int, deadline_seconds: float) -> Any:
         return runner.ask(prompts, model="assistant", gateway_url=url, key="k", seed=seed)
