@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -q -p no:cacheprovider --durations=10
+PYTEST := $(BIN)/pytest -q -p no:cacheprovider -p no:faker --durations=10
 PACKAGES := core config estimates store models gateway monitors retrain dashboard trimtab
 # Numerical libraries take a thread a core each and then fight over them; the tests share the machine.
 export OMP_NUM_THREADS ?= 2
@@ -35,7 +35,7 @@ machine:  ## install Chromium and PostgreSQL from Debian's packages where they a
 test: dev models machine  ## everything, fast layers first
 	@$(MAKE) --no-print-directory test-fast test-store test-model test-postgres test-browser test-e2e
 
-# Each layer leaves to the later ones what needs a model, a server, a browser or more than ten seconds.
+# Each layer leaves to the later ones what needs a model, a server, a browser or more than three seconds.
 QUICK := -m "not (model or slow or postgres or browser or gpu)"
 
 test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
@@ -44,7 +44,7 @@ test-fast: lint types layers  ## style, types, layers, then unit, property and a
 test-store:  ## contracts, timelines, pages, and the store on SQLite
 	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
 
-test-model:  ## what needs the prepared models, or takes more than ten seconds
+test-model:  ## what needs the prepared models, or takes more than three seconds
 	$(PYTEST) -m "(model or slow) and not (postgres or browser or e2e or gpu)" tests
 
 test-postgres:  ## the store on a private PostgreSQL

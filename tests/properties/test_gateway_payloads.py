@@ -99,7 +99,8 @@ def test_cleaned_text_is_utf_8(text: str) -> None:
 
 @given(
     st.lists(
-        st.dictionaries(st.sampled_from(["id", "at", "prompt", "messages", "chosen", "rejected", "labels"]), VALUES)
+        st.dictionaries(st.sampled_from(["id", "at", "prompt", "messages", "chosen", "rejected", "labels"]), VALUES),
+        max_size=4,
     )
 )
 def test_files_are_read_whole_or_refused_as_a_whole(rows: list[dict[str, Any]]) -> None:

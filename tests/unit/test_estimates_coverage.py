@@ -3,6 +3,8 @@
 Seeded; an interval that covers 94 % fails a cell less than once in 100,000 runs.
 """
 
+from functools import cache
+
 import numpy as np
 import pytest
 from scipy.stats import binom
@@ -52,10 +54,12 @@ def test_rate_sequence_covers_at_all_looks_together_where_single_looks_do_not(ra
         counts = np.cumsum(g.random(1000) < rate)
         return any(not limits(int(counts[n - 1]), n) for n in range(20, 1001, 3))
 
+    @cache
     def sequence(x, n):
         e = rate_sequence(x, n)
         return e.low <= rate <= e.high
 
+    @cache
     def looked_once(x, n):
         e = proportion(x, n)
         return e.low <= rate <= e.high

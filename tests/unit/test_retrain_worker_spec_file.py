@@ -45,6 +45,7 @@ def test_a_missing_spec_is_named(folder: Path) -> None:
         local.train(folder / "nothing.toml", base="chat")
 
 
+@pytest.mark.slow
 def test_a_base_that_is_no_model_ends_with_the_childs_sentence(folder: Path) -> None:
     (folder / "spec.toml").write_text('pairs = "pairs.jsonl"\nmax_steps = 1')
     events: list[str] = []

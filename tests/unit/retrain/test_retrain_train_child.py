@@ -44,6 +44,7 @@ def test_sigterm_saves_a_checkpoint_and_a_second_start_ends_equal(make_run, star
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
+@pytest.mark.slow
 def test_a_forecast_is_one_json_object(make_run, start_child):
     folder = make_run("a", max_steps=10)
     child = start_child("retrain.train", folder, "--forecast")
