@@ -9,6 +9,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -73,8 +74,9 @@ class Client:
         self.failures: list[int] = []
 
     def send(self, prompts: list[str]) -> None:
-        """Ask all of `prompts` and rate each answer."""
-        asyncio.run(self._send(prompts))
+        """Ask all of `prompts` and rate each answer; in a thread, because the browser's loop holds this one."""
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(self._send(prompts))).result()
 
     async def _send(self, prompts: list[str]) -> None:
         slots = asyncio.Semaphore(8)

@@ -1,0 +1,172 @@
+"""The command line as a script would use it: JSON lines, exit codes, and errors in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from trimtab.cli import COMMANDS, main
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command against an installation of this test's own that needs no model."""
+    for name in ("TRIMTAB_HOME", "TRIMTAB_MODELS_HOME", "TRIMTAB_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    def invoke(*arguments: str, **options: Any) -> Result:
+        scripted = ["--home", str(tmp_path / "home"), "--set", "gateway.server=scripted"]
+        return CliRunner().invoke(main, [*scripted, *arguments], **options)
+
+    return invoke
+
+
+@pytest.fixture
+def ready(run: Run) -> Run:
+    """The same, with the database made."""
+    assert run("doctor", "--repair").exit_code == 0
+    return run
+
+
+def last(result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(result.stdout.strip().splitlines()[-1])
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(run: Run, name: str) -> None:
+    result = run(name, "--help")
+    assert result.exit_code == 0
+    assert len(result.output.splitlines()) > 3
+
+
+def test_doctor_says_what_is_missing_and_repairs_it(run: Run) -> None:
+    before = run("doctor", "--json")
+    assert before.exit_code == 1
+    assert "trimtab up" in next(line for line in before.stdout.splitlines() if '"database"' in line)
+    repaired = run("doctor", "--repair", "--json")
+    assert repaired.exit_code == 0
+    assert json.loads(repaired.stdout.splitlines()[0])["account"] == "admin"
+    assert "account" not in run("doctor", "--repair", "--json").stdout
+
+
+def test_an_account_and_a_key_are_shown_once(ready: Run) -> None:
+    made = last(ready("user", "add", "ann", "--role", "approver", "--json"))
+    assert len(made["password"]) >= 10
+    again = ready("user", "add", "ann", "--json")
+    assert again.exit_code != 0
+    assert "already an account named ann" in last(again)["error"]
+    assert last(ready("key", "add", "shop", "--json"))["key"].startswith("tk-")
+
+
+def test_a_password_from_a_file_is_not_shown(ready: Run) -> None:
+    result = ready("user", "add", "bob", "--password-file", "-", "--json", input="a long enough password\n")
+    assert result.exit_code == 0
+    assert "password" not in last(result)
+
+
+def test_traffic_is_imported_whole_and_only_once(ready: Run, tmp_path: Path) -> None:
+    file = tmp_path / "traffic.jsonl"
+    rows = [{"event_id": f"e{n}", "ts": f"2026-01-0{n + 1}T00:00:00Z", "text": "hello"} for n in range(3)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    mapping = "id=event_id,at=ts,prompt=text"
+    assert last(ready("import", "traffic", str(file), "--map", mapping, "--json"))["new_rows"] == 3
+    assert last(ready("import", "traffic", str(file), "--map", mapping, "--json"))["new_rows"] == 0
+
+
+def test_a_bad_row_is_named_by_its_line_and_nothing_is_imported(ready: Run, tmp_path: Path) -> None:
+    file = tmp_path / "traffic.jsonl"
+    good = json.dumps({"id": "a", "at": "2026-01-01T00:00:00Z", "prompt": "hello"})
+    file.write_text(f"{good}\nnot json\n")
+    result = ready("import", "traffic", str(file), "--json")
+    assert result.exit_code == 2
+    assert "line 2" in result.stderr
+    file.write_text(good + "\n")
+    assert last(ready("import", "traffic", str(file), "--json"))["new_rows"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("import", "traffic", "nowhere.jsonl"), "nowhere.jsonl"),
+        (("import", "pairs", "x.jsonl", "--map", "prompt"), "not FIELD=COLUMN"),
+        (("rollback", "--reason", " "), "needs a reason"),
+        (("--set", "gateway.port=many", "settings"), "gateway.port"),
+        (("--set", "gateway.prt=1", "settings"), "gateway.prt"),
+        (("train", "nowhere.toml"), "nowhere.toml"),
+        (("channel", "add", "x", "carrier-pigeon"), "carrier-pigeon"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_sentence_with_its_name(
+    ready: Run, arguments: tuple[str, ...], words: str
+) -> None:
+    result = ready(*arguments)
+    assert result.exit_code not in (0, None)
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_a_rollback_without_an_earlier_version_says_so(ready: Run) -> None:
+    result = ready("rollback", "--reason", "garbled", "--json")
+    assert result.exit_code == 1
+    assert "no earlier version" in last(result)["error"]
+
+
+def test_secrets_are_not_listed(run: Run) -> None:
+    result = run("--set", "gateway.upstream_key=sk-very-secret", "settings", "--json")
+    assert result.exit_code == 0
+    assert "sk-very-secret" not in result.output
+    listed = {json.loads(line)["name"]: json.loads(line) for line in result.stdout.splitlines()}
+    assert listed["gateway.upstream_key"]["value"] == "set"
+    assert listed["gateway.server"]["origin"] == "flag"
+
+
+def test_the_chain_of_a_fresh_installation_is_sound(ready: Run) -> None:
+    assert last(ready("audit", "verify", "--json"))["bad"] is None
+    exported = [json.loads(line) for line in ready("audit", "export").stdout.splitlines()]
+    assert [event["id"] for event in exported] == list(range(1, len(exported) + 1))
+
+
+def test_a_taken_port_is_named(ready: Run) -> None:
+    import socket
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = ready("--set", f"gateway.port={port}", "up")
+    assert result.exit_code == 2
+    assert f"Port {port}" in result.stderr
+    assert "gateway.port=PORT" in result.stderr
+
+
+@pytest.mark.model
+@pytest.mark.slow
+def test_a_backtest_prints_its_looks_and_finds_the_change(
+    prepared_models: Path, public_data: Path, tmp_path: Path
+) -> None:
+    stream = public_data / "streams" / "clinc_sudden.jsonl.gz"
+    result = CliRunner().invoke(
+        main,
+        [
+            *("--home", str(tmp_path), "--set", f"models_home={prepared_models}"),
+            *("backtest", "--monitor", "prompt_drift", "--traffic", str(stream)),
+            *("--map", "id=event_id,at=ts,prompt=text", "--reference", "1000", "--every", "100", "--budget", "0.1"),
+            "--json",
+        ],
+    )
+    assert result.exit_code == 0, result.output
+    *looks, summary = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [look["seen"] for look in looks] == list(range(1100, 4001, 100))
+    assert set(looks[0]) == {"look", "seen", "value", "low", "high", "n", "alarm"}
+    first = next(look["seen"] for look in looks if look["alarm"])
+    assert first == 2300  # the change is at row 2200
+    assert summary["first_alarm_seen"] == first
