@@ -13,7 +13,10 @@ from store.unit_of_work import Store
 
 
 class Embed(Protocol):
-    """Turns texts into vectors, one float32 row a text."""
+    """Turns texts into vectors, one float32 row a text. Vectors of two identities are not comparable."""
+
+    @property
+    def identity(self) -> str: ...
 
     def __call__(self, texts: Sequence[str]) -> Any: ...
 

@@ -120,14 +120,17 @@ def next_plan(
     release: Release | None,
     alert: Mapping[Any, Any] | None,
     settings: MonitorSettings,
+    encoder: str = "",
 ) -> Plan | None:
     """The epoch that follows `epoch` now, or None while it goes on. `alert` is the monitor's open rule alert."""
     details = epoch["details"]
+    if encoder != details.get("encoder", ""):
+        return same_reference(tx, source, epoch, "The encoder changed; the reference stays.")
     if metric.per_release and release is not None and release.generation != details.get("generation", 0):
         return release_plan(tx, source, metric, params, release)
     if epoch["alarmed_at"] is not None:
         if alert is None:
-            return _same_reference(tx, source, epoch, "The alarm is over; the reference stays.")
+            return same_reference(tx, source, epoch, "The alarm is over; the reference stays.")
         return _new_normal(tx, source, metric, params, epoch, alert)
     if epoch["seen_rows"] >= epoch["horizon"]:
         return _latest(tx, source, params, metric, epoch, "The epoch reached its horizon.")
@@ -154,7 +157,8 @@ def _new_normal(
     return Plan(units, epoch["seen_id"], why, version, version, int(details.get("boundary", 0)))
 
 
-def _same_reference(tx: Tx, source: Source, epoch: Mapping[Any, Any], reason: str) -> Plan | None:
+def same_reference(tx: Tx, source: Source, epoch: Mapping[Any, Any], reason: str) -> Plan | None:
+    """An epoch that compares with the same rows as `epoch` from where it stopped; None when they are gone."""
     details = epoch["details"]
     reference = details.get("reference_version", "")
     units = source.spanning(
@@ -174,5 +178,5 @@ def _latest(
     version = details.get("version", "")
     units = source.spanning(tx, 1, epoch["seen_id"], version=version, wanted=want)
     if len(units) < metric.minimum:
-        return _same_reference(tx, source, epoch, reason)
+        return same_reference(tx, source, epoch, reason)
     return Plan(units, epoch["seen_id"], reason, version, version, int(details.get("boundary", 0)))

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
+from core.errors import InvalidInput
 from core.types import Estimate, Measurement
 from monitors import epochs, ledger, verdict, why
 from monitors.effects import Effects, parameter
@@ -50,7 +51,9 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
         epoch = _epoch(job)
         if epoch is None:
             return fired
-        tracker = metric.restore(bytes(epoch["state"]), job.params)
+        tracker = _restored(job, epoch)
+        if tracker is None:
+            continue
         units, last, more = _following(job, epoch, tracker)
         if not units and last == epoch["seen_id"] and batch:
             break
@@ -64,6 +67,7 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
 def _epoch(job: Run) -> Mapping[Any, Any] | None:
     """The epoch to read for: the running one, or a new one where it is time; None while there is no reference."""
     effects = job.effects
+    encoder = effects.embed.identity if job.metric.embedded else ""
     with effects.store.read(effects.clock()) as tx:
         epoch = rows.open_epoch(tx, job.monitor["id"])
         release = live_release(tx, job.deployment)
@@ -74,7 +78,15 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
         else:
             settings = effects.settings.monitors
             plan = epochs.next_plan(
-                tx, job.source, job.metric, job.params, epoch, release=release, alert=alert, settings=settings
+                tx,
+                job.source,
+                job.metric,
+                job.params,
+                epoch,
+                release=release,
+                alert=alert,
+                settings=settings,
+                encoder=encoder,
             )
     if plan is None:
         return epoch
@@ -84,6 +96,21 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
     _begin(job, epoch, plan, release)
     with effects.store.read(effects.clock()) as tx:
         return rows.open_epoch(tx, job.monitor["id"])
+
+
+def _restored(job: Run, epoch: Mapping[Any, Any]) -> Tracker | None:
+    """The epoch's test as it was left; None when its state cannot be read and a new epoch was begun instead."""
+    try:
+        return cast("Tracker", job.metric.restore(bytes(epoch["state"]), job.params))
+    except InvalidInput:
+        with job.effects.store.read(job.effects.clock()) as tx:
+            reason = "The state of the epoch could not be read (an upgrade, or damage); the reference stays."
+            plan = epochs.same_reference(tx, job.source, epoch, reason)
+            release = live_release(tx, job.deployment)
+        if plan is None:
+            raise
+        _begin(job, epoch, plan, release)
+        return None
 
 
 def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release | None) -> None:
@@ -116,6 +143,7 @@ def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release
                 "version": plan.version,
                 "reference_version": plan.reference_version,
                 "boundary": plan.boundary,
+                "encoder": effects.embed.identity if job.metric.embedded else "",
                 "generation": release.generation if release else 0,
                 "last_at": plan.units[-1].at.isoformat(),
                 "read_at": effects.clock().isoformat(),

@@ -85,6 +85,20 @@ def no_report(alert: str, reference: Sequence[str], current: Sequence[str]) -> s
 
 
 @dataclass
+class Encoding:
+    """The world's encoder as a run sees it."""
+
+    world: World
+
+    @property
+    def identity(self) -> str:
+        return self.world.encoder
+
+    def __call__(self, texts: Sequence[str]) -> Any:
+        return self.world.embed(texts)
+
+
+@dataclass
 class World:
     """The installation under test."""
 
@@ -96,6 +110,7 @@ class World:
     report: Any = no_report
     rng: random.Random = field(default_factory=lambda: random.Random(7))
     count: int = 0
+    encoder: str = "words"
 
     @property
     def effects(self) -> Effects:
@@ -103,7 +118,7 @@ class World:
             self.store,
             self.settings,
             lambda: self.now,
-            lambda texts: self.embed(texts),
+            Encoding(self),
             lambda prompts, **kw: self.ask(prompts, **kw),
             lambda *a: self.report(*a),
         )

@@ -15,7 +15,7 @@ from store import alerts as alert_rows
 from store import monitors as rows
 from store.tables import audit_events, epochs
 from store.unit_of_work import Store
-from tests.monitors_world import OTHER, SHOP, World, build_world, world_on
+from tests.monitors_world import OTHER, SHOP, World, build_world, embed_words, world_on
 
 PARAMS = {"reference": 300, "horizon": 3000}
 
@@ -189,6 +189,29 @@ def test_an_acknowledged_alarm_makes_the_new_traffic_the_reference(world: World)
     assert kept[1]["reference_first"] > 400
     assert world.state("rule:prompt_drift") == "inactive"
     assert sum(epoch["alpha"] for epoch in kept) <= 1.0
+
+
+def test_another_encoder_begins_an_epoch_on_the_same_reference(world: World) -> None:
+    world.send(400)
+    world.run("prompt_drift")
+    world.encoder, world.embed = "other", lambda texts: embed_words(texts)[:, ::-1][:, :40]
+    world.send(50)
+    assert world.run("prompt_drift").state == "done"
+    first, second = world.epochs()
+    assert first["ended_at"] is not None and "encoder changed" in first["reason"]
+    assert (second["reference_first"], second["reference_last"]) == (first["reference_first"], first["reference_last"])
+    assert second["seen_rows"] == 50 and world.state("rule:prompt_drift") == "inactive"
+
+
+def test_a_state_that_cannot_be_read_begins_an_epoch_and_says_so(world: World) -> None:
+    world.send(400)
+    world.run("prompt_drift")
+    with world.store.write(world.now) as tx:
+        tx.execute(sa.update(epochs).values(state=b"damaged"))
+    world.send(20)
+    assert world.run("prompt_drift").state == "done"
+    first, second = world.epochs()
+    assert "could not be read" in first["reason"] and second["seen_rows"] == 20
 
 
 def test_two_processes_cannot_run_the_same_tick(world: World) -> None:
