@@ -73,6 +73,7 @@ class RetrainSettings:
         default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
     )
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
+    threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 
 
 @dataclass(frozen=True, slots=True)

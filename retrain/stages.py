@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -157,6 +158,8 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, tr
         "beta": float(spec["beta"]),
         "pairs_per_step": int(spec["pairs_per_step"]),
         "device": spec["device"],
+        # The other half is the model server's: threads that wait for each other take several times as long.
+        "threads": settings.retrain.threads or max(1, (os.cpu_count() or 1) // 2),
         "checkpoint_every_s": 20.0,
     }
 

@@ -150,10 +150,12 @@ def test_a_taken_port_is_named(ready: Run) -> None:
 
 @pytest.mark.model
 @pytest.mark.slow
+@pytest.mark.parametrize(("name", "expected"), [("clinc_sudden", 2300), ("clinc_control", None)])
 def test_a_backtest_prints_its_looks_and_finds_the_change(
-    prepared_models: Path, public_data: Path, tmp_path: Path
+    prepared_models: Path, public_data: Path, tmp_path: Path, name: str, expected: int | None
 ) -> None:
-    stream = public_data / "streams" / "clinc_sudden.jsonl.gz"
+    """The sudden change is at row 2200; the control stream has none."""
+    stream = public_data / "streams" / f"{name}.jsonl.gz"
     result = CliRunner().invoke(
         main,
         [
