@@ -25,7 +25,7 @@ PEOPLE = {"ann": "approver", "abe": "approver", "otto": "operator", "vera": "vie
 ROUNDS = int(os.environ.get("APPROVAL_ROUNDS", "12"))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":

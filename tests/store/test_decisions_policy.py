@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 SETTINGS = Settings(home=Path("unused"), models_home=Path("unused"), retrain=RetrainSettings(minimum_pairs=8))
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":

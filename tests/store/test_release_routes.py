@@ -20,7 +20,7 @@ NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 NAMES = ("assistant-base", "assistant-v1", "assistant-v2", "assistant-v3")
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
