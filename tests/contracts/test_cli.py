@@ -93,6 +93,20 @@ def test_a_bad_row_is_named_by_its_line_and_nothing_is_imported(ready: Run, tmp_
 
 
 @pytest.mark.parametrize(
+    ("file", "mapping", "rows"),
+    [
+        ("hh-rlhf/pairs.jsonl.gz", "prompt=prompt", 1258),
+        ("taskmaster4-reward/pairs.jsonl.gz", "prompt=context", 617),
+        ("derived-preferences/pairs.jsonl.gz", "id=id", 2103),
+    ],
+)
+def test_public_preferences_are_imported(ready: Run, public_data: Path, file: str, mapping: str, rows: int) -> None:
+    result = ready("import", "pairs", str(public_data / file), "--map", mapping, "--json")
+    assert last(result)["rows"] == rows
+    assert rows - 10 <= last(result)["new_rows"] <= rows  # a pair that stands twice in a file is taken once
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("import", "traffic", "nowhere.jsonl"), "nowhere.jsonl"),
