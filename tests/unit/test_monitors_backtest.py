@@ -113,6 +113,7 @@ def test_answers_are_needed_for_monitors_of_answers() -> None:
         looks(rows, "refusal_rate")
 
 
+@pytest.mark.slow
 def test_quiet_files_alarm_no_more_often_than_the_budget() -> None:
     alarms = sum(any(look.alarm for look in looks(traffic(700, seed=seed), every=100)) for seed in range(40))
     assert alarms <= 12  # P(Binomial(40, 0.1) > 12) < 1e-4
