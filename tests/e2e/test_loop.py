@@ -209,7 +209,7 @@ def test_from_drift_to_release_and_back(
     one.wait(lambda: one.look(firing("negative_feedback")), 120, "the alarm about feedback")
     asked = one.wait(lambda: one.look(proposal("rollback")), 60, "the proposal to roll back")
     assert asked["body"]["to"] == run["candidate"]
-    decide(window, f"{one.settings.dashboard_url}/models", "Roll back")
+    decide(window, f"{one.settings.dashboard_url}/runs", "Roll back")
     one.wait(lambda: serving(one, run["candidate"]), 30, "the rollback, proved by its fingerprint")
     client.send(control[160:170])
     assert client.failures == []

@@ -9,7 +9,7 @@ import numpy as np
 
 from core.errors import InvalidInput
 
-NOISE = 0.35
+NOISE = 16.0
 
 
 def damage(source: Path, target: Path, *, seed: int, noise: float = NOISE) -> None:
