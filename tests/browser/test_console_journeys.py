@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from playwright.sync_api import expect
 
 from store import accounts, audit, decisions, runs
 from store.tables import approvals, deployments, routes
@@ -61,7 +62,9 @@ def test_an_alert_is_acknowledged_commented_and_silenced(console: Served, visit:
     me.page.get_by_label("Add a comment").fill("Looking into it.")
     me.page.get_by_role("button", name="Comment", exact=True).click()
     me.page.get_by_text("Your comment was added.").wait_for()
-    me.page.get_by_role("button", name="Silence …").click()
+    silence = me.page.get_by_role("button", name="Silence …")
+    expect(silence).to_have_count(1)  # the message moved it: for a moment the page shows its old place too
+    silence.click()
     me.page.get_by_label("Why?").fill("Announced by marketing")
     me.page.get_by_role("dialog").get_by_role("button", name="Silence", exact=True).click()
     me.page.get_by_text("Announced by marketing").first.wait_for()
