@@ -191,14 +191,7 @@ def read_images() -> dict[str, list[str]]:
     return commands
 
 
-def require_whole_house() -> None:
-    absent = [package for package in PACKAGES if not (ROOT / package / "__init__.py").exists()]
-    if absent:
-        pytest.skip(f"the house is not complete yet: {', '.join(absent)}")
-
-
 def test_images_start_modules_that_exist() -> None:
-    require_whole_house()
     images = read_images()
     assert {"gateway", "monitors", "worker", "dashboard", "worker-gpu"} <= set(images)
     started = {name: command for name, command in images.items() if command}
@@ -206,7 +199,6 @@ def test_images_start_modules_that_exist() -> None:
 
 
 def test_images_copy_only_what_exists_and_is_not_ignored() -> None:
-    require_whole_house()
     dockerfile = (ROOT / "deploy/Dockerfile").read_text("utf-8")
     copied = [
         word for line in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile, re.MULTILINE) for word in line.split()
@@ -220,7 +212,6 @@ def test_images_copy_only_what_exists_and_is_not_ignored() -> None:
 
 
 def test_compose_services_run_what_exists() -> None:
-    require_whole_house()
     images = read_images()
     services = read_compose()["services"]
     assert {"postgres", "gateway", "monitors", "worker", "dashboard"} <= set(services)
