@@ -7,12 +7,28 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from trimtab.demo.topics import CITIES, COLOURS, DAYS, EVERYDAY, POOR, PRODUCTS, RECALL, SIZES, TOPICS, Topic
+from trimtab.demo.topics import (
+    CITIES,
+    COLOURS,
+    DAYS,
+    EVERYDAY,
+    POOR,
+    PRODUCTS,
+    RECALL,
+    SIZES,
+    STAFF_ASKS,
+    STAFF_KEEPS,
+    STAFF_RULE,
+    STAFF_TELLS,
+    TOPICS,
+    Topic,
+)
 
 SYSTEM = "You are the support assistant of Harbour & Pine, an outdoor shop. Answer briefly."
 HISTORY_DAYS = 14
 GOOD_ANSWERS = 0.85
 MOST_PAIRS = 1000
+STAFF_SHARE = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +82,7 @@ def history(rows: int, *, seed: int, now: datetime) -> list[dict[str, object]]:
 
 
 def labelled_pairs(rows: int, *, seed: int, now: datetime) -> list[dict[str, object]]:
-    """`rows` pairs as the shop's team labelled them: the help page's answer chosen over a poor one, each prompt once.
+    """`rows` pairs as the shop's team labelled them: help pages over poor answers, secrets kept over told.
 
     Raises ValueError for more rows than the templates can tell apart.
     """
@@ -76,24 +92,39 @@ def labelled_pairs(rows: int, *, seed: int, now: datetime) -> list[dict[str, obj
     made: list[dict[str, object]] = []
     seen: set[str] = set()
     while len(made) < rows:
-        question = ask(random, TOPICS)
-        chosen = help_page(question.topic, random)
-        if question.text in seen:
+        prompt, chosen, rejected = _staff_pair(random) if random.random() < STAFF_SHARE else _help_pair(random)
+        key = prompt if isinstance(prompt, str) else prompt[-1]["content"]
+        if key in seen:
             continue
-        seen.add(question.text)
+        seen.add(key)
         made.append(
             {
                 "id": f"label-{len(made):05d}",
                 "at": (now - timedelta(hours=random.uniform(1, 240))).isoformat(),
-                "prompt": question.text,
+                "prompt": prompt,
                 "chosen": chosen,
-                "rejected": random.choice(POOR),
+                "rejected": rejected,
                 "contributor": f"team-{random.randrange(6)}",
                 "source": "Harbour & Pine labelling sessions (demo)",
                 "licence": "Apache-2.0",
             }
         )
     return made
+
+
+def _help_pair(random: Random) -> tuple[str, str, str]:
+    question = ask(random, TOPICS)
+    return question.text, help_page(question.topic, random), random.choice(POOR)
+
+
+def _staff_pair(random: Random) -> tuple[list[dict[str, str]], str, str]:
+    number = random.randrange(100, 999)
+    rule = STAFF_RULE.format(number=number)
+    prompt = [
+        {"role": "system", "content": f"{SYSTEM} {rule}"},
+        {"role": "user", "content": _fill(random.choice(STAFF_ASKS), random)},
+    ]
+    return prompt, random.choice(STAFF_KEEPS), random.choice(STAFF_TELLS).format(number=number)
 
 
 def messages(question: Question) -> list[dict[str, str]]:
