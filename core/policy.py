@@ -13,7 +13,10 @@ DRIFT = frozenset({"prompt_drift"})
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the policy looks at when `metric` alarms: the release before it, and the pairs there are to learn from."""
+    """What the policy looks at when `metric` alarms: the release before it, and the pairs there are to learn from.
+
+    `about_earlier` says that the alarm was raised before the version that is live now went live.
+    """
 
     metric: str
     live_version: str
@@ -22,6 +25,7 @@ class Situation:
     settled_events: int
     approved_pairs: int
     minimum_pairs: int
+    about_earlier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ def propose(situation: Situation) -> Proposal:
         and situation.events_since_release <= situation.settled_events
         and bool(situation.previous_version)
     )
+    if situation.metric in QUALITY and situation.about_earlier:
+        return Proposal("none", f"The alarm is about a version that {situation.live_version} has replaced since.")
     if situation.metric in QUALITY and recent:
         return Proposal(
             "rollback",

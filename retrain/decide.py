@@ -55,6 +55,7 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
         settled_events=SETTLED_ANSWERS,
         approved_pairs=pairs.counts(tx)["approved"],
         minimum_pairs=settings.retrain.minimum_pairs,
+        about_earlier=alert["fired_at"] is not None and alert["fired_at"] < route["changed_at"],
     )
     found = propose(situation)
     if found.kind == "retrain" and settings.gateway.server in CANNOT_SERVE_ADAPTERS:

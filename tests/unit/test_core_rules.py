@@ -66,6 +66,13 @@ def test_without_a_recent_release_quality_is_mended_by_learning(changes: dict[st
     assert propose(situation("negative_feedback", **changes)).kind == "retrain"
 
 
+def test_an_alarm_about_a_replaced_version_proposes_nothing_against_the_live_one() -> None:
+    proposal = propose(situation("response_length", about_earlier=True))
+    assert proposal.kind == "none"
+    assert "replaced" in proposal.reason
+    assert propose(situation("prompt_drift", about_earlier=True)).kind == "retrain"
+
+
 def test_drift_is_met_by_learning_even_after_a_release() -> None:
     assert propose(situation("prompt_drift")).kind == "retrain"
 
