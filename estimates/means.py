@@ -43,7 +43,7 @@ def mean(
     weights = np.ones(len(y)) if probabilities is None else _weights(probabilities, len(y))
     totals, sizes = _sum_by_unit((y - low) / (high - low), weights, clusters)
     kind = ("weighted " if probabilities is not None else "") + ("clustered " if clusters is not None else "")
-    method = f"{kind}student and agresti-coull {level:.0%}"
+    method = f"{kind}student and agresti-coull {100 * level:.4g}%"
     units = effective_units(sizes)
     if units < max(minimum, 2):
         # Rows to ask for: at the present ratio of rows to effective units.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import Conflict, InvalidInput, NotFound, TrimtabError
 from monitors import cycle, delivery
 from monitors.effects import Effects
+from monitors.probes.rotation import WHOLE
 from store import commands
 
 OWNER = "monitors"
 LEASE_SECONDS = 60.0
+# What a probing monitor asks in one pass when a person wants it now: a first impression, or everything there is.
+PASSES: MappingProxyType[str, Mapping[str, Any]] = MappingProxyType(
+    {"": {}, "quick": {"prompts": 24}, "full": {"prompts": WHOLE, "timeout_seconds": 7200}}
+)
 
 
 async def obey(effects: Effects, process: str) -> str:
@@ -41,7 +47,10 @@ async def obey(effects: Effects, process: str) -> str:
 async def _carry_out(row: Mapping[Any, Any], effects: Effects) -> dict[str, Any]:
     args = row["args"]
     if row["kind"] == "run_monitor":
-        outcome = await asyncio.to_thread(cycle.run_now, str(args.get("monitor", "")), effects)
+        wanted = PASSES.get(str(args.get("pass", "")))
+        if wanted is None:
+            raise InvalidInput("There is no such pass.", f"There are: {', '.join(name for name in PASSES if name)}.")
+        outcome = await asyncio.to_thread(cycle.run_now, str(args.get("monitor", "")), effects, wanted)
         if outcome is None:
             raise Conflict("The monitor is running at this moment.", "Its result will be there shortly.")
         if outcome.state != "done":

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from core.types import Measurement, Plan, Sampled, Window
-from monitors import sampling
+from monitors import passes, sampling
 from monitors.effects import Effects, parameter
 from store import inferences as exchanges
 from store import streams
@@ -55,17 +56,22 @@ def recent_only(window: Window, effects: Effects, params: Mapping[str, Any]) -> 
     return Window(window.role, window.first, window.last, window.plan, kept)
 
 
-def measure(
-    monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: int
-) -> tuple[Window, list[Measurement]]:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look found and in which window. `version` is the one version that it is about, where there is one."""
+
+    window: Window
+    measured: list[Measurement]
+    version: str = ""
+
+
+def measure(monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: int) -> Look:
     """Draw and measure; the window comes back beside the measurements, for their rows and their explanation."""
     deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
     with effects.store.read(effects.clock()) as tx:
         window = draw(tx, monitor["plan"], deployment=deployment, seed=seed)
     window = recent_only(window, effects, monitor["params"])
     if hasattr(metric, "ask"):
-        prompts = metric.ask(window, monitor["params"], seed=seed)
-        seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
-        records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
-        return window, list(metric.judge(records, monitor["params"]))
-    return window, list(metric.measure(None, window, monitor["params"]))
+        measured, version = passes.run(monitor, metric, effects, window, deployment=deployment, seed=seed)
+        return Look(window, measured, version)
+    return Look(window, list(metric.measure(None, window, monitor["params"])))

@@ -1,0 +1,54 @@
+"""One pass of a metric that asks the live version: what it remembers, the asking, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from core.types import Measurement, Window
+from monitors.detectors.measured import Confusion
+from monitors.effects import Effects, parameter
+from monitors.probes import outcomes
+from monitors.probes.outcomes import Memory
+from monitors.probes.runner import Record
+from store import deployments, labels
+from store import monitors as rows
+from store.unit_of_work import Tx
+
+
+def run(
+    monitor: Mapping[Any, Any], metric: Any, effects: Effects, window: Window, *, deployment: str, seed: int
+) -> tuple[list[Measurement], str]:
+    """Ask the live version and judge its answers; returns the measurements and the version that they are about."""
+    params = monitor["params"]
+    with effects.store.read(effects.clock()) as tx:
+        route = deployments.current(tx, deployment)
+        version = str(route["version"]) if route is not None else ""
+        known = {"memory": recall(tx, monitor, version)} if getattr(metric, "remembers", False) else {}
+    prompts = metric.ask(window, params, seed=seed, **known)
+    began = effects.clock()
+    seconds = parameter(params, "timeout_seconds", 600.0)
+    records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
+    took = (effects.clock() - began).total_seconds()
+    first, *rest = metric.judge([_of(version, record) for record in records], params, **known)
+    return [replace(first, details={**first.details, "seconds": round(took, 1)}), *rest], version
+
+
+def recall(tx: Tx, monitor: Mapping[Any, Any], version: str) -> Memory:
+    """What the monitor's earlier passes found about `version`, and what people said about its detectors."""
+    last = rows.last_of(tx, monitor["id"], monitor["metric"], version=version)
+    found = outcomes.from_json(last["details"]) if last is not None else []
+    counts = labels.counts(tx, "refusal")
+    return Memory(
+        found,
+        labels.overruled(tx, [outcome.inference for outcome in found if outcome.inference]),
+        Confusion(counts.found, counts.positives, counts.passed, counts.negatives, "labels of this installation"),
+    )
+
+
+def _of(version: str, record: Record) -> Record:
+    """The record, unscored where a release came during the pass and another version answered."""
+    if not version or not record.version or record.version == version:
+        return record
+    return replace(record, shown=None, error="another version answered")
