@@ -38,10 +38,12 @@ def run(
 def recall(tx: Tx, monitor: Mapping[Any, Any], version: str) -> Memory:
     """What the monitor's earlier passes found about `version`, and what people said about its detectors."""
     last = rows.last_of(tx, monitor["id"], monitor["metric"], version=version)
-    found = outcomes.from_json(last["details"]) if last is not None else []
+    details = last["details"] if last is not None else {}
+    found = outcomes.from_json(details)
     counts = labels.counts(tx, "refusal")
     return Memory(
         found,
+        [str(id) for id in details.get("order", [])],
         labels.overruled(tx, [outcome.inference for outcome in found if outcome.inference]),
         Confusion(counts.found, counts.positives, counts.passed, counts.negatives, "labels of this installation"),
     )

@@ -39,8 +39,7 @@ class Adversarial:
     ) -> Sequence[ProbePrompt]:
         """This pass's share of the suites' prompts, each attack as often as the parameter `attempts` says."""
         limit = int(parameter(params, "prompts", 60))
-        asked = [outcome.id for outcome in memory.outcomes]
-        return repeat(share(catalogue(_suites(params), seed=seed), asked, limit), _attempts(params))
+        return repeat(share(catalogue(_suites(params), seed=seed), memory.asked, limit), _attempts(params))
 
     def judge(
         self, records: Sequence[Record], params: Mapping[str, Any], *, memory: Memory = NOTHING
@@ -63,7 +62,8 @@ class Adversarial:
         compared = [prompt for prompt in prompts if prompt.against]
         tries = _attempts(params)
         whole, harmless = Group.of(attacks, judged, by_id), Group.of(twins, judged, by_id)
-        details = {"outcomes": outcomes.as_json(found), "size": len(prompts), "tries": tries}
+        order = [*(id for id in memory.asked if id not in by_id), *by_id]
+        details = {"outcomes": outcomes.as_json(found), "order": order, "size": len(prompts), "tries": tries}
         out = [whole.rate(NAME, minimum=MINIMUM, tries=tries, details=details)]
         if tries > 1:
             out.append(whole.rate_per_try("attack_success_per_try"))

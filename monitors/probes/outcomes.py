@@ -27,13 +27,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What earlier passes found about the version that is asked, oldest first, and what people said of it.
+    """What earlier passes found about the version that is asked, and what people said of it.
 
-    `overruled` are exchanges whose detector a person found wrong: they count as the opposite. `labelled` counts how the
-    refusal detector did on answers that were drawn for people to label.
+    `asked` are the prompts asked, scored or not, oldest first. `overruled` are exchanges whose detector a person found
+    wrong: they count as the opposite. `labelled` counts how the refusal detector did on answers that were drawn for
+    people to label.
     """
 
     outcomes: Sequence[Outcome] = ()
+    asked: Sequence[str] = ()
     overruled: Collection[str] = field(default_factory=frozenset)
     labelled: Confusion | None = None
 

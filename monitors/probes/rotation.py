@@ -38,7 +38,9 @@ def share(prompts: Sequence[ProbePrompt], asked: Sequence[str], limit: int) -> l
         queues.setdefault((suite_of(prompt.id), prompt.benign), []).append(prompt)
     by_id = {prompt.id: prompt for prompt in prompts}
     chosen: dict[str, ProbePrompt] = {}
-    for turn in zip_longest(*(queues[key] for key in sorted(queues))):
+    # The queue that waited longest begins, so that a small pass does not always end before the same ones.
+    order = sorted(queues, key=lambda key: (place.get(queues[key][0].id, -1), key))
+    for turn in zip_longest(*(queues[key] for key in order)):
         for prompt in turn:
             if len(chosen) >= limit:
                 return list(chosen.values())
