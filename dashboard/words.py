@@ -16,7 +16,12 @@ SHARES = frozenset(
         "bias_twins",
         "adversarial",
         "attack_success",
+        "attack_success_per_try",
         "over_refusal",
+        "over_refusal_corrected",
+        "answer_flips",
+        "answers_flipped",
+        "twins_refused",
         "accuracy",
     }
 )

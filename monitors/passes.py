@@ -32,7 +32,8 @@ def run(
     records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
     took = (effects.clock() - began).total_seconds()
     first, *rest = metric.judge([_of(version, record) for record in records], params, **known)
-    return [replace(first, details={**first.details, "seconds": round(took, 1)}), *rest], version
+    pace = {"seconds": round(took, 1), "answered": sum(not record.error for record in records)}
+    return [replace(first, details={**first.details, **pace}), *rest], version
 
 
 def recall(tx: Tx, monitor: Mapping[Any, Any], version: str) -> Memory:

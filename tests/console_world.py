@@ -16,7 +16,7 @@ from store.schema import upgrade
 from store.tables import alerts as alert_table
 from store.tables import heartbeats
 from store.unit_of_work import Store, Tx
-from tests import console_story
+from tests import console_probes, console_story
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 PASSWORD = "a long enough password"
@@ -69,6 +69,7 @@ def build_filled(
     with store.write(now - timedelta(hours=20)) as tx:
         _traffic(tx, world, say)
     console_story.tell_monitors(world, say)
+    console_probes.tell_probes(world, say)
     console_story.tell_alerts(world, say)
     console_story.tell_runs(world, say)
     with store.write(now) as tx:

@@ -18,6 +18,7 @@ class Outcome:
     hits: int
     tries: int
     inference: str = ""
+    detector: str = ""
 
     @property
     def failed(self) -> bool:
@@ -50,7 +51,7 @@ def outcomes_of(records: Iterable[Record]) -> list[Outcome]:
         hits = [record for record in own if record.failed]
         if hits or all(record.failed is not None for record in own):
             scored = sum(record.failed is not None for record in own)
-            out.append(Outcome(id, len(hits), scored, (hits or own)[0].inference))
+            out.append(Outcome(id, len(hits), scored, (hits or own)[0].inference, own[0].detector))
     return out
 
 
@@ -75,9 +76,12 @@ def overruled(outcomes: Iterable[Outcome], exchanges: Collection[str]) -> list[O
 
 def as_json(outcomes: Iterable[Outcome]) -> list[list[Any]]:
     """The outcomes as they are kept in a measurement's details."""
-    return [[outcome.id, outcome.hits, outcome.tries, outcome.inference] for outcome in outcomes]
+    return [[outcome.id, outcome.hits, outcome.tries, outcome.inference, outcome.detector] for outcome in outcomes]
 
 
 def from_json(details: Mapping[str, Any]) -> list[Outcome]:
     """The outcomes that a measurement's details hold; none where there are none."""
-    return [Outcome(str(id), int(hits), int(tries), str(uuid)) for id, hits, tries, uuid in details.get("outcomes", [])]
+    return [
+        Outcome(str(id), int(hits), int(tries), str(uuid), str(detector))
+        for id, hits, tries, uuid, detector in details.get("outcomes", [])
+    ]

@@ -18,6 +18,7 @@ PAGES = {
     "": "Overview",
     "monitors": "Monitors",
     "alerts": "Alerts",
+    "probes": "Probes",
     "runs": "Runs",
     "models": "Models",
     "audit": "Audit",

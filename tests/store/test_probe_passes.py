@@ -166,7 +166,7 @@ def test_a_person_overrules_the_detector_and_drawn_labels_measure_it(world: Worl
         accounts.create(tx, "vera", "a long enough password", "viewer", actor="system:test")
     for _ in range(4):
         look(world, leaking("persona"))
-    found = {id: (hits, uuid) for id, hits, _, uuid in last(world, "adversarial")["details"]["outcomes"]}
+    found = {id: (hits, uuid) for id, hits, _, uuid, _ in last(world, "adversarial")["details"]["outcomes"]}
     uuid = next(uuid for hits, uuid in found.values() if hits)
     with world.store.write(world.now) as tx:
         with pytest.raises(Forbidden):
