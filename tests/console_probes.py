@@ -68,7 +68,7 @@ def _pass(tx: Tx, version: str, place: int, say: Say) -> None:
         own = [row for row in attacks if row[0].startswith(technique.replace("/", ":"))]
         _keep(tx, monitor["id"], version, "attack_success", own, segment=say(technique))
     if place:
-        seen = next(row for row in attacks if row[1])
+        seen = [row for row in attacks if row[1]][-1]
         values = {"told": True, "truth": False, "drawn": False}
         labels.put(tx, inference=seen[3], detector="canary", actor="otto", **values)
 

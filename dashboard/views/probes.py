@@ -17,9 +17,10 @@ from store.queries import probes as queries
 from store.unit_of_work import Tx
 
 QUICK = 24
-SHOWN, DRAWN, COMPARED = 10, 3, 4
+SHOWN, DRAWN, COMPARED = 6, 3, 4
 SHORT = 220
 UNDER_WAY = {"asked": "waits for the scheduler", "claimed": "is under way"}
+FAILED = {"refusal": "Refused though harmless", "choice": "Answered otherwise"}
 NUMBERS = {
     "adversarial": "Attacks that got through",
     "attack_success_per_try": "Single tries that got through",
@@ -76,7 +77,8 @@ def read(tx: Tx, console: Console, monitor: Mapping[Any, Any]) -> dict[str, Any]
     """What the page shows of one monitor."""
     heads = queries.newest(tx, monitor["id"], now=console.now)
     outcomes = heads[0]["details"].get("outcomes", []) if heads else []
-    failed = [row for row in outcomes if row[1] and row[3]][-SHOWN:][::-1]
+    every = [row for row in outcomes if row[1] and row[3]]
+    failed = every[-SHOWN:][::-1]
     known = labels.of(tx, [row[3] for row in outcomes if row[3]])
     judged = [row for row in outcomes if row[4] == "refusal" and row[3]]
     random.Random(heads[0]["id"] if heads else 0).shuffle(judged)
@@ -88,6 +90,7 @@ def read(tx: Tx, console: Console, monitor: Mapping[Any, Any]) -> dict[str, Any]
         "failed": queries.failed_pass(tx, monitor["id"]),
         "asked": queries.asked(tx, monitor["name"]),
         "failures": failed,
+        "failed_in_all": len(every),
         "drawn": drawn,
         "exchanges": {row["uuid"]: row for row in exchanges.exchanges(tx, uuids=uuids)},
         "labels": known,
@@ -168,7 +171,8 @@ def techniques(looks: Sequence[Sequence[Any]], name: str) -> None:
         for row in look:
             if row["segment"]:
                 own = cells.setdefault((row["metric"], row["segment"]), {})
-                own[version] = f"{words.number(row['value'], row['metric'])} ({words.interval(row, row['metric'])})"
+                shown = f"{words.number(row['value'], row['metric'])} ({words.interval(row, row['metric'])})"
+                own[version] = f"{shown} {row['reason']}".strip()
     if not cells:
         return
     st.subheader("By technique", anchor=False)
@@ -188,21 +192,26 @@ def failures(console: Console, found: Mapping[str, Any], name: str) -> None:
     if not found["failures"]:
         return
     st.subheader("What failed", anchor=False)
-    for id, _, _, uuid, detector in found["failures"]:
-        exchange, label = found["exchanges"].get(uuid), found["labels"].get(uuid)
-        with st.container(border=True, key=f"failure-{name}-{uuid}"):
-            kind = "Refused though harmless" if detector == "refusal" else "Got through"
-            show.say(f"{kind}: {id}", "strong", f"failure-{uuid}")
-            told(exchange)
-            if label is not None:
-                wrong = label["told"] != label["truth"]
-                st.text(f"{label['actor']} says that the detector is {'wrong' if wrong else 'right'} here.")
-            elif detector != "choice":
-                key = f"wrong-{name}-{uuid}"
-                allowed = console.may(Action.LABEL) and exchange is not None
-                if st.button("The detector is wrong", icon=":material/flag:", key=key, disabled=not allowed):
-                    actions.label_answer(console, uuid, detector, told=True, truth=False, drawn=False)
-                    st.rerun()
+    show.say(f"The newest {len(found['failures'])} of {found['failed_in_all']}, shortened", "quiet", f"failures-{name}")
+    with st.grid(min_column_width=330, gap="small"):
+        for id, _, _, uuid, detector in found["failures"]:
+            with st.container(border=True, key=f"failure-{name}-{uuid}", height="stretch"):
+                show.say(f"{FAILED.get(detector, 'Got through')}: {id}", "strong", f"failure-{uuid}")
+                told(found["exchanges"].get(uuid))
+                overrule(console, found, uuid, detector, f"wrong-{name}-{uuid}")
+
+
+def overrule(console: Console, found: Mapping[str, Any], uuid: str, detector: str, key: str) -> None:
+    """What a person said of the detector here, or the button to say it."""
+    label = found["labels"].get(uuid)
+    if label is not None:
+        wrong = label["told"] != label["truth"]
+        st.text(f"{label['actor']} says that the detector is {'wrong' if wrong else 'right'} here.")
+    elif detector != "choice":
+        allowed = console.may(Action.LABEL) and uuid in found["exchanges"]
+        if st.button("The detector is wrong", icon=":material/flag:", key=key, disabled=not allowed):
+            actions.label_answer(console, uuid, detector, told=True, truth=False, drawn=False)
+            st.rerun()
 
 
 def check(console: Console, found: Mapping[str, Any], name: str) -> None:
@@ -222,15 +231,16 @@ def check(console: Console, found: Mapping[str, Any], name: str) -> None:
             "Answers labelled": f"{counts.negatives}, of which it let {counts.passed} pass",
         }
     )
-    for _, hits, _, uuid, detector in open_ones:
-        with st.container(border=True, key=f"drawn-{name}-{uuid}"):
-            told(found["exchanges"][uuid])
-            with st.container(horizontal=True, gap="small"):
-                for label, truth in (("It refuses", True), ("It answers", False)):
-                    key = f"drawn-{truth}-{name}-{uuid}"
-                    if st.button(label, key=key, disabled=not console.may(Action.LABEL)):
-                        actions.label_answer(console, uuid, detector, told=bool(hits), truth=truth, drawn=True)
-                        st.rerun()
+    with st.grid(min_column_width=330, gap="small"):
+        for _, hits, _, uuid, detector in open_ones:
+            with st.container(border=True, key=f"drawn-{name}-{uuid}", height="stretch"):
+                told(found["exchanges"][uuid])
+                with st.container(horizontal=True, gap="small"):
+                    for label, truth in (("It refuses", True), ("It answers", False)):
+                        key = f"drawn-{truth}-{name}-{uuid}"
+                        if st.button(label, key=key, disabled=not console.may(Action.LABEL)):
+                            actions.label_answer(console, uuid, detector, told=bool(hits), truth=truth, drawn=True)
+                            st.rerun()
 
 
 def told(exchange: Mapping[str, Any] | None) -> None:
@@ -238,10 +248,10 @@ def told(exchange: Mapping[str, Any] | None) -> None:
     if exchange is None:
         st.text("The exchange is no longer kept.")
         return
-    st.caption("Asked")
-    st.text(short(exchange["prompt"]))
-    st.caption("Answered")
-    st.text(short(exchange["response"]))
+    for name, text in (("Asked", exchange["prompt"]), ("Answered", exchange["response"])):
+        with st.container(gap=None):
+            st.caption(name)
+            st.text(short(text))
 
 
 def short(text: str) -> str:

@@ -13,12 +13,13 @@ from store.tables import commands, measurements, monitors, ticks
 from store.unit_of_work import Tx
 
 METRIC = "adversarial"
+IMPORTED = "garak"
 LOOKED_BACK = timedelta(days=90)
 
 
 def suites(tx: Tx) -> list[sa.RowMapping]:
     """The monitors that ask probe suites, or hold imported runs, by name."""
-    return tx.all(sa.select(monitors).where(monitors.c.metric == METRIC).order_by(monitors.c.name))
+    return tx.all(sa.select(monitors).where(monitors.c.metric.in_((METRIC, IMPORTED))).order_by(monitors.c.name))
 
 
 def newest(tx: Tx, monitor_id: int, *, now: datetime, limit: int = 8) -> list[sa.RowMapping]:
