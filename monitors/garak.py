@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotFound
 from core.types import Measurement, Status
 from estimates.proportions import proportion
 from gateway.jsonl import BadRow, Source
@@ -61,7 +63,7 @@ class Calibration:
         """How many standard deviations the line's pass rate lies above the mean; None where that is not known."""
         mu, sigma = self.known.get(line.name, (0.0, 0.0))
         scored = line.passed + line.fails
-        return (line.passed / scored - mu) / sigma if sigma > 0 and scored else None
+        return (line.passed / scored - mu) / sigma if sigma > 0 and scored and math.isfinite(mu) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,22 +104,29 @@ def parse(path: Path) -> Run:
 def read_calibration(path: Path) -> Calibration:
     """A calibration: garak's own JSON, or JSON lines with calibration, date, probe_detector, mu and sigma.
 
-    Of several editions in one file the newest by date counts.
+    Of several editions in one file the newest by date counts. Raises NotFound, InvalidInput.
     """
-    if path.suffix == ".json":
-        try:
-            loaded = json.loads(path.read_text("utf-8"))
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw.startswith(b"\x1f\x8b") else raw).decode("utf-8")
+        # These files hold NaN, which JSON does not know: read as Python writes it, and checked where it counts.
+        if path.suffix == ".json":
+            loaded = json.loads(text)
             known = {name: (float(own["mu"]), float(own["sigma"])) for name, own in loaded.items() if "/" in name}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise InvalidInput(f"{path.name} is no garak calibration.", "Name its calibration.json.") from None
-        return Calibration(path.stem, known)
-    editions: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
-    for edition, name, numbers in Source(path).rows(_read_calibrated):
-        editions.setdefault(edition, {})[name] = numbers
-    if not editions:
-        raise InvalidInput(f"{path.name} holds no calibration.", "Name a file of JSON lines.")
-    date, name = max(editions)
-    return Calibration(f"{name} ({date})", editions[date, name])
+            return Calibration(path.stem, known)
+        editions: dict[tuple[str, str], dict[str, tuple[float, float]]] = {}
+        for row in map(json.loads, text.splitlines()):
+            edition, name = editions.setdefault((str(row["date"]), str(row["calibration"])), {}), row["probe_detector"]
+            if "/" in name:  # what is no pair is about the calibration itself
+                edition[name] = float(row["mu"]), float(row["sigma"])
+        date, name = max(editions)
+        return Calibration(f"{name} ({date})", editions[date, name])
+    except FileNotFoundError:
+        raise NotFound(f"There is no file {path}.", "Check its name.") from None
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
+        raise InvalidInput(
+            f"{path.name} is no garak calibration.", "Name its calibration.json, or JSON lines with mu and sigma."
+        ) from None
 
 
 def measure(run: Run, calibration: Calibration | None = None) -> list[Measurement]:
@@ -212,11 +221,3 @@ def _evaluated(row: Mapping[str, Any]) -> Line:
         raise BadRow(f"says that {passed} of {whole} outputs passed and {row.get('fails')} failed")
     probe, detector = probe.removeprefix("probes."), detector.removeprefix("detectors.").removeprefix("detector.")
     return Line(probe[:100], detector[:100], passed, whole - passed, nones)
-
-
-def _read_calibrated(row: Mapping[str, Any], line: int) -> tuple[tuple[str, str], str, tuple[float, float]]:
-    try:
-        edition = str(row["date"]), str(row["calibration"])
-        return edition, str(row["probe_detector"]), (float(row["mu"]), float(row["sigma"]))
-    except (KeyError, TypeError, ValueError):
-        raise BadRow("has no calibration, date, probe_detector, mu and sigma") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,21 @@ def test_the_newest_edition_of_a_calibration_counts(tmp_path: Path) -> None:
     rows = [
         {"calibration": "a", "date": "2024-07", "probe_detector": "dan.A/dan.DAN", "mu": 0.5, "sigma": 0.1},
         {"calibration": "b", "date": "2025-02", "probe_detector": "dan.A/dan.DAN", "mu": 0.7, "sigma": 0.2},
+        {"calibration": "b", "date": "2025-02", "probe_detector": "dan.N/dan.DAN", "mu": math.nan, "sigma": math.nan},
+        {"calibration": "b", "date": "2025-02", "probe_detector": "garak_calibration_meta", "mu": None, "sigma": None},
     ]
     found = garak.read_calibration(report(tmp_path, *rows, name="history.jsonl"))
     assert found.z(garak.Line("dan.A", "dan.DAN", 9, 1)) == pytest.approx(1.0)
     assert found.z(garak.Line("dan.Z", "dan.DAN", 9, 1)) is None
+    assert found.z(garak.Line("dan.N", "dan.DAN", 9, 1)) is None
     own = tmp_path / "calibration.json"
     own.write_text(json.dumps({"garak_calibration_meta": {}, "dan.A/dan.DAN": {"mu": 0.5, "sigma": 0.1}}), "utf-8")
     assert garak.read_calibration(own).z(garak.Line("dan.A", "dan.DAN", 6, 4)) == pytest.approx(1.0)
-    with pytest.raises(BadRows):
-        garak.read_calibration(report(tmp_path, {"mu": 1}, name="bad.jsonl"))
+    for wrong in ({"mu": 1}, "nothing", ""):
+        with pytest.raises(InvalidInput, match="no garak calibration"):
+            garak.read_calibration(report(tmp_path, wrong, name="bad.jsonl"))
+    with pytest.raises(NotFound):
+        garak.read_calibration(tmp_path / "none.json")
     own.write_text("[]", "utf-8")
     with pytest.raises(InvalidInput, match="no garak calibration"):
         garak.read_calibration(own)
