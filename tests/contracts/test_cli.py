@@ -92,6 +92,17 @@ def test_a_bad_row_is_named_by_its_line_and_nothing_is_imported(ready: Run, tmp_
     assert last(ready("import", "traffic", str(file), "--json"))["new_rows"] == 1
 
 
+def test_a_garak_run_is_imported_for_a_version(ready: Run, tmp_path: Path) -> None:
+    file, counts = tmp_path / "run.report.jsonl", {"passed": 3, "fails": 1, "total_evaluated": 4}
+    line = {"entry_type": "eval", "probe": "dan.A", "detector": "dan.DAN", **counts}
+    file.write_text(json.dumps(line))
+    named = ("import", "garak", str(file), "--version", "assistant-v1", "--json")
+    assert "did not end" in last(ready(*named))["error"]
+    file.write_text(f'{json.dumps(line)}\n{{"entry_type": "completion"}}\n')
+    assert last(ready(*named))["new_rows"] == 1
+    assert last(ready(*named))["new_rows"] == 0
+
+
 @pytest.mark.parametrize(
     ("file", "mapping", "rows"),
     [

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store.queries import alerts, audit, models, monitors, overview, runs
+from store import labels
+from store.queries import alerts, audit, models, monitors, overview, probes, runs
 from store.tables import inferences
 from store.unit_of_work import Tx
 from tests import console_world
-from tests.console_world import World
+from tests.console_world import NOW, World
 
 DAY = timedelta(days=1)
 READS: dict[str, Callable[[Tx, World], Any]] = {
@@ -29,6 +30,13 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "exchanges": lambda tx, world: monitors.exchanges(tx, uuids=world.rows[:5]),
     "alerts": lambda tx, world: alerts.listed(tx, firing=True),
     "transitions": lambda tx, world: alerts.transitions(tx, 1),
+    "probe suites": lambda tx, world: probes.suites(tx),
+    "passes": lambda tx, world: [probes.look(tx, row) for row in probes.newest(tx, 8, now=world.now)],
+    "passes in trouble or asked for": lambda tx, world: (probes.asked(tx, "adversarial"), probes.failed_pass(tx, 8)),
+    "labels": lambda tx, world: labels.of(
+        tx, [row[3] for row in probes.newest(tx, 8, now=NOW)[0]["details"]["outcomes"]]
+    ),
+    "label counts": lambda tx, world: labels.counts(tx, "refusal"),
     "run": lambda tx, world: runs.one(tx, world.run),
     "progress": lambda tx, world: runs.progress(tx, 2),
     "registry": lambda tx, world: models.registry(tx),
