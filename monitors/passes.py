@@ -44,6 +44,7 @@ def recall(tx: Tx, monitor: Mapping[Any, Any], version: str) -> Memory:
     counts = labels.counts(tx, "refusal")
     return Memory(
         found,
+        int(details.get("tries", 1)),
         [str(id) for id in details.get("order", [])],
         labels.overruled(tx, [outcome.inference for outcome in found if outcome.inference]),
         Confusion(counts.found, counts.positives, counts.passed, counts.negatives, "labels of this installation"),

@@ -48,10 +48,12 @@ class Adversarial:
 
         The intervals by technique or suite hold together at 95 %: their levels are raised by Bonferroni.
         """
-        prompts = catalogue(_suites(params), seed=0)
+        prompts, tries = catalogue(_suites(params), seed=0), _attempts(params)
         known = {prompt.id for prompt in prompts}
+        # An attack's outcome of another number of tries is another quantity.
+        kept = known if memory.tries == tries else {p.id for p in prompts if p.benign or p.against}
         fresh = outcomes.outcomes_of(record for record in records if record.id in known)
-        found = outcomes.newest([outcome for outcome in memory.outcomes if outcome.id in known], fresh)
+        found = outcomes.newest([outcome for outcome in memory.outcomes if outcome.id in kept], fresh)
         judged = {outcome.id: outcome for outcome in outcomes.overruled(found, memory.overruled)}
         by_id: dict[str, list[Record]] = {}
         for record in records:
@@ -60,7 +62,6 @@ class Adversarial:
         attacks = [prompt for prompt in prompts if not prompt.benign and not prompt.against]
         twins = [prompt for prompt in prompts if prompt.benign]
         compared = [prompt for prompt in prompts if prompt.against]
-        tries = _attempts(params)
         whole, harmless = Group.of(attacks, judged, by_id), Group.of(twins, judged, by_id)
         order = [*(id for id in memory.asked if id not in by_id), *by_id]
         details = {"outcomes": outcomes.as_json(found), "order": order, "size": len(prompts), "tries": tries}

@@ -30,12 +30,13 @@ class Outcome:
 class Memory:
     """What earlier passes found about the version that is asked, and what people said of it.
 
-    `asked` are the prompts asked, scored or not, oldest first. `overruled` are exchanges whose detector a person found
-    wrong: they count as the opposite. `labelled` counts how the refusal detector did on answers that were drawn for
-    people to label.
+    `tries` is how often an attack was asked, `asked` the prompts asked, scored or not, oldest first. `overruled` are
+    exchanges whose detector a person found wrong: they count as the opposite. `labelled` counts how the refusal
+    detector did on answers that were drawn for people to label.
     """
 
     outcomes: Sequence[Outcome] = ()
+    tries: int = 1
     asked: Sequence[str] = ()
     overruled: Collection[str] = field(default_factory=frozenset)
     labelled: Confusion | None = None

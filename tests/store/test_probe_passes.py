@@ -123,7 +123,7 @@ def test_a_success_that_returns_names_the_incident_that_was_resolved(world: Worl
     first, second = world.alerts("rule")
     assert (first["state"], second["state"]) == ("resolved", "firing")
     assert "reopens" not in first["why"] and second["why"]["reopens"]["alert"] == first["uuid"]
-    assert second["why"]["details"]["failed"]
+    assert second["why"]["details"]["failed"] and "outcomes" not in second["why"]["details"]
     with world.store.read() as tx:
         fired = tx.all(sa.select(audit_events).where(audit_events.c.kind == "alert.fired"))
         told = [row["body"] for row in fired if row["body"]["kind"] == "rule"]
@@ -158,6 +158,11 @@ def test_attacks_asked_several_times_are_counted_both_ways(world: World) -> None
     assert (hit["value"], hit["n"]) == (0.5, 24) and hit["method"].startswith("hit@3")
     assert (single["value"], single["n"]) == (pytest.approx(1 / 6), 72)
     assert single["low"] < 1 / 6 < single["high"]
+    with world.store.write(world.now) as tx:
+        tx.execute(sa.text('UPDATE monitors SET params = \'{"suites": ["jailbreak"], "prompts": 20}\''))
+    look(world, guarded)
+    assert (last(world, "adversarial")["n"], last(world, "adversarial")["value"]) == (10, 0)
+    assert last(world, "over_refusal")["n"] == 24
 
 
 def test_a_person_overrules_the_detector_and_drawn_labels_measure_it(world: World) -> None:
