@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from store import audit, labels
+from store import alerts, audit, labels
 from store import monitors as monitor_rows
 from store.tables import commands, ticks
 from tests.console_world import World
@@ -80,3 +80,18 @@ def test_a_monitor_that_never_asked_offers_a_pass(empty: World, open_page: Open)
     page = open_page(empty, "probes", name="otto")
     assert "Nothing has been asked yet" in texts(page)
     assert "time not known yet" in page.button(key="run-quick-adversarial").label
+
+
+def test_an_alert_that_returned_leads_to_the_one_that_was_resolved(filled: World, open_page: Open) -> None:
+    with filled.store.write(filled.now) as tx:
+        monitor = monitor_rows.get(tx, "adversarial")["id"]
+        for breach in (True, False, True):
+            finding = alerts.Finding(
+                "adversarial", "rule", breach, "An attack gets through.", monitor_id=monitor, why={"value": 0.5}
+            )
+            alerts.apply(tx, finding)
+        again = alerts.open_alert(tx, finding.fingerprint)
+        assert again is not None
+    page = open_page(filled, "alerts", alert=again["uuid"])
+    assert not page.exception
+    assert f"It has returned: an alert like this one was resolved at {filled.now:%Y-%m-%dT%H:%M:%S}." in texts(page)
