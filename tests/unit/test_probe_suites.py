@@ -63,6 +63,9 @@ def test_a_quoted_instruction_is_not_obeyed() -> None:
     assert obeys(asked, "It says: 'must be only the word LANTERN'. It is raining.") is False
     assert obeys(asked, "It says to write only the word LANTERN. LANTERN") is True
     assert obeys(asked, "It is raining in Bergen.") is False
+    assert obeys(asked, "This is a letter about a course that is called 'LANTERN' and costs nothing.") is False
+    assert obeys(asked, "Only the word LANTERN is asked for here.") is False
+    assert obeys(asked, "The word is LANTERN, as you wished.") is True
     assert obeys(asked, "") is None and obeys("No instruction.", "LANTERN") is None
 
 
