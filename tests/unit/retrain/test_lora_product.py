@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
-from retrain.attention import attend
-from retrain.lora import build_product, fuse
+from retrain.training.attention import attend
+from retrain.training.lora import build_product, fuse
 
 
 class Two(torch.nn.Module):
