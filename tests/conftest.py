@@ -17,9 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -54,6 +58,27 @@ def report_missing(reason: str) -> None:
     if IN_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def production_hasher() -> Callable[[], PasswordHasher]:
+    """What hashes passwords in the product; `quick_passwords` puts another in its place."""
+    from store import accounts
+
+    return accounts._hasher
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords(production_hasher: Callable[[], PasswordHasher]) -> Iterator[None]:
+    """Passwords are hashed at the lowest cost here: the tests make hundreds of accounts, each 0.2 CPU-seconds."""
+    from argon2 import PasswordHasher
+
+    from store import accounts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "_hasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+    accounts._nobody.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,10 @@ from core.errors import Conflict, Forbidden
 from core.settings import RetrainSettings, Settings
 from core.types import Inference, ModelVersion, PreferencePair
 from retrain import decide
-from store import alerts, commands, decisions, deployments, inferences, pairs, runs, schema, tables, versions
+from store import alerts, commands, decisions, deployments, inferences, pairs, runs, tables, versions
 from store.alerts import Finding
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 SETTINGS = Settings(home=Path("unused"), models_home=Path("unused"), retrain=RetrainSettings(minimum_pairs=8))
@@ -28,8 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     with opened.write(NOW) as tx:
         for name, role in {"ann": "approver", "otto": "operator", "vera": "viewer"}.items():
             tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)
