@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import pointer
+from store.routes import Route
 from trimtab.cli import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -132,6 +135,22 @@ def test_a_rollback_without_an_earlier_version_says_so(ready: Run) -> None:
     result = ready("rollback", "--reason", "garbled", "--json")
     assert result.exit_code == 1
     assert "no earlier version" in last(result)["error"]
+
+
+def test_a_rollback_without_the_database_goes_through_the_pointer(run: Run, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    route = Route("assistant", "assistant-v2", "adapter", "two", "assistant-v1", "adapter", "one", 7)
+    pointer.remember(home / "routes.json", [route])
+    away = ("--set", "database_url=postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    began = time.monotonic()
+    result = run(*away, "rollback", "--reason", "garbled", "--json")
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - began < 5.0
+    assert last(result) == {"deployment": "assistant", "version": "assistant-v1", "through": "pointer"}
+    told = pointer.read(home / "pointer.json")
+    assert told is not None
+    assert (told.version, told.generation, told.reason) == ("assistant-v1", 8, "garbled")
+    assert told.actor.startswith("command-line:")
 
 
 def test_secrets_are_not_listed(run: Run) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from models.adapters import Versions
-from models.fingerprint import Fingerprint, matches, take_fingerprint
+from models.engine import PRINT_PASSES, Engine
+from models.fingerprint import LENGTH, PROMPTS, Fingerprint, matches, take_fingerprint
+from models.generate import Decoder
 from models.load import Base, load_base
 from models.score import batches, score
 from models.tiny import write_adapter, write_model
@@ -82,6 +85,26 @@ def test_print_is_the_version_s_own(base: Base, versions: Versions, folder: Path
     assert matches(repeated, prints["a-v1"])
     assert not matches(prints["a-v1"], prints["a-v2"])
     assert not matches(prints["a-v1"], prints["base"])
+
+
+def test_a_print_goes_before_scores_and_a_few_passes_at_a_time(base: Base, versions: Versions) -> None:
+    engine = Engine(lambda: base, time.monotonic)
+    engine.base, engine.versions, engine.status = base, versions, "ready"
+    engine.decoder = Decoder(base, versions, time.monotonic)
+    scores = engine.score("a-v1", [([5], [6, 7])] * 200)
+    alone, _ = finish(take_fingerprint(base, versions, "a-v2"))
+    told = engine.fingerprint("a-v2")
+    turns = 0
+    while not told.done():
+        assert engine.turn()
+        turns += 1
+    assert told.result() == alone
+    assert not scores.done()
+    passes = len(PROMPTS) * LENGTH
+    assert turns == passes // PRINT_PASSES + 1, "answers get a step after every few passes"
+    while not scores.done():
+        assert engine.turn()
+    assert len(scores.result()) == 200
 
 
 def test_matches_allows_rounding_and_nothing_more() -> None:
