@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider -p no:faker --durations=10
 PACKAGES := core config estimates store models gateway monitors retrain dashboard trimtab
+# Where this is set, as container images do, every process that a test starts compiles all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Numerical libraries take a thread a core each and then fight over them; the tests share the machine.
 export OMP_NUM_THREADS ?= 2
 
@@ -36,13 +38,13 @@ test: dev models machine  ## everything, fast layers first
 	@$(MAKE) --no-print-directory test-fast test-store test-model test-postgres test-browser test-e2e
 
 # Each layer leaves to the later ones what needs a model, a server, a browser or more than three seconds.
-QUICK := -m "not (model or slow or postgres or browser or gpu)"
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadgroup -m "not (model or slow or postgres or browser or gpu)"
 
 test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/unit tests/properties tests/architecture
+	$(PARALLEL) tests/unit tests/properties tests/architecture
 
 test-store:  ## contracts, timelines, pages, and the store on SQLite
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
+	$(PARALLEL) tests/contracts tests/timelines tests/pages tests/store
 
 test-model:  ## what needs the prepared models, or takes more than three seconds
 	$(PYTEST) -m "(model or slow) and not (postgres or browser or e2e or gpu)" tests

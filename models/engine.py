@@ -19,7 +19,7 @@ from models.score import Score, score
 IDLE_SECONDS = 0.5
 # Passes of a print between two steps of the answers: whoever waits for a proof waits on a release or a rollback, and
 # an answer is held up by no more than so many passes at a time.
-PRINT_PASSES = 4
+PRINT_PASSES = 2
 RATE_SECONDS = 10.0
 
 

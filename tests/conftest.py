@@ -39,12 +39,21 @@ hypothesis_settings.load_profile("trimtab")
 
 MARKED_BY_FIXTURE = {"postgres_cluster": "postgres", "prepared_models": "model", "chromium": "browser"}
 MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
+# One worker of a parallel run takes all tests of these: loading a model library costs each process seconds.
+MODEL_TESTS = (
+    "tests/unit/retrain/",
+    "tests/unit/test_models_",
+    "tests/properties/test_models_",
+    "tests/contracts/models/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by these markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by their folder and by the fixtures of this file that they ask for."""
     for item in items:
+        if item.nodeid.startswith(MODEL_TESTS) or "transformers_local" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("models"))
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
