@@ -34,8 +34,14 @@ dev: environment  ## what the tests need beside the product: the development loc
 machine:  ## install Chromium and PostgreSQL from Debian's packages where they are missing and you are root
 	@deploy/debian_packages.sh chromium:chromium initdb:postgresql
 
-test: dev models machine  ## everything, fast layers first
-	@$(MAKE) --no-print-directory test-fast test-store test-model test-postgres test-browser test-e2e
+LAYERS := test-fast test-store test-model test-postgres test-browser test-e2e
+
+test: dev models machine  ## everything, fast layers first; says how long each layer took, and the whole
+	@began=$$(date +%s); for layer in $(LAYERS); do \
+		echo "== $$layer"; at=$$(date +%s); \
+		$(MAKE) --no-print-directory $$layer || { echo "== $$layer failed"; exit 1; }; \
+		echo "== $$layer passed in $$(($$(date +%s) - at)) s"; \
+	done; echo "== everything passed in $$(($$(date +%s) - began)) s: $(LAYERS)"
 
 # Each layer leaves to the later ones what needs a model, a server, a browser or more than three seconds.
 PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadgroup -m "not (model or slow or postgres or browser or gpu)"
