@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -137,13 +138,17 @@ def test_a_rollback_without_an_earlier_version_says_so(ready: Run) -> None:
     assert "no earlier version" in last(result)["error"]
 
 
-def test_a_rollback_without_the_database_goes_through_the_pointer(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_rollback_without_the_database_goes_through_the_pointer(run: Run, tmp_path: Path, silent: bool) -> None:
+    """Whether the database refuses the connection or, as a machine that hangs, takes it and says nothing."""
     home = tmp_path / "home"
     route = Route("assistant", "assistant-v2", "adapter", "two", "assistant-v1", "adapter", "one", 7)
     pointer.remember(home / "routes.json", [route])
-    away = ("--set", "database_url=postgresql+psycopg://nobody@127.0.0.1:1/nothing")
-    began = time.monotonic()
-    result = run(*away, "rollback", "--reason", "garbled", "--json")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1] if silent else 1
+        away = ("--set", f"database_url=postgresql+psycopg://nobody@127.0.0.1:{port}/nothing")
+        began = time.monotonic()
+        result = run(*away, "rollback", "--reason", "garbled", "--json")
     assert result.exit_code == 0, result.output
     assert time.monotonic() - began < 5.0
     assert last(result) == {"deployment": "assistant", "version": "assistant-v1", "through": "pointer"}
@@ -169,8 +174,6 @@ def test_the_chain_of_a_fresh_installation_is_sound(ready: Run) -> None:
 
 
 def test_a_taken_port_is_named(ready: Run) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
