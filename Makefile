@@ -44,7 +44,7 @@ test: dev models machine  ## everything, fast layers first; says how long each l
 	done; echo "== everything passed in $$(($$(date +%s) - began)) s: $(LAYERS)"
 
 # Each layer leaves to the later ones what needs a model, a server, a browser or more than three seconds.
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2 --dist loadgroup -m "not (model or slow or postgres or browser or gpu)"
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not (model or slow or postgres or browser or gpu)"
 
 test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
 	$(PARALLEL) tests/unit tests/properties tests/architecture

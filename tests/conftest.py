@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -39,27 +39,40 @@ hypothesis_settings.load_profile("trimtab")
 
 MARKED_BY_FIXTURE = {"postgres_cluster": "postgres", "prepared_models": "model", "chromium": "browser"}
 MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
-# One worker of a parallel run takes all tests of these: loading a model library costs each process seconds.
-MODEL_TESTS = (
-    "tests/unit/retrain/",
-    "tests/unit/test_models_",
-    "tests/properties/test_models_",
-    "tests/contracts/models/",
-)
+# One worker of a parallel run takes all tests of a group: loading a model library costs each process seconds.
+GROUPS = {
+    "models": (
+        "tests/unit/retrain/",
+        "tests/unit/test_models_",
+        "tests/properties/test_models_",
+        "tests/contracts/models/",
+    ),
+    "loaded": ("tests/architecture/test_loaded_modules.py",),
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by these markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests by their folder and by the fixtures of this file that they ask for."""
     for item in items:
-        if item.nodeid.startswith(MODEL_TESTS) or "transformers_local" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("models"))
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
         for folder, marker in MARKED_BY_FOLDER.items():
             if folder in item.path.relative_to(item.config.rootpath).parts[:-1]:
                 item.add_marker(marker)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out test by test, but a group as one. (`--dist loadgroup` of xdist 3.8 finds no group under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((name for name, starts in GROUPS.items() if nodeid.startswith(starts)), nodeid)
+
+    return Grouped(config, log)
 
 
 def report_missing(reason: str) -> None:

@@ -33,8 +33,6 @@ for package in map(importlib.import_module, sys.argv[1:]):
     print(json.dumps({"modules": names, "loaded": loaded, "threads": threading.active_count()}))
 """
 
-pytestmark = pytest.mark.xdist_group("loaded")  # one worker runs the probe, once
-
 
 @functools.cache
 def probe(*packages: str) -> dict[str, dict[str, Any]]:
