@@ -83,6 +83,13 @@ def series(
     return _calm(figure, 300)
 
 
+def thin(rows: Sequence[Row], most: int) -> list[Row]:
+    """About `most` of `rows`: every so many-th, the last, and each whose state differs from the one before."""
+    step = max(1, -(-len(rows) // most))
+    turns = {place for place in range(1, len(rows)) if rows[place]["status"] != rows[place - 1]["status"]}
+    return [row for place, row in enumerate(rows) if place % step == 0 or place in turns or place == len(rows) - 1]
+
+
 def state_line(
     monitors: Sequence[str], alerts: Sequence[Row], releases: Sequence[Row], since: datetime, until: datetime
 ) -> Figure:

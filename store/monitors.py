@@ -64,7 +64,7 @@ def pause(tx: Tx, name: str, *, enabled: bool, actor: str) -> None:
     tx.audit(actor, "monitor.resumed" if enabled else "monitor.paused", name)
 
 
-def edit(tx: Tx, name: str, *, revision: int, actor: str, **changes: Any) -> None:
+def edit(tx: Tx, name: str, *, revision: int, actor: str, reason: str = "", **changes: Any) -> None:
     """Change `rule`, `params`, `plan`, `severity`, `every_seconds` or `weight` of the revision that was shown.
 
     A statistical monitor's next epoch takes a changed `params` or `weight`; the running one keeps its promise.
@@ -73,15 +73,16 @@ def edit(tx: Tx, name: str, *, revision: int, actor: str, **changes: Any) -> Non
     unknown = set(changes) - {"rule", "params", "plan", "severity", "every_seconds", "weight"}
     if unknown:
         raise InvalidInput(f"A monitor has no {sorted(unknown)[0]} to change.", "Change its rule, params or plan.")
+    before = get(tx, name)
     statement = (
         sa.update(monitors)
         .where(monitors.c.name == name, monitors.c.revision == revision)
         .values(revision=revision + 1, **changes)
     )
     if tx.execute(statement).rowcount != 1:
-        get(tx, name)
         raise Conflict(f"{name} was changed since it was shown.", "Reload and look before trying again.")
-    tx.audit(actor, "monitor.changed", name, {"fields": sorted(changes), "revision": revision + 1})
+    body = {"fields": sorted(changes), "revision": revision + 1, "from": {field: before[field] for field in changes}}
+    tx.audit(actor, "monitor.changed", name, {**body, "to": changes, **({"reason": reason} if reason else {})})
 
 
 def budget(tx: Tx, default: float) -> float:
