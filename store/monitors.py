@@ -173,7 +173,7 @@ def epochs_since(tx: Tx, since: datetime, monitor_id: int | None = None) -> list
     return tx.all(query if monitor_id is None else query.where(epochs.c.monitor_id == monitor_id))
 
 
-def start_epoch(tx: Tx, monitor: Mapping[Any, Any], **values: Any) -> int:
+def start_epoch(tx: Tx, monitor: Mapping[Any, Any], *, actor: str = ACTOR, **values: Any) -> int:
     """Begin the next epoch and return its key. The one before must have ended (Conflict otherwise)."""
     last = tx.scalar(sa.select(sa.func.max(epochs.c.number)).where(epochs.c.monitor_id == monitor["id"])) or 0
     id = tx.insert(epochs, monitor_id=monitor["id"], number=last + 1, started_at=tx.now, **values)
@@ -182,7 +182,7 @@ def start_epoch(tx: Tx, monitor: Mapping[Any, Any], **values: Any) -> int:
         for name in ("alpha", "horizon", "seed", "reference_first", "reference_last", "reference_rows", "reason")
         if name in values
     }
-    tx.audit(ACTOR, "epoch.started", monitor["name"], {"epoch": last + 1, **body})
+    tx.audit(actor, "epoch.started", monitor["name"], {"epoch": last + 1, **body})
     return id
 
 

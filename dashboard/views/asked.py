@@ -40,7 +40,7 @@ def draw(console: Console, kind: str, about: Mapping[str, Any], done: Told | Non
     lines()
 
 
-def recent(console: Console, kind: str, about: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def recent(console: Console, kind: str, about: Mapping[str, Any]) -> list[Any]:
     """The commands to show."""
     name = f"asked {kind} {sorted(about.items())}"
     rows = console.load(name, lambda tx: queries.recent(tx, kind, about))
@@ -48,13 +48,13 @@ def recent(console: Console, kind: str, about: Mapping[str, Any]) -> list[Mappin
     return [row for row in rows if (row["finished_at"] or row["asked_at"]) >= since or state(row, console) in LIVE]
 
 
-def state(row: Mapping[str, Any], console: Console) -> str:
+def state(row: Any, console: Console) -> str:
     """The command's state; one that nobody took in time has expired, also while no process is there to say so."""
     late = row["state"] == "asked" and row["expires_at"] <= console.installation.clock()
     return "expired" if late else str(row["state"])
 
 
-def line(console: Console, row: Mapping[str, Any], done: Told | None) -> None:
+def line(console: Console, row: Any, done: Told | None) -> None:
     """One command."""
     now, found = console.installation.clock(), state(row, console)
     with st.container(border=True, key=f"command-{row['uuid']}", gap="small"):

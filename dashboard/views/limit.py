@@ -117,9 +117,8 @@ def preview(console: Console, monitor: Mapping[str, Any], change: Change) -> Non
         st.text(f"{why} in the last {chosen}: what the limit would have done cannot be told.")
         return
     new, old = queries.would_fire(looks, change.new), queries.would_fire(looks, change.old)
-    with st.container(key="headline"):
-        st.text(f"With this limit it would have fired {times(len(new))} in the last {chosen}.")
-    present = "" if change.new == change.old else f"With the present limit: {times(len(old))}. "
+    show.say(f"With this limit it would {times(len(new))} in the last {chosen}.", "strong", "limit-preview")
+    present = "" if change.new == change.old else f"With the present limit it would {times(len(old))}. "
     counted = "Counts when the whole interval is past the limit. " if change.new.certain else ""
     st.text(f"{present}{counted}{scope(looks)}")
     picture(looks, change, new, str(chosen))
@@ -130,14 +129,15 @@ def preview(console: Console, monitor: Mapping[str, Any], change: Change) -> Non
 
 
 def times(number: int) -> str:
-    """Never, once, 3 times."""
-    return {0: "not once", 1: "once"}.get(number, f"{number:,} times")
+    """Not have fired, have fired once, have fired 3 times."""
+    return {0: "not have fired", 1: "have fired once"}.get(number, f"have fired {number:,} times")
 
 
 def scope(looks: Looks) -> str:
     """On how many looks the answer rests."""
-    cut = ", the newest of more" if looks.cut else ""
-    return f"{looks.decided:,} of {words.count(looks.count, 'look')} had enough data{cut}."
+    cut = ", the newest of more," if looks.cut else ""
+    since = words.clock_time(looks.first_at)
+    return f"{looks.decided:,} of {words.count(looks.count, 'look')}{cut} since {since} had enough data."
 
 
 def moment(one: Fired) -> str:
@@ -156,7 +156,7 @@ def picture(looks: Looks, change: Change, fired: Sequence[Fired], chosen: str) -
     show.chart(
         charts.series(charts.thin(rows, DRAWN), change.about, limits=[change.new.limit], alarms=marks),
         f"{words.title(change.about)} over the last {chosen} against the new limit "
-        f"{words.number(change.new.limit, change.about)}: {times(len(fired))}.",
+        f"{words.number(change.new.limit, change.about)}: it would {times(len(fired))}.",
         "limit-preview",
     )
 

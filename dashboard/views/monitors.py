@@ -13,7 +13,7 @@ from core.rules import limits
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import status
-from dashboard.views import asked, budget, limit
+from dashboard.views import asked, backtests, budget, limit, reference
 from dashboard.views.overview import RANGES
 from store.queries import monitors as queries
 from store.queries import overview
@@ -155,16 +155,20 @@ def buttons(console: Console, tile: Tile) -> None:
                 st.rerun()
 
 
-def offered(monitor: Mapping[str, Any]) -> dict[str, tuple[str, str, Action, Panel]]:
+def offered(monitor: Any) -> dict[str, tuple[str, str, Action, Panel]]:
     """What can be changed of this monitor: a plain limit, or the share and the reference of a sequential test."""
     if limits(monitor["rule"], monitor["metric"]):
         return {"limit": ("Change the limit", ":material/tune:", Action.EDIT_LIMIT, limit.draw)}
     if monitor["weight"] > 0:
-        return {"weight": ("Change the weight", ":material/balance:", Action.EDIT_LIMIT, budget.change)}
+        return {
+            "weight": ("Change the weight", ":material/balance:", Action.EDIT_LIMIT, budget.change),
+            "reference": ("Take a reference", ":material/flag:", Action.TAKE_REFERENCE, reference.draw),
+            "backtest": ("Try on past traffic", ":material/history:", Action.RUN_MONITOR, backtests.draw),
+        }
     return {}
 
 
-def panel(console: Console, monitor: Mapping[str, Any]) -> None:
+def panel(console: Console, monitor: Any) -> None:
     """The panel that ?change=NAME asks for. What it saves is bound to the revision that was shown when it opened."""
     change = st.query_params.get("change", "")
     chosen = offered(monitor).get(change)

@@ -15,7 +15,7 @@ from store.queries import commands as queries
 
 WORDS = {"retrain": "Retraining", "rollback": "A rollback"}
 MEANS = {
-    "retrain": "A run trains a new version from the approved preference pairs. Going live needs an approval of its own.",
+    "retrain": "A run trains a new version from approved preference pairs. Going live needs its own approval.",
     "rollback": "The version before this one answers again. An approver can also do that at once on the Models page.",
 }
 
