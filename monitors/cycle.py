@@ -67,12 +67,14 @@ def take_reference(name: str, asked: Asked, effects: Effects) -> Outcome | None:
     compares with nothing. A refusal is no failure of the monitor: it raises no alert.
     """
     now = effects.clock()
+    with effects.store.read(now) as tx:
+        monitor = rows.get(tx, name)
+    # Outside a transaction: the first metric of a process loads scipy, and nobody could write meanwhile.
+    metric = metrics.get(monitor["metric"])
+    if metric.guarantee != "budget":
+        raise InvalidInput(f"{name} compares with no reference.", "It is held to a plain limit; change that.")
     with effects.store.write(now) as tx:
         accounts.require(tx, asked.actor, Action.TAKE_REFERENCE)
-        monitor = rows.get(tx, name)
-        metric = metrics.get(monitor["metric"])
-        if metric.guarantee != "budget":
-            raise InvalidInput(f"{name} compares with no reference.", "It is held to a plain limit; change that.")
         tick = rows.claim_tick(tx, monitor, now, process=effects.process, lease=LEASE)
     if tick is None:
         return None

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from core.errors import Conflict, InvalidInput, NotFound, TrimtabError
+from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
 from monitors import cycle, delivery, reference, rehearsal
 from monitors.cycle import Outcome
 from monitors.effects import Effects
@@ -81,8 +81,11 @@ def _told(outcome: Outcome | None) -> dict[str, Any]:
 
 
 def _renew(effects: Effects, id: int, process: str, share: float) -> None:
-    with effects.store.write(effects.clock()) as tx:
-        commands.progress(tx, id, share, process=process, lease_seconds=LEASE_SECONDS)
+    try:
+        with effects.store.write(effects.clock()) as tx:
+            commands.progress(tx, id, share, process=process, lease_seconds=LEASE_SECONDS)
+    except Unavailable:
+        return  # the lease outlasts a store that is away for a moment
 
 
 def _end(effects: Effects, id: int, process: str, result: Mapping[str, Any] | None, message: str) -> None:

@@ -69,6 +69,8 @@ def line(console: Console, row: Any, done: Told | None) -> None:
                 "done": "",
             }[found]
             show.say(f"Asked by {row['actor']} {words.ago(row['asked_at'], now)}. {told}".strip())
+        if row["args"].get("reason"):
+            show.say(row["args"]["reason"], "quiet", f"asked-{row['uuid']}")
         if found == "claimed":
             st.progress(min(max(float(row["progress"]), 0.0), 1.0))
         if found == "done" and done is not None:
