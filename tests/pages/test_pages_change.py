@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from core.errors import Unavailable
 from dashboard import actions
 from dashboard.console import Console
 from dashboard.installation import Installation
@@ -242,3 +243,29 @@ def test_a_backtest_is_asked_for_followed_and_shown(
     table = next(frame.value for frame in page.dataframe if "Rows read" in frame.value)
     assert list(table["Rows read"])[-1] == "600" and len(table) == 6
     assert list(table["Alarm"]).count("alarm") == int(alarm_at is not None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("errors", "limit"),
+        ("prompt_drift", "weight"),
+        ("prompt_drift", "reference"),
+        ("prompt_drift", "backtest"),
+    ],
+)
+def test_a_panel_stays_with_a_banner_while_the_store_is_away(
+    filled_folder: World, open_page: Open, monkeypatch: pytest.MonkeyPatch, name: str, change: str
+) -> None:
+    page = open_page(filled_folder, "monitors", name="otto", monitor=name, change=change)
+    before = texts(page)
+
+    def away(*_: object) -> None:
+        raise Unavailable("The database does not answer.", "Check that it runs.")
+
+    monkeypatch.setattr(filled_folder.store.__class__, "_transaction", away)
+    page.run()
+    assert not page.exception
+    after = texts(page)
+    assert "The database does not answer." in after and "Last good data" in after
+    assert len(after) > 0.8 * len(before)
