@@ -122,10 +122,10 @@ def preview(console: Console, monitor: Mapping[str, Any], change: Change) -> Non
     counted = "Counts when the whole interval is past the limit. " if change.new.certain else ""
     st.text(f"{present}{counted}{scope(looks)}")
     picture(looks, change, new, str(chosen))
-    for one in new[-LISTED:][::-1]:
-        st.text(moment(one))
+    if new:
+        st.text("\n".join(moment(one) for one in new[-LISTED:][::-1]))
     if len(new) > LISTED:
-        st.caption(f"The newest {LISTED} of {len(new)}.")
+        st.caption(f"The newest {LISTED} of {len(new):,}, in the picture too.")
 
 
 def times(number: int) -> str:
