@@ -53,6 +53,6 @@ def failed_pass(tx: Tx, monitor_id: int) -> sa.RowMapping | None:
 
 def asked(tx: Tx, monitor: str, looked_at: int = 20) -> sa.RowMapping | None:
     """The newest pass over `monitor` that somebody asked for, among the newest commands, or None."""
-    query = sa.select(commands).where(commands.c.kind == "run_monitor").order_by(commands.c.id.desc())
+    query = sa.select(commands).where(commands.c.kind == "run_suite").order_by(commands.c.id.desc())
     rows: Sequence[sa.RowMapping] = tx.all(query.limit(looked_at))
     return next((row for row in rows if row["args"].get("monitor") == monitor), None)

@@ -33,7 +33,7 @@ def test_a_pass_is_asked_for_once_and_shows_that_it_waits(filled: World, open_pa
     assert page.button(key="run-full-adversarial").disabled
     assert "A pass asked for by otto waits for the scheduler" in texts(page)
     with filled.store.read() as tx:
-        (row,) = tx.all(sa.select(commands).where(commands.c.kind == "run_monitor"))
+        (row,) = tx.all(sa.select(commands).where(commands.c.kind == "run_suite"))
     assert row["args"] == {"monitor": "adversarial", "pass": "full"}
 
 

@@ -200,8 +200,8 @@ def test_a_full_pass_is_asked_for_by_command(world: World) -> None:
         world.ask.asked = []
         with world.store.write(world.now) as tx:
             args = {"monitor": "adversarial", "pass": wanted}
-            uuid = commands.ask(tx, "run_monitor", owner="monitors", args=args, actor="otto")
-        asyncio.run(orders.obey(world.effects, "p1"))
+            uuid = commands.ask(tx, "run_suite", owner="monitors", args=args, actor="otto")
+        asyncio.run(orders.obey(world.effects, "p1", orders.LONG))
         with world.store.read() as tx:
             assert commands.get(tx, uuid)["state"] == "done"
         assert len(world.ask.asked) == n
