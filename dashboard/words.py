@@ -10,6 +10,13 @@ SHARES = frozenset(
     {
         "prompt_drift",
         "refusal_rate",
+        "response_drift",
+        "response_format",
+        "response_language",
+        "response_pii",
+        "prompt_language",
+        "prompt_pii",
+        "ood_rate",
         "negative_feedback",
         "errors",
         "error_rate",

@@ -10,11 +10,13 @@ from core.types import Measurement, Plan, Sampled, Window
 from monitors import sampling
 from monitors.effects import Effects, parameter
 from store import inferences as exchanges
-from store import streams
+from store import pairs, streams
 from store.unit_of_work import Tx
 
 SIZE = 500
 SPAN = 5000
+TRAINED = 2000
+PAIRS_A_PROMPT = 4
 
 
 def draw(tx: Tx, plan: Mapping[str, Any], *, deployment: str, seed: int, version: str = "") -> Window:
@@ -68,4 +70,16 @@ def measure(
         seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
         records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
         return window, list(metric.judge(records, monitor["params"]))
+    if hasattr(metric, "compare"):
+        limit = int(parameter(monitor["params"], "prompts", TRAINED))
+        with effects.store.read(effects.clock()) as tx:
+            trained = trained_prompts(tx, limit)
+        current = effects.embed([row.inference.prompt for row in window.rows])
+        return window, list(metric.compare(effects.embed(trained), current, window, monitor["params"]))
     return window, list(metric.measure(None, window, monitor["params"]))
+
+
+def trained_prompts(tx: Tx, limit: int) -> list[str]:
+    """The last user messages of the newest approved pairs, each text once, at most `limit`."""
+    found = [str(pair.prompt[-1].get("content", "")) for pair in pairs.approved(tx, limit * PAIRS_A_PROMPT)]
+    return list(dict.fromkeys(text for text in reversed(found) if text.strip()))[:limit]

@@ -30,7 +30,7 @@ _MARKED = re.compile(r"^#{1,6} \S|^\|.*\|[ \t]*$|\*\*\S[^*\n]*\*\*|^> \S|\[[^\]\
 
 
 def form(text: str, finish_reason: str = "") -> str:
-    """The one of FORMS that fits an answer first: empty, JSON, loop, cut off, invalid JSON, code, list, markdown, else prose.
+    """The first of these FORMS that fits: empty, JSON, loop, cut off, invalid JSON, code, list, markdown, prose.
 
     `finish_reason` is the server's ("length" for an answer that reached its token limit). Reads LONGEST characters.
     """
@@ -72,7 +72,7 @@ def loops(text: str) -> bool:
 def _json(text: str) -> str:
     """json or invalid json for a text that means to be JSON as a whole, else an empty text.
 
-    "[citation needed]" is prose: JSON is meant where brackets hold valid JSON, a quoted key or text, or a fence says so.
+    "[citation needed]" is prose: JSON is meant where brackets hold valid JSON or open on a quote, or a fence says so.
     """
     fenced = _ONE_FENCE.fullmatch(text)
     body = fenced.group(1).strip() if fenced else text

@@ -17,42 +17,44 @@ LONGEST = 4_000
 ENOUGH, LEAD = 1.0, 1.25
 
 _WORDS: Final = {
-    "en": "the a i of and to in is you that it he was for on are as with his they at be this have from or had by but what "
-    "some we can out other were all there when use your how said an each she which do their if will way about many "
-    "then them would these am an no after before under over never ever good just like into same thanks let's "
-    "let so some her him has look more could my than been who its now did get may i'm don't can't "
-    "please does where why should me not much any want need tell give make know think help like write",
+    "en": "the a i of and to in is you that it he was for on are as with his they at be this have from or had by but "
+    "what some we can out other were all there when use your how said an each she which do their if will way "
+    "about many then them would these am no after before under over never ever good just like into same thanks "
+    "let's let so her him has look more could my than been who its now did get may i'm don't can't please does "
+    "where why should me not much any want need tell give make know think help write",
     "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden aus er "
-    "hat dass sie nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber vor zur bis "
-    "mehr durch man sein wurde ich du wir mein meine kann können was wo warum bitte mir mich dir gibt gib wenn diese "
-    "dieser schreibe mache viele wann habe soll doch jetzt heute",
+    "hat dass sie nach wird bei einer um am sind noch wie einem über einen so zum war haben nur oder aber vor zur "
+    "bis mehr durch man sein wurde ich du wir mein meine kann können was wo warum bitte mir mich dir gibt gib "
+    "wenn diese dieser schreibe mache viele wann habe soll doch jetzt heute",
     "fr": "le la les de des du et un une est que qui dans en pour pas sur au par plus avec ce il elle se ne sont ou "
     "mais nous vous ils été cette comme tout faire sa son ses aux leur bien être fait je mon ma mes quel quelle "
     "comment pourquoi où quand j'ai c'est d'un d'une qu'il n'est peux peut donne écris dois suis très aussi moi "
     "s'il plaît bonjour combien",
     "es": "el la los las de que y en un una por con para no es se del al lo como más pero sus le ya o este sí porque "
-    "esta entre cuando muy sin sobre también me hasta hay donde quien desde todo nos durante todos uno les ni contra "
-    "otros ese eso qué cómo cuál dónde mi tu tengo puedo puede hacer quiero necesito soy está son cuánto gracias "
-    "ayuda escribe dame",
-    "pt": "o a os as às aos de que e do da em um uma para com não é se na no por mais dos das como mas ao ele ela foi à seu "
-    "sua ou ser quando muito há nos já está eu também só pelo pela até isso você vocês meu minha qual onde são tenho "
-    "posso pode fazer quero preciso obrigado obrigada ajuda escreva me isto então nas",
+    "esta entre cuando muy sin sobre también me hasta hay donde quien desde todo nos durante todos uno les ni "
+    "contra otros ese eso qué cómo cuál dónde mi tu tengo puedo puede hacer quiero necesito soy está son cuánto "
+    "gracias ayuda escribe dame",
+    "pt": "o a os as às aos de que e do da em um uma para com não é se na no por mais dos das como mas ao ele ela foi "
+    "à seu sua ou ser quando muito há nos já está eu também só pelo pela até isso você vocês meu minha qual onde "
+    "são tenho posso pode fazer quero preciso obrigado obrigada ajuda escreva me isto então nas",
     "it": "il lo la i gli le di che e un una in per con non è si del della dei delle al alla da dal nel nella sono ho "
-    "ha come più ma anche io tu lui lei noi voi questo questa quello mi ti ci cosa perché dove quando chi quale se "
-    "posso puoi può fare essere mio mia molto tutti già ancora solo vorrei scrivi dammi grazie quanto degli sul",
+    "ha come più ma anche io tu lui lei noi voi questo questa quello mi ti ci cosa perché dove quando chi quale "
+    "se posso puoi può fare essere mio mia molto tutti già ancora solo vorrei scrivi dammi grazie quanto degli "
+    "sul",
     "nl": "de het een en van ik te dat die in niet is zijn op aan met voor er maar om hem dan zou of wat mijn men dit "
-    "zo door over ze zich bij ook tot je mij uit der daar haar naar heb hoe heeft hebben deze u want nog zal me zij "
-    "nu geen omdat iets worden toch al waren veel meer doen moet kan kunnen waarom waar wij jij welke graag schrijf "
-    "geef hoeveel",
+    "zo door over ze zich bij ook tot je mij uit der daar haar naar heb hoe heeft hebben deze u want nog zal me "
+    "zij nu geen omdat iets worden toch al waren veel meer doen moet kan kunnen waarom waar wij jij welke graag "
+    "schrijf geef hoeveel",
     "sv": "och att det i en jag hon som han på den med var sig för så till är men ett om hade de av icke mig du henne "
     "då sin nu har inte hans honom skulle hennes där min man ej vid kunde något från ut när efter upp vi dem vara "
-    "vad över än dig kan sina här ha mot alla under någon eller allt mycket sedan denna hur varför vilken mitt ditt "
-    "behöver vill skriv gör finns också",
+    "vad över än dig kan sina här ha mot alla under någon eller allt mycket sedan denna hur varför vilken mitt "
+    "ditt behöver vill skriv gör finns också",
     "da": "og i at det en den til er som på de med han af for ikke der var mig sig men et har om vi min havde ham hun "
-    "nu over da fra du ud sin dem os op man hans hvor eller hvad skal selv her alle vil blev kunne ind når være dog "
-    "noget hvorfor hvordan hvilken jeg mit dit kan også meget efter uden ville bliver gør skriv hjælp mine kunde",
-    "pl": "i w na z nie się do to że jest o jak po co tak za od jego ale jej czy przez dla był było może już tylko "
-    "być przy ten ta te tego tej ich jestem są mam mnie mi jaki jaka jakie gdzie kiedy dlaczego ile proszę chcę mogę "
+    "nu over da fra du ud sin dem os op man hans hvor eller hvad skal selv her alle vil blev kunne ind når være "
+    "dog noget hvorfor hvordan hvilken jeg mit dit kan også meget efter uden ville bliver gør skriv hjælp mine "
+    "kunde",
+    "pl": "i w na z nie się do to że jest o jak po co tak za od jego ale jej czy przez dla był było może już tylko być "
+    "przy ten ta te tego tej ich jestem są mam mnie mi jaki jaka jakie gdzie kiedy dlaczego ile proszę chcę mogę "
     "można który która które moje moja mój napisz podaj bardzo także oraz pod nad gdy sobie",
     "tr": "ve bir bu da de için ile ne çok daha gibi olan olarak en var ama kadar sonra ben sen biz siz onlar mi mı mu "
     "mü değil nasıl neden nerede hangi kim ya veya her şey şu o olduğu olur oldu bana beni benim sana yok ki ise "
@@ -71,7 +73,13 @@ _LETTERS: Final = {
     "æø": "da",
     "ì": "it",
 }
-_SHARED: Final = {"å": ("sv", "da"), "ä": ("de", "sv"), "ö": ("de", "sv", "tr"), "ü": ("de", "tr"), "ç": ("fr", "pt", "tr")}
+_SHARED: Final = {
+    "å": ("sv", "da"),
+    "ä": ("de", "sv"),
+    "ö": ("de", "sv", "tr"),
+    "ü": ("de", "tr"),
+    "ç": ("fr", "pt", "tr"),
+}
 
 _SCRIPTS: Final = (
     ("ru", "\u0400", "\u04ff"),
@@ -114,7 +122,7 @@ def language(text: str) -> str:
     told = _by_script(read)
     if told:
         return told
-    score: Counter[str] = Counter()
+    score: defaultdict[str, float] = defaultdict(float)
     for token in _TOKEN.findall(read):
         for part in (token,) if token in _EVIDENCE else token.split("'"):
             for name, weight in _EVIDENCE.get(part, {}).items():
@@ -122,8 +130,8 @@ def language(text: str) -> str:
         for sign in token:
             for name, weight in _OWN_LETTERS.get(sign, {}).items():
                 score[name] += weight
-    (best, most), (_, next_most) = (score + Counter({"": 1e-9, " ": 1e-9})).most_common(2)
-    return best if most >= ENOUGH and most >= LEAD * next_most else UNDETERMINED
+    best, other = sorted(((*score.items(), ("", 0.0), ("", 0.0))), key=lambda item: -item[1])[:2]
+    return best[0] if best[1] >= max(ENOUGH, LEAD * other[1]) else UNDETERMINED
 
 
 def _by_script(text: str) -> str:

@@ -15,14 +15,15 @@ LONGEST = 20_000
 
 _EMAIL = re.compile(r"(?<![\w.+/@-])[A-Za-z0-9][\w.+-]{0,63}@((?:[A-Za-z0-9-]{1,63}\.){1,4}[A-Za-z]{2,24})(?![\w@])")
 _NO_DOMAIN = re.compile(r"(?:^|\.)(?:example|invalid|test|localhost|local)$|(?:^|\.)example\.(?:com|org|net)$", re.I)
-_FILE = frozenset("png jpg jpeg gif svg webp ico css js ts py md txt html json yaml toml pdf zip".split())
+_FILE = re.compile(r"\.(?:png|jpe?g|gif|svg|webp|ico|css|js|ts|py|md|txt|html|json|ya?ml|toml|pdf|zip)$", re.I)
 _SIGNED = re.compile(r"(?<![\w+.-])\+[1-9](?:[ .()/-]{0,2}\d){7,14}(?![\w+]|[.-]\d)")
 _NORTH_AMERICAN = re.compile(
     r"(?<![\w+.(-])(?:1[ .-])?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)[ .-])([2-9]\d\d)[ .-](\d{4})(?![\w-]|\.\d)"
 )
 _TOLD = re.compile(
     r"\b(?:phone|telephone|tel|mobile|cell|fax|call(?: me| us)?|whatsapp|telefon|handy|t[ée]l[ée]fono?|portable)\b"
-    r"(?: (?:number|no|nr|is|at|on|under|unter|au|al)\b\.?){0,3}[ .:#]{0,3}(?<![\d+])(0\d(?:[ ./-]?\d){6,11})(?![\w-]|\.\d)",
+    r"(?: (?:number|no|nr|is|at|on|under|unter|au|al)\b\.?){0,3}"
+    r"[ .:#]{0,3}(?<![\d+])(0\d(?:[ ./-]?\d){6,11})(?![\w-]|\.\d)",
     re.I,
 )
 _CARD = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?![\w-]|[.,]\d)")
@@ -33,29 +34,32 @@ _VERSION = re.compile(r"(?:\bv|\b(?:version|release|build|driver|firmware|sectio
 
 _SSN = re.compile(r"(?<![\w-])(?!000|666|9)(\d{3})-(?!00)(\d\d)-(?!0000)(\d{4})(?![\w-])")
 _SSN_PRINTED = frozenset({"078-05-1120", "219-09-9999", "123-45-6789"})
-_NINO = re.compile(
-    r"(?<!\w)(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D](?!\w)"
-)
+_NINO = re.compile(r"(?<!\w)(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D](?!\w)")
 _DNI = re.compile(r"(?<![\w-])([XYZ]\d{7}|\d{8})-?([A-HJ-NP-TV-Z])(?![\w-])")
 _CODICE = re.compile(r"(?<!\w)[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z](?!\w)")
-_NIR = re.compile(
-    r"(?<![\w-])([12]) ?(\d\d) ?(0[1-9]|1[0-2]) ?(\d\d|2[AB]) ?(\d{3}) ?(\d{3}) ?(\d\d)(?![\w-])"
-)
+_NIR = re.compile(r"(?<![\w-])([12]) ?(\d\d) ?(0[1-9]|1[0-2]) ?(\d\d|2[AB]) ?(\d{3}) ?(\d{3}) ?(\d\d)(?![\w-])")
 _CPF = re.compile(r"(?<![\w.-])\d{3}\.\d{3}\.\d{3}-\d\d(?![\w-])")
 
-# Length of an account number by country (the IBAN registry of ISO 13616).
-_IBAN_LENGTHS: Final = {
-    name: int(length)
-    for name, length in (
-        word.split("=")
-        for word in (
-            "AD=24 AE=23 AT=20 BE=16 BG=22 BR=29 CH=21 CY=28 CZ=24 DE=22 DK=18 EE=20 ES=24 FI=18 FR=27 GB=22 GE=22 "
-            "GI=23 GR=27 HR=21 HU=28 IE=22 IL=23 IS=26 IT=27 KW=30 KZ=20 LB=28 LI=21 LT=20 LU=20 LV=21 MC=27 MD=24 "
-            "ME=22 MK=19 MT=31 NL=18 NO=15 PK=24 PL=28 PT=25 QA=29 RO=24 RS=22 SA=24 SE=24 SI=19 SK=24 SM=27 TN=24 "
-            "TR=26 UA=29"
-        ).split()
-    )
+# The countries whose account numbers have each length (the IBAN registry of ISO 13616).
+_IBAN_COUNTRIES: Final = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI NL",
+    19: "MK SI",
+    20: "AT EE KZ LT LU",
+    21: "CH HR LI LV",
+    22: "BG DE GB GE IE ME RS",
+    23: "AE GI IL",
+    24: "AD CZ ES MD PK RO SA SE SK TN",
+    25: "PT",
+    26: "IS TR",
+    27: "FR GR IT MC SM",
+    28: "CY HU LB PL",
+    29: "BR QA UA",
+    30: "KW",
+    31: "MT",
 }
+_IBAN_LENGTHS: Final = {name: length for length, names in _IBAN_COUNTRIES.items() for name in names.split()}
 # Issuer prefixes and lengths of the card networks (ISO/IEC 7812).
 _ISSUED = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|"
@@ -103,7 +107,7 @@ def iban(number: str) -> bool:
 def _emails(text: str) -> Iterator[str]:
     for found in _EMAIL.finditer(text):
         domain = found.group(1).lower()
-        if not _NO_DOMAIN.search(domain) and domain.rsplit(".", 1)[1] not in _FILE and found.group()[:4] != "git@":
+        if not (_NO_DOMAIN.search(domain) or _FILE.search(domain) or found.group().startswith("git@")):
             yield found.group().lower()
 
 
@@ -148,7 +152,11 @@ def _addresses(text: str) -> Iterator[str]:
             parts = found.group().split(".")
             # Section numbers, versions and the well-known resolvers have short parts.
             short = address.version == 4 and sum(len(part) > 1 for part in parts) < 2
-            if address.is_global and not short and not _VERSION.search(text[max(0, found.start() - 12) : found.start()]):
+            if (
+                address.is_global
+                and not short
+                and not _VERSION.search(text[max(0, found.start() - 12) : found.start()])
+            ):
                 yield address.compressed
 
 

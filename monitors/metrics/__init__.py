@@ -89,6 +89,20 @@ class WindowMetric(Protocol):
     ) -> Sequence[Measurement]: ...
 
 
+class TrainingMetric(Protocol):
+    """A metric of the newest window against what preference training had, held to a plain limit.
+
+    `trained` are embeddings (n, d) of the distinct prompts of approved pairs, `current` those of the window's prompts,
+    one row each in order.
+    """
+
+    guarantee: Guarantee
+
+    def compare(
+        self, trained: Any, current: Any, window: Window, params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
+
+
 class ProbingMetric(Protocol):
     """A metric that asks the live version: prompts out, scored records back, measurements from those."""
 
@@ -100,6 +114,12 @@ class ProbingMetric(Protocol):
 
 
 metrics: Registry[Any] = Registry("metric", "monitors.metrics")
+
+
+def read(metric: SequentialMetric, inference: Inference) -> str:
+    """The text that a unit of `metric` carries: the answer where answers are embedded, the prompt everywhere else."""
+    return inference.response if metric.embedded and metric.source == "answers" else inference.prompt
+
 
 Made = TypeVar("Made")
 

@@ -19,7 +19,7 @@ EXAMPLES = {
         "No, no, no, no! That is not it.",
         "-\n",
     ],
-    "markdown": ["## Title\nText below it.", "It is **very** late.", "| a | b |\n|---|---|\n| 1 | 2 |", "See [this](x)."],
+    "markdown": ["## Title\nText below it.", "It is **very** late.", "| a | b |\n|---|---|\n| 1 | 2 |", "See [it](x)."],
     "list": ["- one\n- two\n- three", "Here is what to do:\n1. Open it.\n2. Close it.\n3) Lock it.", "• red\n• blue"],
     "code": ["```python\nprint('hello')\nprint('world')\n```", "So:\n```\nwhile True:\n    wait(for_it, to_end)\n"],
     "json": ['{"a": [1, 2, {"b": null}]}', "[1, 2]", "[]", '```json\n{"a": 1}\n```', '```\n[{"a": 1}]\n```'],
@@ -67,7 +67,9 @@ def test_what_repeats_by_its_nature_is_no_loop(text):
     assert not loops(text)
 
 
-@given(st.lists(st.sampled_from("red blue green grey pink".split()), min_size=1, max_size=24), st.integers(12, 20))
+@given(
+    st.lists(st.sampled_from(["red", "blue", "green", "grey", "pink"]), min_size=1, max_size=24), st.integers(12, 20)
+)
 def test_any_phrase_told_twelve_times_is_a_loop(words, times):
     assert loops("To begin with: " + " ".join(words * times))
 
