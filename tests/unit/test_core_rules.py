@@ -88,7 +88,6 @@ def test_worse_answers_soon_after_a_release_point_at_the_release(metric: str) ->
     assert propose(situation(metric, events_since_release=10)).kind == "rollback"
 
 
-
 def test_too_few_pairs_are_said_with_their_number() -> None:
     proposal = propose(situation("prompt_drift", approved_pairs=10))
     assert proposal.kind == "none"
