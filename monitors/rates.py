@@ -80,7 +80,7 @@ class RateTracker:
         if self.firing:
             return [Measurement(self.name, estimate, "breach", reason=self.words, details=details)]
         if estimate.value is None:
-            words = f"{estimate.needed} more answers needed since the epoch began; the alarm watches already."
+            words = f"{estimate.needed} more rows needed since the epoch began; the alarm watches already."
             return [Measurement(self.name, estimate, "nodata", reason=words, details=details)]
         return [Measurement(self.name, estimate, "ok", details=details)]
 

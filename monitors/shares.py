@@ -14,7 +14,7 @@ from core.errors import InvalidInput
 from core.types import Estimate, Measurement
 from estimates.proportions import proportion
 from monitors.metrics import Unit
-from monitors.rates import RateTracker, onset, scaled
+from monitors.rates import RateTracker, onset, scaled, unchanged
 from monitors.statistics.rates import RateTest
 
 SCORING_PART = 0.3
@@ -49,22 +49,23 @@ class ShareTracker(RateTracker):
             for kind, (now, then) in enumerate(self._shares(self.recent[-WINDOW:]))
             if now or then
         }
-        return [replace(measured, details={**measured.details, "usual": self.kinds[self.usual], "shares": shares})]
+        reason = self._grown(self._since_onset()) if self.firing else measured.reason
+        details = {**measured.details, "usual": self.kinds[self.usual], "shares": shares}
+        return [replace(measured, reason=reason, details=details)]
 
     def why(self) -> dict[str, Any]:
         """The window that deviates most, the kind that grew most in it, and rows of the kinds that grew."""
-        window = self.recent[onset([self.scale(row[2]) for row in self.recent], self.centre) :]
-        shares = self._shares(window)
-        grown = [now - then for now, then in shares]
-        most = max(range(len(grown)), key=lambda kind: grown[kind])
-        telling = sorted(window, key=lambda row: (-grown[int(row[2])], -row[0]))[:5]
-        now, then = shares[most]
+        window = self._since_onset()
+        growth = [now - then for now, then in self._shares(window)]
+        telling = sorted(window, key=lambda row: (-growth[int(row[2])], -row[0]))[:5]
         return {
             "view": self.name,
-            "view_words": f"{self.words} Most grown: {self.kinds[most]}, {now:.0%} now, {then:.0%} in the reference.",
+            "view_words": self._grown(window),
             "onset_key": window[0][0] if window else None,
             "since_onset": sorted({row[1] for row in window}),
-            "rows": [{"inference": row[1], "view": self.kinds[int(row[2])], "value": row[2]} for row in telling],
+            "rows": [
+                {"inference": row[1], "view": self.kinds[int(row[2])], "score": growth[int(row[2])]} for row in telling
+            ],
         }
 
     def state(self) -> dict[str, Any]:
@@ -73,6 +74,15 @@ class ShareTracker(RateTracker):
 
     def _unusual(self, codes: Sequence[float]) -> Estimate:
         return proportion(sum(int(code) != self.usual for code in codes), len(codes))
+
+    def _since_onset(self) -> list[list[Any]]:
+        return self.recent[onset([self.scale(row[2]) for row in self.recent], self.centre) :]
+
+    def _grown(self, window: Sequence[Sequence[Any]]) -> str:
+        shares = self._shares(window)
+        most = max(range(len(shares)), key=lambda kind: shares[kind][0] - shares[kind][1])
+        now, then = shares[most]
+        return f"{self.words} Most grown: {self.kinds[most]}, {now:.0%} now, {then:.0%} in the reference."
 
     def _shares(self, rows: Sequence[Sequence[Any]]) -> list[tuple[float, float]]:
         """Of every kind the share in `rows` and in the reference."""
@@ -86,15 +96,14 @@ def started(
     """A new epoch on the reference given. Raises InvalidInput when it is too small, or a value is no kind's index."""
     if not 1 < len(kinds) <= MOST_KINDS:
         raise InvalidInput(f"{name} has {len(kinds)} kinds.", f"Between 2 and {MOST_KINDS} can be watched.")
-    every = list(range(len(kinds)))
-    codes = [round(scaled(name, unit, lambda code: rarity(code, every)) * (len(kinds) - 1)) for unit in reference]
+    codes = [_index(scaled(name, unit, unchanged), len(kinds)) for unit in reference]
     part = np.random.default_rng([seed, 1]).permutation(len(codes))
     cut = round(SCORING_PART * len(codes))
     ranks = rank([codes[i] for i in part[:cut]], kinds)
     rarities = [rarity(codes[i], ranks) for i in sorted(part[cut:])]
     test = RateTest.fit(rarities, alpha=alpha, seed=seed, horizon=horizon, side="change")
     counts = Counter(codes)
-    state = {"ranks": ranks, "counts": [counts[kind] for kind in every], "centre": float(np.mean(rarities))}
+    state = {"ranks": ranks, "counts": [counts[kind] for kind in range(len(kinds))], "centre": float(np.mean(rarities))}
     tracker = ShareTracker(name, words, kinds, test, state)
     shown = tracker.summary(codes)
     tracker.reference = {"value": shown.value, "low": shown.low, "high": shown.high, "n": shown.n}
@@ -122,6 +131,10 @@ def rank(codes: Sequence[int], kinds: Sequence[str]) -> list[int]:
 
 def rarity(code: float, ranks: Sequence[int]) -> float:
     """The rank of the kind with index `code`, from 0 to 1. Raises InvalidInput where there is no such kind."""
-    if code != int(code) or not 0 <= code < len(ranks):
+    return ranks[_index(code, len(ranks))] / (len(ranks) - 1)
+
+
+def _index(code: float, size: int) -> int:
+    if code != int(code) or not 0 <= code < size:
         raise InvalidInput("A value is not the index of a kind.", "Check what computes it.")
-    return ranks[int(code)] / (len(ranks) - 1)
+    return int(code)
