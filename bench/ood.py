@@ -46,9 +46,10 @@ def main() -> int:
             held += limits[-1] <= FOREIGN
         low, high = exact_limits(alone, args.runs)
         print(
-            f"{approved} approved, {args.runs} runs: false rate {alone / args.runs:.4f} [{low:.4f}, {high:.4f}] at {LEVEL}; "
-            f"interval covers {covered / args.runs:.4f}; of foreign prompts {np.mean(shares):.3f} flagged; lower limit of the "
-            f"foreign share ({FOREIGN}) holds in {held / args.runs:.4f}, median {np.median(limits):.3f}"
+            f"{approved} approved, {args.runs} runs: false rate {alone / args.runs:.4f} [{low:.4f}, {high:.4f}] at "
+            f"{LEVEL}; interval covers {covered / args.runs:.4f}; of foreign prompts {np.mean(shares):.3f} flagged; "
+            f"lower limit of the foreign share ({FOREIGN}) holds in {held / args.runs:.4f}, median "
+            f"{np.median(limits):.3f}"
         )
         failed |= low > LEVEL or covered / args.runs < 0.94 or held / args.runs < 0.94
     return 1 if failed else 0
