@@ -81,18 +81,19 @@ _SHARED: Final = {
     "ç": ("fr", "pt", "tr"),
 }
 
-_SCRIPTS: Final = (
-    ("ru", "\u0400", "\u04ff"),
-    ("el", "\u0370", "\u03ff"),
-    ("he", "\u0590", "\u05ff"),
-    ("ar", "\u0600", "\u06ff"),
-    ("hi", "\u0900", "\u097f"),
-    ("th", "\u0e00", "\u0e7f"),
-    ("ko", "\uac00", "\ud7af"),
-    ("ja", "\u3040", "\u30ff"),
-    ("zh", "\u4e00", "\u9fff"),
-)
-LANGUAGES: tuple[str, ...] = (*_WORDS, *(name for name, _, _ in _SCRIPTS), "uk", UNDETERMINED)
+_SCRIPTS: Final = {
+    "ru": re.compile("[\u0400-\u04ff]"),
+    "el": re.compile("[\u0370-\u03ff]"),
+    "he": re.compile("[\u0590-\u05ff]"),
+    "ar": re.compile("[\u0600-\u06ff]"),
+    "hi": re.compile("[\u0900-\u097f]"),
+    "th": re.compile("[\u0e00-\u0e7f]"),
+    "ko": re.compile("[\uac00-\ud7af]"),
+    "ja": re.compile("[\u3040-\u30ff]"),
+    "zh": re.compile("[\u4e00-\u9fff]"),
+}
+_LATIN: Final = re.compile("[a-z\u00df-\u024f]")
+LANGUAGES: tuple[str, ...] = (*_WORDS, *_SCRIPTS, "uk", UNDETERMINED)
 
 _NOISE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]*`|https?://\S+|\S+@\S+", re.S)
 _TOKEN = re.compile(r"(?<!\w)[^\W\d_]+(?:'[^\W\d_]+)?(?!\w)")
@@ -130,14 +131,16 @@ def language(text: str) -> str:
         for sign in token:
             for name, weight in _OWN_LETTERS.get(sign, {}).items():
                 score[name] += weight
-    best, other = sorted(((*score.items(), ("", 0.0), ("", 0.0))), key=lambda item: -item[1])[:2]
+    best, other = sorted((*score.items(), ("", 0.0), ("", 0.0)), key=lambda item: -item[1])[:2]
     return best[0] if best[1] >= max(ENOUGH, LEAD * other[1]) else UNDETERMINED
 
 
 def _by_script(text: str) -> str:
     """The language of the script that most letters are in; empty for Latin or none."""
-    counts = Counter({name: sum(low <= sign <= high for sign in text) for name, low, high in _SCRIPTS})
-    latin = sum(sign.isalpha() and sign < "\u0250" for sign in text)
+    if text.isascii():
+        return ""
+    counts = Counter({name: len(script.findall(text)) for name, script in _SCRIPTS.items()})
+    latin = len(_LATIN.findall(text))
     # Japanese mixes kana into Han characters, which Chinese never does.
     if counts["ja"] and counts["zh"]:
         counts["ja"] += counts.pop("zh")
