@@ -17,6 +17,7 @@ SHARES = frozenset(
         "prompt_language",
         "prompt_pii",
         "ood_rate",
+        "preference_accuracy",
         "negative_feedback",
         "errors",
         "error_rate",

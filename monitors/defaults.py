@@ -139,6 +139,20 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "enabled": False,
     },
     {
+        "name": "preference_accuracy",
+        "title": "The model no longer prefers what people prefer",
+        "severity": "warning",
+        "every_seconds": 3600.0,
+        "params": {"choices": 100, "timeout_seconds": 1800},
+        "plan": {"kind": "latest", "size": 1},
+        "rule": {
+            "direction": "below",
+            "limit": 0.5,
+            "nodata_after_seconds": 7 * 86_400,
+        },
+        "enabled": False,
+    },
+    {
         "name": "bias_twins",
         "title": "Some people get worse answers",
         "severity": "warning",

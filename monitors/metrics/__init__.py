@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeVar
 from core.ports import ProbePrompt
 from core.registry import Registry
 from core.types import Inference, Measurement, Window
+from monitors.ranking import Ranked
 
 Guarantee = Literal["budget", "interval", "none"]
 
@@ -101,6 +102,14 @@ class TrainingMetric(Protocol):
     def compare(
         self, trained: Any, current: Any, window: Window, params: Mapping[str, Any]
     ) -> Sequence[Measurement]: ...
+
+
+class RankingMetric(Protocol):
+    """A metric of how the live version ranks people's choices; `missing` says why there are none, where that is so."""
+
+    guarantee: Guarantee
+
+    def rank(self, ranked: Sequence[Ranked], missing: str, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
 
 
 class ProbingMetric(Protocol):
