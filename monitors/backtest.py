@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from core.errors import InvalidInput
 from core.types import Inference
-from monitors.metrics import Step, Unit, metrics
+from monitors.metrics import Step, Unit, metrics, read
 
 
 class Encoder(Protocol):
@@ -100,7 +100,7 @@ def _units(metric: Any, rows: Sequence[Inference], seen: set[str], encoder: Enco
             seen.add(row.conversation)
         value = metric.value(row)
         if value is not None:
-            units.append(Unit(row.id or place, row.id or place, row.at, row.prompt, value, None, row.labels))
+            units.append(Unit(row.id or place, row.id or place, row.at, read(metric, row), value, None, row.labels))
     if not metric.embedded or not units:
         return units
     if encoder is None:
