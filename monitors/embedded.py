@@ -57,7 +57,7 @@ class DriftTracker:
             return Step(False, self.firing)
         if any(unit.vector is None for unit in units):
             raise InvalidInput(f"A {self.noun} has no embedding.", "Check the encoder, then run the monitor again.")
-        looks = self.detector.update(_stacked(units), [unit.text for unit in units])
+        looks = self.detector.update(_stacked(units), [unit.text for unit in units], [unit.stratum for unit in units])
         self.recent = (self.recent + [unit.inference for unit in units])[-RECENT:]
         # A crossing inside the batch counts, so that how texts are cut into batches hides none.
         self.firing = any(look.firing for look in looks)
@@ -120,7 +120,8 @@ def started(name: str, noun: Noun, reference: Sequence[Unit], *, alpha: float, h
     if not reference:
         raise InvalidInput("The drift reference is empty.", "Wait for traffic, or import some.")
     texts = [unit.text for unit in reference]
-    detector = DriftDetector.fit(_stacked(reference), texts, alpha=alpha, seed=seed, horizon=horizon)
+    strata = [unit.stratum for unit in reference]
+    detector = DriftDetector.fit(_stacked(reference), texts, alpha=alpha, seed=seed, horizon=horizon, strata=strata)
     return DriftTracker(name, noun, detector, [])
 
 

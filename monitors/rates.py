@@ -59,7 +59,8 @@ class RateTracker:
         """Take units in, oldest first; `scaled` values go to the test, raw ones into the summary."""
         if not units:
             return Step(False, self.firing)
-        looks = self.test.update([scaled(self.name, unit, self.scale) for unit in units])
+        values = [scaled(self.name, unit, self.scale) for unit in units]
+        looks = self.test.update(values, [unit.stratum for unit in units])
         self.recent = (self.recent + [[unit.key, unit.inference, raw_value(unit)] for unit in units])[-RECENT:]
         self.firing = any(look.firing for look in looks)
         self.level = max(look.level for look in looks) if self.firing else looks[-1].level
@@ -127,7 +128,8 @@ def started(
 ) -> RateTracker:
     """A new epoch on the reference given. Raises InvalidInput when it is too small."""
     values = [scaled(name, unit, scale) for unit in reference]
-    test = RateTest.fit(values, alpha=alpha, seed=seed, horizon=horizon, side=side)
+    strata = [unit.stratum for unit in reference]
+    test = RateTest.fit(values, alpha=alpha, seed=seed, horizon=horizon, side=side, strata=strata)
     raw = [raw_value(unit) for unit in reference]
     shown = summary(raw)
     state = {

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from core.errors import InvalidInput
 from core.types import Estimate, Measurement
-from monitors import epochs, ledger, verdict, why
+from monitors import epochs, ledger, rhythm, verdict, why
 from monitors.effects import Effects, parameter
 from monitors.epochs import Plan, Release, Wanting
 from monitors.metrics import Step, Tracker, Unit
@@ -36,6 +36,7 @@ class Run:
     tick: Tick
     effects: Effects
     deployment: str
+    rhythm: str
 
 
 def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -> list[str]:
@@ -45,7 +46,8 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
     not at all, so that a kill at any point neither skips nor repeats a unit.
     """
     deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
-    job = Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment)
+    declared = rhythm.declared(monitor["params"], effects.settings.monitors.rhythm)
+    job = Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment, declared)
     fired: list[str] = []
     for batch in range(BATCHES):
         epoch = _epoch(job)
@@ -57,7 +59,7 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
         units, last, more = _following(job, epoch, tracker)
         if not units and last == epoch["seen_id"] and batch:
             break
-        step = tracker.update(_with_vectors(job, units))
+        step = tracker.update(rhythm.mark(_with_vectors(job, units), job.rhythm))
         fired += _commit(job, epoch, tracker, step, units, last)
         if not more and last == epoch["seen_id"]:
             break
@@ -87,6 +89,7 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
                 alert=alert,
                 settings=settings,
                 encoder=encoder,
+                rhythm=job.rhythm,
             )
     if plan is None:
         return epoch
@@ -115,7 +118,7 @@ def _restored(job: Run, epoch: Mapping[Any, Any]) -> Tracker | None:
 
 def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release | None) -> None:
     effects, monitor = job.effects, job.monitor
-    reference = _with_vectors(job, plan.units)
+    reference = rhythm.mark(_with_vectors(job, plan.units), job.rhythm)
     horizon = epochs.horizon_of(plan.units, job.params, effects.settings.monitors)
     number = old["number"] + 1 if old else 1
     with effects.store.write(effects.clock()) as tx:
@@ -144,6 +147,7 @@ def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release
                 "reference_version": plan.reference_version,
                 "boundary": plan.boundary,
                 "encoder": effects.embed.identity if job.metric.embedded else "",
+                "rhythm": job.rhythm,
                 "generation": release.generation if release else 0,
                 "last_at": plan.units[-1].at.isoformat(),
                 "read_at": effects.clock().isoformat(),

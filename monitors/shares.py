@@ -100,8 +100,9 @@ def started(
     part = np.random.default_rng([seed, 1]).permutation(len(codes))
     cut = round(SCORING_PART * len(codes))
     ranks = rank([codes[i] for i in part[:cut]], kinds)
-    rarities = [rarity(codes[i], ranks) for i in sorted(part[cut:])]
-    test = RateTest.fit(rarities, alpha=alpha, seed=seed, horizon=horizon, side="change")
+    kept = sorted(part[cut:])
+    rarities, strata = [rarity(codes[i], ranks) for i in kept], [reference[i].stratum for i in kept]
+    test = RateTest.fit(rarities, alpha=alpha, seed=seed, horizon=horizon, side="change", strata=strata)
     counts = Counter(codes)
     state = {"ranks": ranks, "counts": [counts[kind] for kind in range(len(kinds))], "centre": float(np.mean(rarities))}
     tracker = ShareTracker(name, words, kinds, test, state)

@@ -19,7 +19,8 @@ Guarantee = Literal["budget", "interval", "none"]
 class Unit:
     """One conversation as a sequential test sees it: its first prompt, or one number of its first answer.
 
-    `key` is the position in the stream read (an inference's or a feedback's key), `inference` the row to show.
+    `key` is the position in the stream read (an inference's or a feedback's key), `inference` the row to show. Units of
+    one `stratum` are compared with each other only.
     """
 
     key: int
@@ -29,6 +30,7 @@ class Unit:
     value: float | None = None
     vector: Any = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    stratum: str = ""
 
 
 @dataclass(frozen=True, slots=True)
