@@ -26,8 +26,8 @@ Index = np.ndarray
 Stream = tuple[Index, Index]  # rows before the change, rows after it
 
 
-# The traffic before the change: the two domains of the example streams, two domains drawn anew for each run, or eight of
-# the ten, which two prompts an intent in the scoring part cannot describe well. The bars are for the first.
+# The traffic before the change: the two domains of the example streams, two domains drawn anew for each run, or eight
+# of the ten, which two prompts an intent in the scoring part cannot describe well. The bars are for the first.
 BASES = ("streams", "pairs", "wide")
 STREAMS_OF = (("banking", "credit_cards"), ("travel", "kitchen_and_dining"))
 

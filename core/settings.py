@@ -54,7 +54,9 @@ class MonitorSettings:
     epoch_days: int = field(default=30, metadata={"help": "Longest epoch of a sequential monitor in days."})
     rhythm: Rhythm = field(
         default="none",
-        metadata={"help": "Compare like hours with like: none, day (eight parts), week (workdays and weekends by four)."},
+        metadata={
+            "help": "Compare like hours with like: none, day (eight parts) or week (two kinds of day by four parts)."
+        },
     )
     tick_seconds: float = field(default=2.0, metadata={"help": "How often the scheduler looks for due monitors."})
     public_url: str = field(default="", metadata={"help": "Address of the dashboard that notices link to."})

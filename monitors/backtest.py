@@ -48,9 +48,10 @@ def backtest(
 ) -> Iterator[Look]:
     """One look after every `every` rows past the reference, and one at the end.
 
-    While rows after the reference are exchangeable with it (within the parts of the declared `rhythm`), the probability of any alarm over all looks is at most
-    `budget`. A conversation counts once, by its first row; rows that the monitor cannot read (no answer) count as read
-    but not as units. Raises InvalidInput for a monitor without such a promise, or where the rows are too few.
+    While rows after the reference are exchangeable with it (within the parts of the declared `rhythm`), the probability
+    of any alarm over all looks is at most `budget`. A conversation counts once, by its first row; rows that the monitor
+    cannot read (no answer) count as read but not as units. Raises InvalidInput for a monitor without such a promise, or
+    where the rows are too few.
     """
     metric = metrics.get(monitor)
     if metric.guarantee != "budget" or metric.source == "feedback":

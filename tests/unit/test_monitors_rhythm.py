@@ -49,9 +49,7 @@ def answers(days, seed):
 
 
 def alarms(rows, rhythm):
-    looks = backtest(
-        "refusal_rate", rows, reference=1008, every=100, budget=0.05, encoder=None, seed=1, rhythm=rhythm
-    )
+    looks = backtest("refusal_rate", rows, reference=1008, every=100, budget=0.05, encoder=None, seed=1, rhythm=rhythm)
     return sum(look.alarm for look in looks)
 
 

@@ -20,7 +20,9 @@ from trimtab.output import emit, progress
 @click.option("--every", default=100, show_default=True, help="Rows between two looks.")
 @click.option("--budget", default=0.1, show_default=True, help="Probability of any false alarm over the whole file.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the monitor's randomness.")
-@click.option("--rhythm", type=click.Choice(RHYTHMS), default="none", show_default=True, help="Compare like hours only.")
+@click.option(
+    "--rhythm", type=click.Choice(RHYTHMS), default="none", show_default=True, help="Compare like hours only."
+)
 @options.as_json
 @click.pass_context
 def backtest(
