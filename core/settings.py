@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
+
+Rhythm = Literal["none", "day", "week"]
+RHYTHMS: tuple[str, ...] = get_args(Rhythm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,12 @@ class MonitorSettings:
     )
     period_days: int = field(default=91, metadata={"help": "Length of that period in days."})
     epoch_days: int = field(default=30, metadata={"help": "Longest epoch of a sequential monitor in days."})
+    rhythm: Rhythm = field(
+        default="none",
+        metadata={
+            "help": "Compare like hours with like: none, day (eight parts) or week (two kinds of day by four parts)."
+        },
+    )
     tick_seconds: float = field(default=2.0, metadata={"help": "How often the scheduler looks for due monitors."})
     public_url: str = field(default="", metadata={"help": "Address of the dashboard that notices link to."})
     allow_private_webhooks: bool = field(

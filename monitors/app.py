@@ -22,6 +22,7 @@ from monitors.effects import Effects
 from monitors.embedding import Embedder
 from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
+from monitors.ranking import ask_scores
 from monitors.schedule import Schedule
 from store import heartbeats, schema
 from store.unit_of_work import Store
@@ -49,6 +50,7 @@ class App:
             _asker(settings, key),
             lambda alert, then, now: write_report(settings.home / "evidence", alert, then, now),
             self.name,
+            lambda items, **how: ask_scores(items, gateway_url=settings.gateway_url, key=key, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""

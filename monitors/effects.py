@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from core.ports import ProbePrompt
 from core.settings import Settings
+from monitors.ranking import Score, no_scores
 from store.unit_of_work import Store
 
 
@@ -44,6 +45,7 @@ class Effects:
     ask: Ask
     report: Report
     process: str = "monitors"
+    score: Score = no_scores
 
 
 def parameter(params: Mapping[str, Any], name: str, default: float) -> float:

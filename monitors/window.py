@@ -7,15 +7,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from core.errors import Unavailable
 from core.types import Measurement, Plan, Sampled, Window
-from monitors import passes, sampling
+from monitors import passes, ranking, sampling
 from monitors.effects import Effects, parameter
 from store import inferences as exchanges
-from store import streams
+from store import pairs, streams
 from store.unit_of_work import Tx
 
 SIZE = 500
 SPAN = 5000
+TRAINED = 2000
+PAIRS_A_PROMPT = 4
+CHOICES = 100
 
 
 def draw(tx: Tx, plan: Mapping[str, Any], *, deployment: str, seed: int, version: str = "") -> Window:
@@ -74,4 +78,30 @@ def measure(monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: 
     if hasattr(metric, "ask"):
         measured, version = passes.run(monitor, metric, effects, window, deployment=deployment, seed=seed)
         return Look(window, measured, version)
+    if hasattr(metric, "rank"):
+        ranked, missing = _ranked(deployment, effects, monitor["params"])
+        return Look(window, list(metric.rank(ranked, missing, monitor["params"])))
+    if hasattr(metric, "compare"):
+        limit = int(parameter(monitor["params"], "prompts", TRAINED))
+        with effects.store.read(effects.clock()) as tx:
+            trained = trained_prompts(tx, limit)
+        current = effects.embed([row.inference.prompt for row in window.rows])
+        return Look(window, list(metric.compare(effects.embed(trained), current, window, monitor["params"])))
     return Look(window, list(metric.measure(None, window, monitor["params"])))
+
+
+def _ranked(deployment: str, effects: Effects, params: Mapping[str, Any]) -> tuple[list[ranking.Ranked], str]:
+    """The ranked choices, and why there are none where that is so. A server that cannot score is such a reason."""
+    with effects.store.read(effects.clock()) as tx:
+        held = ranking.held_choices(tx, deployment, int(parameter(params, "choices", CHOICES)))
+    seconds = parameter(params, "timeout_seconds", 600.0)
+    try:
+        return ranking.rank(held, effects.score, deadline_seconds=seconds * 0.9), held.missing
+    except Unavailable as error:
+        return [], error.message
+
+
+def trained_prompts(tx: Tx, limit: int) -> list[str]:
+    """The last user messages of the newest approved pairs, each text once, at most `limit`."""
+    found = [str(pair.prompt[-1].get("content", "")) for pair in pairs.approved(tx, limit * PAIRS_A_PROMPT)]
+    return list(dict.fromkeys(text for text in reversed(found) if text.strip()))[:limit]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,18 @@ from store.tables import feedback, inferences
 from store.unit_of_work import Tx
 
 _IN = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of two answers to an exchange a person preferred; `unit` is the conversation, or else the exchange."""
+
+    key: int
+    inference: int
+    unit: str
+    messages: Sequence[Mapping[str, Any]]
+    chosen: str
+    rejected: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +116,36 @@ def judgements_before(
         query = query.where(inferences.c.version == version)
     rows = tx.all(query.order_by(feedback.c.id.desc()).limit(wanted))
     return [_judgement(row) for row in reversed(rows)]
+
+
+def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Choice]:
+    """The newest `limit` choices made from `since` on between two answers to an exchange, in key order."""
+    query = (
+        sa.select(
+            feedback.c.id,
+            feedback.c.chosen,
+            feedback.c.rejected,
+            inferences.c.id.label("inference"),
+            inferences.c.conversation,
+        )
+        .join(inferences, inferences.c.id == feedback.c.inference_id)
+        .where(feedback.c.kind == "choice", feedback.c.at >= since, inferences.c.deployment == deployment)
+        .order_by(feedback.c.id.desc())
+        .limit(limit)
+    )
+    rows = list(reversed(tx.all(query)))
+    asked = {row.id: row.messages for row in exchanges.by_ids(tx, [int(row["inference"]) for row in rows])}
+    return [
+        Choice(
+            row["id"],
+            row["inference"],
+            row["conversation"] or f"inference:{row['inference']}",
+            asked[row["inference"]],
+            row["chosen"],
+            row["rejected"],
+        )
+        for row in rows
+    ]
 
 
 def last_key(tx: Tx, *, deployment: str, before: datetime | None = None) -> int:
