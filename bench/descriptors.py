@@ -181,6 +181,8 @@ def main() -> int:
     if args.declarations:
         measure_language(args.declarations)
         return 0
+    if args.data is None:
+        raise SystemExit("Set TRIMTAB_DATA or --data to the folder of the public data.")
     corpus = Corpus(load(args.data), {})
     names = args.only or ["prompt_language", "prompt_pii", "response_format", "response_language", "response_pii"]
     if "response_drift" in names:
