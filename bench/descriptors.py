@@ -17,6 +17,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -94,30 +95,33 @@ def units(name: str, rows: list[dict[str, str]], vectors: dict[str, np.ndarray])
     return out
 
 
-def calm(corpus: Corpus, reference: int, events: int, budget: float, job: tuple[str, int]) -> tuple[str, int | None]:
+def calm(corpus: Corpus, name: str, reference: int, events: int, budget: float, run: int) -> int | None:
     """Where one permuted history alarms, if it does."""
-    name, run = job
     rng = np.random.default_rng([run, *name.encode()])
     found = (corpus.units[name][i] for i in rng.permutation(len(corpus.rows)))
-    made = [unit for unit in found if unit is not None][: reference + events]
+    made = list(islice((unit for unit in found if unit is not None), reference + events))
     tracker = metrics.get(name).start(made[:reference], alpha=budget, horizon=events, seed=run, params={})
-    return name, first_alarm(tracker, made[reference:])
+    return first_alarm(tracker, made[reference:])
 
 
-def changed(corpus: Corpus, reference: int, budget: float, job: tuple[str, int]) -> tuple[str, int | None]:
+def changed(corpus: Corpus, title: str, reference: int, budget: float, run: int) -> int | None:
     """The delay of the alarm after the onset, in units; not above 0: too early; None: missed."""
-    title, run = job
     name, share, change = CHANGES[title]
     rng = np.random.default_rng([run, *title.encode()])
     order = rng.permutation(len(corpus.rows))
     half = len(order) // 2
-    before = [unit for i in order[:half] if (unit := corpus.units[name][i]) is not None][: reference + CALM]
-    rows = [corpus.rows[i] for i in order[half : half + 3 * CHANGED]]
-    rows = [{**row, **change(row, i)} if rng.random() < share else row for i, row in enumerate(rows)]
-    after = [unit for unit in units(name, rows, corpus.vectors) if unit is not None][:CHANGED]
+    found = (corpus.units[name][i] for i in order[:half])
+    before = list(islice((unit for unit in found if unit is not None), reference + CALM))
+    # Twice as many changed rows as the stream needs on average; the others are the units made already.
+    spare = order[half:][: round(2 * share * CHANGED)]
+    planted = [{**corpus.rows[i], **change(corpus.rows[i], int(i))} for i in spare]
+    fresh = iter(units(name, planted, corpus.vectors))
+    same = (unit for i in order[half + len(spare) :] if (unit := corpus.units[name][i]) is not None)
+    mixed = (next(fresh, None) if rng.random() < share else next(same) for _ in range(2 * CHANGED))
+    after = list(islice((unit for unit in mixed if unit is not None), CHANGED))
     tracker = metrics.get(name).start(before[:reference], alpha=budget, horizon=3000, seed=run, params={})
     at = first_alarm(tracker, before[reference:] + after)
-    return title, None if at is None else at + 1 - CALM
+    return None if at is None else at + 1 - CALM
 
 
 def first_alarm(tracker, stream: list[Unit]) -> int | None:
@@ -177,6 +181,8 @@ def main() -> int:
     if args.declarations:
         measure_language(args.declarations)
         return 0
+    if args.data is None:
+        raise SystemExit("Set TRIMTAB_DATA or --data to the folder of the public data.")
     corpus = Corpus(load(args.data), {})
     names = args.only or ["prompt_language", "prompt_pii", "response_format", "response_language", "response_pii"]
     if "response_drift" in names:
@@ -187,25 +193,25 @@ def main() -> int:
         corpus.units[name] = units(name, corpus.rows, corpus.vectors)
     failed = False
     with multiprocessing.get_context("fork").Pool(args.processes) as pool:
-        work = partial(calm, corpus, args.reference, args.events, args.budget)
-        found = pool.map(work, [(name, run) for name in names for run in range(args.runs)], chunksize=5)
         for name in names:
-            alarms = sum(at is not None for told, at in found if told == name)
+            work = partial(calm, corpus, name, args.reference, args.events, args.budget)
+            alarms = sum(at is not None for at in pool.map(work, range(args.runs), chunksize=5))
             low, high = exact_limits(alarms, args.runs)
             print(
                 f"{name}: {alarms} of {args.runs} calm histories alarm at {args.budget}, share "
-                f"{alarms / args.runs:.4f}, 95 % limits {low:.4f} to {high:.4f}, bar {1.5 * args.budget:.3f}"
+                f"{alarms / args.runs:.4f}, 95 % limits {low:.4f} to {high:.4f}, bar {1.5 * args.budget:.3f}",
+                flush=True,
             )
             failed |= high > 1.5 * args.budget
-        titles = [title for title, (name, *_) in CHANGES.items() if name in names]
-        late = partial(changed, corpus, args.reference, args.budget)
-        found = pool.map(late, [(title, run) for title in titles for run in range(args.delays)], chunksize=5)
-    for title in titles:
-        own = [delay for told, delay in found if told == title]
-        early, missed = sum(d is not None and d <= 0 for d in own), sum(d is None for d in own)
-        delays = [CHANGED + 1 if d is None else d for d in own if d is None or d > 0]
-        median = quantile(delays, 0.5)
-        print(f"{title}: median delay {median.value} [{median.low}, {median.high}], missed {missed}, early {early}")
+        for title in (title for title, (name, *_) in CHANGES.items() if name in names and args.delays):
+            own = pool.map(
+                partial(changed, corpus, title, args.reference, args.budget), range(args.delays), chunksize=5
+            )
+            early, missed = sum(d is not None and d <= 0 for d in own), sum(d is None for d in own)
+            delays = [CHANGED + 1 if d is None else d for d in own if d is None or d > 0]
+            median = quantile(delays, 0.5)
+            told = f"median delay {median.value} [{median.low}, {median.high}], missed {missed}, early {early}"
+            print(f"{title}: {told} of {len(own)}", flush=True)
     return 1 if failed else 0
 
 
