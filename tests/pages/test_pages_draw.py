@@ -92,6 +92,17 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert len(after) > 0.6 * len(before)
 
 
+def test_a_gate_reports_calibration_of_both_versions_with_interval_and_count(
+    filled_folder: World, open_page: Open
+) -> None:
+    page = open_page(filled_folder, "models", version="assistant-v2")
+    assert not page.exception
+    told = texts(page)
+    assert "Calibration error, candidate: 0." in told
+    assert "Brier score (a coin scores 0.25), champion: 0.250; " in told
+    assert told.count("n = 256") >= 4
+
+
 def test_a_demonstration_says_so_and_states_its_customers_rule(tmp_path: Path, open_page: Open) -> None:
     from trimtab.demo.customers import RULE
 
