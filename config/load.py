@@ -22,6 +22,7 @@ from core.errors import InvalidInput
 from core.settings import (
     DashboardSettings,
     GatewaySettings,
+    JudgeSettings,
     ModelSettings,
     MonitorSettings,
     RetrainSettings,
@@ -43,6 +44,7 @@ class _Schema(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     models: ModelSettings = ModelSettings()
     monitors: MonitorSettings = MonitorSettings()
+    judge: JudgeSettings = JudgeSettings()
     retrain: RetrainSettings = RetrainSettings()
     dashboard: DashboardSettings = DashboardSettings()
 

@@ -56,6 +56,16 @@ class MonitorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """The model that judges answers, on any OpenAI-compatible server; unset: none, and its monitor stays paused."""
+
+    url: str = field(default="", metadata={"help": "Base URL of the judge's server, with /v1; answers are sent there."})
+    model: str = field(default="", metadata={"help": "Model name to ask that server for."})
+    key: str = field(default="", metadata={"help": "Key for that server.", "secret": True})
+    timeout_seconds: float = field(default=60.0, metadata={"help": "Longest wait for one verdict."})
+
+
+@dataclass(frozen=True, slots=True)
 class RetrainSettings:
     """Decisions, runs and the gate."""
 
@@ -101,6 +111,7 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     models: ModelSettings = field(default_factory=ModelSettings)
     monitors: MonitorSettings = field(default_factory=MonitorSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     origins: dict[str, str] = field(default_factory=dict)

@@ -18,6 +18,10 @@ SHARES = frozenset(
         "attack_success",
         "over_refusal",
         "accuracy",
+        "judged_quality",
+        "judge_says",
+        "judge_agreement",
+        "judge_consistency",
     }
 )
 POINTS = "points"

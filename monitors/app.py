@@ -20,6 +20,7 @@ from core.settings import Settings
 from monitors import cycle, defaults, delivery, orders
 from monitors.effects import Effects
 from monitors.embedding import Embedder
+from monitors.judge.client import judge
 from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
 from monitors.schedule import Schedule
@@ -49,6 +50,7 @@ class App:
             _asker(settings, key),
             lambda alert, then, now: write_report(settings.home / "evidence", alert, then, now),
             self.name,
+            lambda questions, **how: judge(questions, settings=settings.judge, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""

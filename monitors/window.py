@@ -9,8 +9,8 @@ from typing import Any
 from core.types import Measurement, Plan, Sampled, Window
 from monitors import sampling
 from monitors.effects import Effects, parameter
+from store import feedback, streams
 from store import inferences as exchanges
-from store import streams
 from store.unit_of_work import Tx
 
 SIZE = 500
@@ -63,9 +63,25 @@ def measure(
     with effects.store.read(effects.clock()) as tx:
         window = draw(tx, monitor["plan"], deployment=deployment, seed=seed)
     window = recent_only(window, effects, monitor["params"])
+    if hasattr(metric, "questions"):
+        with effects.store.read(effects.clock()) as tx:
+            labels = _labels(tx, window, deployment)
+        questions = metric.questions(window, labels, monitor["params"])
+        seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
+        judged = effects.judge(questions, seed=seed, deadline_seconds=seconds * 0.9)
+        return window, list(metric.conclude(judged, labels, monitor["params"]))
     if hasattr(metric, "ask"):
         prompts = metric.ask(window, monitor["params"], seed=seed)
         seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
         records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
         return window, list(metric.judge(records, monitor["params"]))
     return window, list(metric.measure(None, window, monitor["params"]))
+
+
+def _labels(tx: Tx, window: Window, deployment: str) -> dict[int, float]:
+    """What people first said of the window's answers, from 0 to 1, by key: thumbs and ratings."""
+    found: dict[int, float] = {}
+    for key, _, said in feedback.for_inferences(tx, window.first, window.last, deployment=deployment):
+        if said.value is not None and said.kind in ("thumb", "rating"):
+            found.setdefault(key, (said.value + 1) / 2 if said.kind == "thumb" else said.value)
+    return found

@@ -22,6 +22,7 @@ COMMANDS = {
     "channel": ("channel", "channel"),
     "import": ("imports", "imports"),
     "backtest": ("backtest", "backtest"),
+    "judge": ("judge", "judge"),
     "train": ("train", "train"),
     "rollback": ("rollback", "rollback"),
     "audit": ("audit", "audit"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from monitors.judge.verdicts import Judged, Verdict
 from trimtab.cli import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -185,3 +186,22 @@ def test_a_backtest_prints_its_looks_and_finds_the_change(
     assert set(looks[0]) == {"look", "seen", "value", "low", "high", "n", "alarm"}
     assert next((look["seen"] for look in looks if look["alarm"]), None) == expected
     assert summary["first_alarm_seen"] == expected
+
+
+def test_the_judge_is_held_to_people_and_its_absence_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"id": str(n), "prompt": "why?", "chosen": "because it is", "rejected": "no"} for n in range(30)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "Set judge.url" in last(run("judge", str(file), "--json"))["remedy"]
+
+    def longest(questions: Any, **_: Any) -> Judged:
+        assert questions[0].prompt == "user: why?" and len(questions) == 25
+        return Judged("longest", [Verdict(q.id, "A" if len(q.first) > len(q.second) else "B", "B") for q in questions])
+
+    monkeypatch.setattr("monitors.judge.client.judge", longest)
+    found = last(run("judge", str(file), "--limit", "25", "--json"))
+    assert (found["judge"], found["agreement"]["value"], found["consistency"]["n"]) == ("longest", 1.0, 25)
+    told = run("judge", str(file), "--limit", "25").output
+    assert "agreement: 1.000 [" in told and "position bias: 0.000 [" in told
