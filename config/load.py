@@ -20,6 +20,7 @@ from pydantic_settings import (
 
 from core.errors import InvalidInput
 from core.settings import (
+    CostSettings,
     DashboardSettings,
     GatewaySettings,
     JudgeSettings,
@@ -45,6 +46,7 @@ class _Schema(BaseSettings):
     models: ModelSettings = ModelSettings()
     monitors: MonitorSettings = MonitorSettings()
     judge: JudgeSettings = JudgeSettings()
+    cost: CostSettings = CostSettings()
     retrain: RetrainSettings = RetrainSettings()
     dashboard: DashboardSettings = DashboardSettings()
 

@@ -66,6 +66,16 @@ class JudgeSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CostSettings:
+    """Prices, for the cost of versions and segments. All 0: only tokens and seconds are shown."""
+
+    currency: str = field(default="EUR", metadata={"help": "What the prices are in."})
+    prompt_million: float = field(default=0.0, metadata={"help": "Price of a million prompt tokens."})
+    completion_million: float = field(default=0.0, metadata={"help": "Price of a million answered tokens."})
+    server_hour: float = field(default=0.0, metadata={"help": "Price of an hour in which the server answers."})
+
+
+@dataclass(frozen=True, slots=True)
 class RetrainSettings:
     """Decisions, runs and the gate."""
 
@@ -112,6 +122,7 @@ class Settings:
     models: ModelSettings = field(default_factory=ModelSettings)
     monitors: MonitorSettings = field(default_factory=MonitorSettings)
     judge: JudgeSettings = field(default_factory=JudgeSettings)
+    cost: CostSettings = field(default_factory=CostSettings)
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     origins: dict[str, str] = field(default_factory=dict)

@@ -103,6 +103,15 @@ def test_a_gate_reports_calibration_of_both_versions_with_interval_and_count(
     assert told.count("n = 256") >= 4
 
 
+def test_service_levels_stand_by_version_with_interval_and_count(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "models")
+    assert not page.exception
+    (table,) = [found.value for found in page.dataframe if "Time p95" in found.value.columns]
+    assert set(table["Version"]) <= {"assistant-base", "assistant-v1"}
+    assert all("n = " in cell or "needed" in cell for cell in table["Errors"])
+    assert "Money appears once prices are set" in texts(page)
+
+
 def test_a_demonstration_says_so_and_states_its_customers_rule(tmp_path: Path, open_page: Open) -> None:
     from trimtab.demo.customers import RULE
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store.queries import alerts, audit, models, monitors, overview, runs
+from store.queries import alerts, audit, models, monitors, overview, runs, service
 from store.tables import inferences
 from store.unit_of_work import Tx
 from tests import console_world
@@ -34,6 +34,7 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "registry": lambda tx, world: models.registry(tx),
     "history": lambda tx, world: models.history(tx, "assistant"),
     "lineage": lambda tx, world: models.lineage(tx, "assistant-v2"),
+    "service": lambda tx, world: service.newest(tx, "assistant"),
     "audit": lambda tx, world: audit.newest(tx),
 }
 
@@ -57,7 +58,7 @@ def test_a_read_is_quick_and_finds_something(world: World, name: str) -> None:
     assert min(took) < 0.05
 
 
-@pytest.mark.parametrize("name", ["frame", "exchanges"])
+@pytest.mark.parametrize("name", ["frame", "exchanges", "service"])
 def test_no_read_scans_the_traffic(world: World, name: str) -> None:
     statements: list[tuple[str, Any]] = []
 
