@@ -23,6 +23,7 @@ COMMANDS = {
     "import": ("imports", "imports"),
     "backtest": ("backtest", "backtest"),
     "judge": ("judge", "judge"),
+    "probe": ("probe", "probe"),
     "train": ("train", "train"),
     "rollback": ("rollback", "rollback"),
     "audit": ("audit", "audit"),

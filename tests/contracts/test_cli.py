@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from monitors.judge.verdicts import Judged, Verdict
+from monitors.load.bend import Step
 from trimtab.cli import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -205,3 +207,30 @@ def test_the_judge_is_held_to_people_and_its_absence_is_said(
     assert (found["judge"], found["agreement"]["value"], found["consistency"]["n"]) == ("longest", 1.0, 25)
     told = run("judge", str(file), "--limit", "25").output
     assert "agreement: 1.000 [" in told and "position bias: 0.000 [" in told
+
+
+def test_a_load_probe_is_refused_while_latency_alarms_and_says_that_nobody_answers(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = ("--set", f"gateway.port={free.getsockname()[1]}")
+        gone = ready(*nowhere, "probe", "load", "--requests", "12", "--json")
+    assert "answered no request" in last(gone)["error"]
+    firing = [{"monitor": "latency", "state": "firing"}]
+    monkeypatch.setattr("trimtab.commands.probe.listed", lambda tx, **_: firing)
+    refused = ready("probe", "load", "--json")
+    assert refused.exit_code != 0 and "An alert on latency fires" in last(refused)["error"]
+    firing[0]["state"] = "pending"
+    assert "An alert on latency fires" not in ready(*nowhere, "probe", "load", "--requests", "12", "--json").output
+
+
+def test_a_load_probe_prints_its_steps_and_the_bracket(ready: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stepped(*_: Any, **__: Any) -> Any:
+        return [Step(1, [100.0 + n for n in range(24)], 0, 2.4), Step(2, [400.0] * 24, 0, 4.8)], "latency bends"
+
+    monkeypatch.setattr("monitors.load.stepping.probe", stepped)
+    found = last(ready("probe", "load", "--json"))
+    assert (found["flat_to"], found["bent_from"], found["ended"]) == (1, 2, "latency bends")
+    told = ready("probe", "load").stdout
+    assert "1 at a time: median 111 ms [" in told and "Latency bends by 2 at a time" in told
