@@ -73,6 +73,8 @@ class CostSettings:
     prompt_million: float = field(default=0.0, metadata={"help": "Price of a million prompt tokens."})
     completion_million: float = field(default=0.0, metadata={"help": "Price of a million answered tokens."})
     server_hour: float = field(default=0.0, metadata={"help": "Price of an hour in which the server answers."})
+    training_hour: float = field(default=0.0, metadata={"help": "Price of an hour of training."})
+    poor_answer: float = field(default=0.0, metadata={"help": "What an answer that people dislike costs you."})
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.settings import CostSettings
 from core.types import Estimate
-from estimates.proportions import proportion
+from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
 
 VERSION = "version"
@@ -93,3 +93,30 @@ def price(prompt_tokens: int, completion_tokens: int, seconds: float, rates: Cos
 def priced(rates: CostSettings) -> bool:
     """Whether any rate is set."""
     return any((rates.prompt_million, rates.completion_million, rates.server_hour))
+
+
+@dataclass(frozen=True, slots=True)
+class Payback:
+    """What training cost and saves. `answers` bounds how many answers pay it back; None: no such bound.
+
+    `better` is the share of judged answers disliked before less that after.
+    """
+
+    cost: float
+    better: Estimate
+    answers: tuple[float | None, float | None]
+
+
+def payback(hours: float, before: tuple[int, int], after: tuple[int, int], rates: CostSettings) -> Payback:
+    """Cost = hours x training_hour. Each answer saves better x poor_answer, so cost / that many answers pay it back.
+
+    `before` and `after` are (disliked, judged) answers of the parent and of the trained version. The bounds follow from
+    the limits of the difference; where its lower limit is not above 0, training may never pay.
+    """
+    cost = hours * rates.training_hour
+    better = difference(proportion(*before), proportion(*after))
+
+    def answers(limit: float | None) -> float | None:
+        return cost / (limit * rates.poor_answer) if limit is not None and limit * rates.poor_answer > 0 else None
+
+    return Payback(cost, better, (answers(better.high), answers(better.low)))

@@ -212,6 +212,7 @@ def detail(console: Console, name: str) -> None:
         gate.draw(console, name, report)
     elif row["kind"] != "base":
         st.text("This version was not judged by a gate.")
+    service.training(console, row)
     st.subheader("Where it comes from", anchor=False)
     lines = [
         f"{'from ' if step else ''}{ancestor['name']} ({ancestor['kind']}, {words.clock_time(ancestor['created_at'])})"

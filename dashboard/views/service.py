@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
+from typing import Any
 
 import streamlit as st
 
@@ -11,6 +13,7 @@ from core.types import Estimate
 from dashboard import service, show, words
 from dashboard.console import Console
 from store.queries import service as queries
+from store.unit_of_work import Tx
 
 RANGES = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7)}
 
@@ -63,6 +66,47 @@ def line(group: service.Group) -> dict[str, str]:
         "seconds": f"{group.seconds:,.0f}",
         "money": f"{group.money:,.4f}",
     }
+
+
+def training(console: Console, version: Mapping[str, Any]) -> None:
+    """What making a version cost and how many answers pay it back; nothing where prices are not set."""
+    rates = console.installation.settings.cost
+    if not (version["run_uuid"] and version["parent"] and rates.training_hour and rates.poor_answer):
+        return
+
+    def query(tx: Tx) -> dict[str, Any]:
+        return {
+            "hours": queries.run_hours(tx, version["run_uuid"]),
+            "before": queries.disliked(tx, console.deployment, version["parent"]),
+            "after": queries.disliked(tx, console.deployment, version["name"]),
+        }
+
+    found = console.load(f"payback {version['name']}", query)
+    if found["hours"] is None:
+        return
+    result = service.payback(found["hours"], found["before"], found["after"], rates)
+    st.subheader("What its training cost and saves", anchor=False)
+    show.facts(
+        {
+            "Training": f"{words.number(result.cost)} {rates.currency}",
+            "Fewer answers disliked": told(result.better, words.POINTS),
+            "Pays for itself after": pays(result),
+        }
+    )
+    st.caption(
+        "Training hours at cost.training_hour; each answer saves the share fewer disliked, among judged answers, times "
+        "cost.poor_answer. Judged answers are those that people chose to judge."
+    )
+
+
+def pays(result: service.Payback) -> str:
+    """When training pays for itself, in words."""
+    soonest, latest = result.answers
+    if result.better.value is None:
+        return "not enough data"
+    if soonest is None:
+        return "never: no fewer answers are disliked"
+    return f"{soonest:,.0f} to {latest:,.0f} answers" if latest is not None else f"{soonest:,.0f} answers, or never"
 
 
 def told(estimate: Estimate, metric: str = "") -> str:

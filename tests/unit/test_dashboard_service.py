@@ -9,7 +9,7 @@ import pytest
 
 from core.settings import CostSettings
 from dashboard import service
-from dashboard.views.service import line
+from dashboard.views.service import line, pays
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 RATES = CostSettings(prompt_million=1.0, completion_million=4.0, server_hour=3.6)
@@ -55,3 +55,22 @@ def test_money_is_tokens_and_request_seconds_at_their_prices() -> None:
     assert group.money == pytest.approx(0.001 + 0.002 + 0.36)
     assert not service.priced(CostSettings()) and service.priced(CostSettings(server_hour=1))
     assert service.price(0, 0, 0.0, RATES) == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ((60, 200), (20, 200), "answers"),
+        ((30, 200), (28, 200), "or never"),
+        ((0, 500), (400, 500), "never: no fewer"),
+        ((3, 10), (1, 10), "not enough data"),
+    ],
+)
+def test_training_pays_back_by_a_stated_formula(before: tuple[int, int], after: tuple[int, int], words: str) -> None:
+    rates = CostSettings(training_hour=10.0, poor_answer=0.5)
+    found = service.payback(2.0, before, after, rates)
+    assert found.cost == 20.0
+    assert words in pays(found)
+    if words == "answers":
+        low, high = found.answers
+        assert low is not None and high is not None and low < 20 / (0.2 * 0.5) < high
