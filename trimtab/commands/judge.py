@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -41,8 +42,10 @@ def judge(context: click.Context, file: Path, columns: str, limit: int, seed: in
         "consistency": consistency(found.verdicts),
         "position_bias": position_bias(found.verdicts),
     }
-    unscored = sum(verdict.value is None for verdict in found.verdicts)
-    lines = [f"{found.judge}: {len(pairs)} pairs in both orders, {unscored} unscored."]
+    errors = Counter(verdict.error for verdict in found.verdicts if verdict.value is None)
+    unscored = errors.total()
+    why = f" (mostly: {errors.most_common(1)[0][0]})" if errors else ""
+    lines = [f"{found.judge}: {len(pairs)} pairs in both orders, {unscored} unscored{why}."]
     for name, estimate in told.items():
         value = (
             f"not enough data: {estimate.needed} more scored pairs needed"
@@ -52,7 +55,7 @@ def judge(context: click.Context, file: Path, columns: str, limit: int, seed: in
         lines.append(f"{name.replace('_', ' ')}: {value}")
     values = {name: asdict(estimate) for name, estimate in told.items()}
     emit(
-        {"judge": found.judge, "pairs": len(pairs), "unscored": unscored, **values},
+        {"judge": found.judge, "pairs": len(pairs), "unscored": dict(errors), **values},
         as_json=as_json,
         text="\n".join(lines),
     )
