@@ -21,8 +21,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from retrain.local import train
-from retrain.spec import PairText, read_pairs
-from retrain.split import split_pairs
+from retrain.pairs.split import split_pairs
+from retrain.training.spec import PairText, read_pairs
 
 
 def make_spec(folder: Path, given: argparse.Namespace) -> Path:

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from estimates.calibration import brier_score, calibration_error, reliability
 from estimates.means import paired_difference
-from retrain.scoring import Scores, reward_margins
+from retrain.training.scoring import Scores, reward_margins
 
 
 def calibrate(scores: Scores, candidate: str, champion: str, *, beta: float) -> dict[str, Any]:
