@@ -262,6 +262,39 @@ def trade_off(rows: Sequence[Row]) -> Figure:
     return _calm(figure, 360)
 
 
+def reliability(bins: Sequence[Row]) -> Figure:
+    """Stated confidence against the share that was right, with its interval; on the diagonal both agree.
+
+    `bins` are JSON of estimates.calibration.Bin; those with too few pairs for a share are left out.
+    """
+    import plotly.graph_objects as go
+
+    shown = [row for row in bins if row["right"]["value"] is not None]
+    right = [row["right"]["value"] * 100 for row in shown]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[50, 100], y=[50, 100], mode="lines", line={"color": QUIET, "dash": "dot", "width": 1}, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=[row["confidence"] * 100 for row in shown],
+        y=right,
+        error_y={
+            "type": "data",
+            "array": [row["right"]["high"] * 100 - value for row, value in zip(shown, right, strict=True)],
+            "arrayminus": [value - row["right"]["low"] * 100 for row, value in zip(shown, right, strict=True)],
+            "color": CALM,
+        },
+        customdata=[row["n"] for row in shown],
+        mode="markers",
+        marker={"color": CALM, "size": 8},
+        hovertemplate="stated %{x:.1f} %<br>right %{y:.1f} %, n = %{customdata}<extra></extra>",
+    )
+    figure.update_xaxes(title="stated confidence", ticksuffix=" %", range=[49, 101])
+    figure.update_yaxes(title="right", ticksuffix=" %", range=[0, 102])
+    figure.update_layout(showlegend=False)
+    return _calm(figure, 230)
+
+
 def shares(rows: Sequence[Row]) -> Figure:
     """Topics or segments: the share now beside the share in the reference, those that moved most on top."""
     import plotly.graph_objects as go

@@ -31,6 +31,10 @@ SHARES = frozenset(
         "answers_flipped",
         "twins_refused",
         "accuracy",
+        "judged_quality",
+        "judge_says",
+        "judge_agreement",
+        "judge_consistency",
     }
 )
 POINTS = "points"

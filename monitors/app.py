@@ -20,6 +20,7 @@ from core.settings import Settings
 from monitors import cycle, defaults, delivery, orders
 from monitors.effects import Effects
 from monitors.embedding import Embedder
+from monitors.judge.client import judge
 from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
 from monitors.ranking import ask_scores
@@ -51,6 +52,7 @@ class App:
             lambda alert, then, now: write_report(settings.home / "evidence", alert, then, now),
             self.name,
             lambda items, **how: ask_scores(items, gateway_url=settings.gateway_url, key=key, **how),
+            lambda questions, **how: judge(questions, settings=settings.judge, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""

@@ -166,6 +166,20 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         },
     },
     {
+        "name": "judged_quality",
+        "title": "Fewer answers are good",
+        "severity": "warning",
+        "every_seconds": 6 * 3600.0,
+        "enabled": False,  # until a judge is set
+        "params": {"judged": 200, "anchors": 200, "timeout_seconds": 1800},
+        "plan": {"kind": "latest", "size": 2000},
+        "rule": {
+            "direction": "below",
+            "limit": 0.5,
+            "nodata_after_seconds": 86_400,
+        },
+    },
+    {
         "name": "adversarial",
         "title": "The model can be talked out of its rules",
         "severity": "warning",
@@ -196,6 +210,6 @@ def ensure(tx: Tx, *, only: tuple[str, ...] = (), reference: int = 0) -> int:
             continue
         if reference and template["name"] == "prompt_drift":
             template = {**template, "params": {**template["params"], "reference": reference}}
-        values = {"weight": 0.0, "params": {}, "rule": {}, "plan": {}, **template}
-        made += rows.ensure(tx, **{"enabled": True, **values, "metric": template["name"]})
+        values = {"weight": 0.0, "params": {}, "rule": {}, "plan": {}, "enabled": True, **template}
+        made += rows.ensure(tx, **{**values, "metric": template["name"]})
     return made

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from core.errors import Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
+from monitors.judge.questions import Question
+from monitors.judge.verdicts import Judged
 from monitors.ranking import Score, no_scores
 from store.unit_of_work import Store
 
@@ -28,10 +31,21 @@ class Ask(Protocol):
     def __call__(self, prompts: Sequence[ProbePrompt], *, seed: int, deadline_seconds: float) -> Sequence[Any]: ...
 
 
+class Judge(Protocol):
+    """Has a judge model answer questions in both orders; raises Unavailable when none is set."""
+
+    def __call__(self, questions: Sequence[Question], *, seed: int, deadline_seconds: float) -> Judged: ...
+
+
 class Report(Protocol):
     """Writes the evidence page of a shifted window and returns the file's name, or an empty text."""
 
     def __call__(self, alert: str, reference: Sequence[str], current: Sequence[str]) -> str: ...
+
+
+def no_judge(questions: Sequence[Question], *, seed: int, deadline_seconds: float) -> Judged:
+    """Stands where no judge is: raises Unavailable."""
+    raise Unavailable("No judge is set.", "Set judge.url and judge.model.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class Effects:
     report: Report
     process: str = "monitors"
     score: Score = no_scores
+    judge: Judge = no_judge
 
 
 def parameter(params: Mapping[str, Any], name: str, default: float) -> float:

@@ -87,19 +87,9 @@ class Judgements:
     def _units(self, rows: Sequence[streams.Judgement]) -> list[Unit]:
         units = []
         for row in rows:
-            value = negative(row.kind, row.value)
-            if value is not None:
+            if (value := row.negative) is not None:
                 units.append(Unit(row.key, row.inference, row.at, "", value, None, row.labels))
         return units
-
-
-def negative(kind: str, value: float | None) -> float | None:
-    """1 for a thumb down, a rating under one half or a corrected answer; 0 for the opposite; None for neither."""
-    if kind == "correction":
-        return 1.0
-    if value is None or kind not in ("thumb", "rating"):
-        return None
-    return float(value < 0) if kind == "thumb" else float(value < 0.5)
 
 
 def source_of(metric: Any, deployment: str) -> Source:

@@ -11,8 +11,8 @@ from core.errors import Unavailable
 from core.types import Measurement, Plan, Sampled, Window
 from monitors import passes, ranking, sampling
 from monitors.effects import Effects, parameter
+from store import feedback, pairs, streams
 from store import inferences as exchanges
-from store import pairs, streams
 from store.unit_of_work import Tx
 
 SIZE = 500
@@ -75,6 +75,13 @@ def measure(monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: 
     with effects.store.read(effects.clock()) as tx:
         window = draw(tx, monitor["plan"], deployment=deployment, seed=seed)
     window = recent_only(window, effects, monitor["params"])
+    if hasattr(metric, "questions"):
+        with effects.store.read(effects.clock()) as tx:
+            labels = _labels(tx, window, deployment)
+        questions = metric.questions(window, labels, monitor["params"])
+        seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
+        judged = effects.judge(questions, seed=seed, deadline_seconds=seconds * 0.9)
+        return Look(window, list(metric.conclude(judged, labels, monitor["params"])))
     if hasattr(metric, "ask"):
         measured, version = passes.run(monitor, metric, effects, window, deployment=deployment, seed=seed)
         return Look(window, measured, version)
@@ -105,3 +112,12 @@ def trained_prompts(tx: Tx, limit: int) -> list[str]:
     """The last user messages of the newest approved pairs, each text once, at most `limit`."""
     found = [str(pair.prompt[-1].get("content", "")) for pair in pairs.approved(tx, limit * PAIRS_A_PROMPT)]
     return list(dict.fromkeys(text for text in reversed(found) if text.strip()))[:limit]
+
+
+def _labels(tx: Tx, window: Window, deployment: str) -> dict[int, float]:
+    """What people first said of the window's answers, from 0 to 1, by key: thumbs and ratings."""
+    found: dict[int, float] = {}
+    for key, _, said in feedback.for_inferences(tx, window.first, window.last, deployment=deployment):
+        if said.value is not None and said.kind in ("thumb", "rating"):
+            found.setdefault(key, (said.value + 1) / 2 if said.kind == "thumb" else said.value)
+    return found

@@ -41,6 +41,15 @@ class Judgement:
     value: float | None
     labels: dict[str, str]
 
+    @property
+    def negative(self) -> float | None:
+        """1 for a thumb down, a rating under one half or a corrected answer; 0 for the opposite; None for neither."""
+        if self.kind == "correction":
+            return 1.0
+        if self.value is None or self.kind not in ("thumb", "rating"):
+            return None
+        return float(self.value < 0) if self.kind == "thumb" else float(self.value < 0.5)
+
 
 def openings(tx: Tx, after: int, *, deployment: str, limit: int, version: str = "") -> tuple[list[Inference], int]:
     """The opening exchanges among the next `limit` watched rows, and the key of the last row read (or `after`).

@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol, TypeVar
 from core.ports import ProbePrompt
 from core.registry import Registry
 from core.types import Inference, Measurement, Window
+from monitors.judge.questions import Question
+from monitors.judge.verdicts import Judged
 from monitors.ranking import Ranked
 
 Guarantee = Literal["budget", "interval", "none"]
@@ -122,6 +124,23 @@ class ProbingMetric(Protocol):
     def ask(self, current: Window, params: Mapping[str, Any], *, seed: int) -> Sequence[ProbePrompt]: ...
 
     def judge(self, records: Sequence[Any], params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+
+
+class JudgedMetric(Protocol):
+    """A metric that a judge model tells: questions about captured answers out, verdicts back, measurements from those.
+
+    `labels` are what people said of answers, from 0 to 1, by the inference's key.
+    """
+
+    guarantee: Guarantee
+
+    def questions(
+        self, current: Window, labels: Mapping[int, float], params: Mapping[str, Any]
+    ) -> Sequence[Question]: ...
+
+    def conclude(
+        self, judged: Judged, labels: Mapping[int, float], params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
 
 
 metrics: Registry[Any] = Registry("metric", "monitors.metrics")
