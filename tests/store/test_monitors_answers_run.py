@@ -57,7 +57,7 @@ def test_answers_broken_off_alarm_and_the_form_is_named(world: World) -> None:
 
 
 def test_told_addresses_alarm_and_are_in_no_row_of_the_monitor(world: World) -> None:
-    world.add("response_pii", enabled=True)
+    world.add("response_pii", params={"reference": 200}, enabled=True)
     world.send(260)
     world.run("response_pii")
     world.send(40, response=lambda i: f"Ask anna{i}@firma.de about it." if i % 2 else "It will arrive.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from monitors.effects import Effects
 from monitors.judge.questions import Question
 from monitors.judge.verdicts import Judged, Verdict
 from store.unit_of_work import Store
@@ -46,9 +46,8 @@ def judged_by(name: str, lenient: int) -> Any:
 
 
 def look(world: World, monkeypatch: pytest.MonkeyPatch, judge: Any) -> dict[tuple[str, str], Any]:
-    made = world.effects
-    values = (made.store, made.settings, made.clock, made.embed, made.ask, made.report, made.process)
-    monkeypatch.setattr(World, "effects", property(lambda self: Effects(*values, judge)))
+    made = replace(world.effects, judge=judge)
+    monkeypatch.setattr(World, "effects", property(lambda self: made))
     seen = len(world.measured("judged_quality"))
     outcome = world.run("judged_quality", 6 * 3600)
     assert outcome is not None and outcome.state == "done", outcome
