@@ -78,7 +78,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "plan": {"kind": "recent", "size": 400},
         "rule": {
             "direction": "above",
-            "limit": 0.05,
+            "limit": 0.02,
             "nodata_after_seconds": 86_400,
         },
     },

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from core.types import Measurement, Plan, Sampled, Window
 from monitors import sampling
 from monitors.effects import Effects, parameter
+from store import deployments, streams
 from store import inferences as exchanges
-from store import streams
+from store import monitors as rows
 from store.unit_of_work import Tx
 
 SIZE = 500
@@ -55,6 +56,18 @@ def recent_only(window: Window, effects: Effects, params: Mapping[str, Any]) -> 
     return Window(window.role, window.first, window.last, window.plan, kept)
 
 
+def epoch_start(tx: Tx, deployment: str, now: datetime, *, days: float) -> datetime:
+    """When the present epoch began: epochs of `days` follow each other from the moment the live version went live.
+
+    The grid does not depend on what was measured, so that statements about an epoch hold at each of its looks.
+    """
+    served, length = deployments.current(tx, deployment), timedelta(days=days)
+    if served is None:
+        return rows.slot(now, length.total_seconds())
+    began: datetime = served["changed_at"]
+    return began + (max(now - began, timedelta(0)) // length) * length
+
+
 def measure(
     monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: int
 ) -> tuple[Window, list[Measurement]]:
@@ -67,5 +80,15 @@ def measure(
         prompts = metric.ask(window, monitor["params"], seed=seed)
         seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
         records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
-        return window, list(metric.judge(records, monitor["params"]))
+        carried = {"earlier": _carried(monitor, metric, effects, deployment)} if hasattr(metric, "carried") else {}
+        return window, list(metric.judge(records, monitor["params"], **carried))
     return window, list(metric.measure(None, window, monitor["params"]))
+
+
+def _carried(
+    monitor: Mapping[Any, Any], metric: Any, effects: Effects, deployment: str
+) -> list[tuple[str, Mapping[str, Any]]]:
+    now = effects.clock()
+    with effects.store.read(now) as tx:
+        since = epoch_start(tx, deployment, now, days=effects.settings.monitors.epoch_days)
+        return rows.details_since(tx, monitor["id"], metric.carried, since)

@@ -90,7 +90,11 @@ class WindowMetric(Protocol):
 
 
 class ProbingMetric(Protocol):
-    """A metric that asks the live version: prompts out, scored records back, measurements from those."""
+    """A metric that asks the live version: prompts out, scored records back, measurements from those.
+
+    One with an attribute `carried`, the name of one of its measurements, is also given as `earlier` the (segment,
+    details) of those that the epoch's looks before left (window.measure).
+    """
 
     guarantee: Guarantee
 

@@ -19,7 +19,8 @@ MAX_TOKENS = 48
 class Record:
     """A prompt with its answer. `shown` is what the detector saw, None when unscored: never counted as passed.
 
-    `failed` turns it into a judgement: an attack that got through, or a harmless request refused.
+    `failed` turns it into a judgement: an attack that got through, or a harmless request refused. `inference` is the
+    uuid under which the answer was captured.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Record:
     answer: str
     shown: bool | None
     error: str = ""
+    inference: str = ""
 
     @property
     def failed(self) -> bool | None:
@@ -80,12 +82,12 @@ def ask(
     return asyncio.run(_ask_all(prompts, model, gateway_url, key, seed, max_tokens, deadline_seconds))
 
 
-def score(prompt: ProbePrompt, answer: str, error: str = "") -> Record:
+def score(prompt: ProbePrompt, answer: str, error: str = "", inference: str = "") -> Record:
     """The record of an answer, or of the error that came instead of one."""
     text = "\n".join(str(message.get("content", "")) for message in prompt.messages)
     detect = DETECTORS.get(prompt.detector)
     shown = None if error or detect is None else detect(text, answer)
-    return Record(prompt.id, prompt.family, prompt.benign, prompt.detector, answer, shown, error)
+    return Record(prompt.id, prompt.family, prompt.benign, prompt.detector, answer, shown, error, inference)
 
 
 async def _ask_all(
@@ -134,6 +136,7 @@ async def _one(session: Any, prompt: ProbePrompt, body: Mapping[str, Any]) -> Re
             if response.status != 200:
                 return score(prompt, "", f"the gateway answered {response.status}")
             told = await response.json(content_type=None)
-            return score(prompt, str(told["choices"][0]["message"]["content"] or ""))
+            text = str(told["choices"][0]["message"]["content"] or "")
+            return score(prompt, text, inference=response.headers.get("x-trimtab-inference", ""))
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, IndexError, TypeError) as error:
         return score(prompt, "", f"no answer ({type(error).__name__})")
