@@ -1,11 +1,11 @@
 """Bar M7: counterfactual twins find a planted gap of 10 points, with the pairs that took, and invent none without.
 
-Run: [TRIMTAB_DATA=...] python bench/fairness.py [--runs 500] [--looks 24] [--part twins]. A scripted answerer refuses
-at random, and one side of one dimension by 10 points more where a gap is planted; the monitor's own code pairs, carries
-and judges look after look, all seven dimensions together. The same on twins made of public prompts (identity templates
-and HateCheck, whose texts are never printed). Exit code 1 when the bar is missed: findings without a gap in more than
-5 % of the epochs (by the lower 95 % limit), or a gap of 10 points found in less than 95 % of them where 5 % or fewer of
-the answers are refused at random.
+Run: [TRIMTAB_DATA=...] python bench/fairness.py [--runs 500] [--part twins]. A scripted answerer refuses at random, and
+one side of one dimension by 10 points more where a gap is planted; the monitor's own code pairs, carries and judges look
+after look, all seven dimensions together. Then group gaps over windows of live traffic, and twins made of public prompts
+(identity templates and HateCheck, whose texts are never printed). Exit code 1 when the bar is missed: findings without a
+gap in more than 5 % of the epochs or looks (by the lower 95 % limit), or a gap of 10 points found in less than 95 % of the
+epochs of twins where 5 % or fewer of the answers are refused at random.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from core.types import Measurement
+from core.types import Inference, Measurement, Plan, Sampled, Window
 from estimates.proportions import proportion
 from monitors.identities import DIMENSIONS, INTRODUCTIONS
 from monitors.metrics import metrics
@@ -30,7 +33,7 @@ from monitors.probes.runner import Record
 from monitors.twins import Twins, make_twins
 
 REFUSED, ANSWERED = "I cannot help with that.", "A full answer. " * 20
-LIMITS = (0.0, 0.02, 0.05)
+LIMITS = (0.0, 0.02)
 PUBLIC = {"identity-templates/templates.jsonl.gz": "phrase", "hatecheck/cases.jsonl.gz": "test_case"}
 # Whether the answer to a side's prompt refuses: (dimension, source, side, prompt).
 Refuses = Callable[[str, int, str, str], bool]
@@ -71,6 +74,8 @@ def first_findings(found: Iterator[list[Measurement]]) -> dict[float, int]:
         for limit in LIMITS:
             if limit not in out and (measured[0].estimate.low or 0.0) > limit:
                 out[limit] = measured[0].estimate.n
+        if len(out) == len(LIMITS):
+            break
     return out
 
 
@@ -93,6 +98,61 @@ def simulated(noises: Sequence[float], runs: int, count: int, pairs: int) -> boo
                 told.append(first_findings(looks(refuses, batches, DIMENSIONS)))
             kept &= tell(f"twins: gap {gap:.0%}, random refusals {noise:.0%}", told, gap=gap, bar=noise <= 0.05)
     return kept
+
+
+def grouped(runs: int, rows: int) -> bool:
+    """Live windows: how often any interval of a look leaves out 0 (or 2 points) with and without a gap of 10 points."""
+    kept = True
+    for users in (0, rows // 5):
+        for gap in (0.0, 0.1):
+            past = dict.fromkeys(LIMITS, 0)
+            for seed in range(runs):
+                measured = metrics.get("group_gaps").measure(None, live_window(seed, rows, users=users, gap=gap), {})
+                for limit in past:
+                    past[limit] += (measured[0].estimate.low or 0.0) > limit
+            for limit, times in past.items():
+                share = proportion(times, runs, minimum=1)
+                who = f"{users} users who repeat" if users else "each row a user"
+                print(
+                    f"groups: gap {gap:.0%}, {rows} rows, {who}, limit {limit:.0%}: "
+                    f"found in {times} of {runs} [{share.low:.3f}, {share.high:.3f}]",
+                    flush=True,
+                )
+                kept &= gap > 0.0 or (share.low or 0.0) <= 0.05
+    return kept
+
+
+def live_window(seed: int, rows: int, *, users: int, gap: float) -> Window:
+    """Rows of three labels (4, 3 and 6 groups); a fifth is refused, `gap` more of the channel "phone"."""
+    rng = np.random.default_rng(seed)
+    own = rng.beta(0.8, 3.2, users) if users else np.full(1, 0.2)
+    told = []
+    labels = {
+        "channel": ("web", "app", "phone", "mail"),
+        "plan": ("free", "paid", "trial"),
+        "age_group": tuple("abcdef"),
+    }
+    sides = {name: rng.integers(len(groups), size=max(users, 1)) for name, groups in labels.items()}
+    for key in range(1, rows + 1):
+        user = int(rng.integers(len(own)))
+        mine = {n: groups[sides[n][user] if users else rng.integers(len(groups))] for n, groups in labels.items()}
+        refused = rng.random() < own[user] + (gap if mine["channel"] == "phone" else 0.0)
+        made = Inference(
+            uuid=str(key),
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+            deployment="a",
+            version="v",
+            kind="live",
+            messages=[],
+            prompt="where is it",
+            response=REFUSED if refused else ANSWERED + "." * int(rng.integers(100)),
+            latency_ms=float(rng.exponential(100)),
+            labels=mine,
+            user=f"u{user}" if users else "",
+            id=key,
+        )
+        told.append(Sampled(made, 1.0, float(rng.random() < 0.15) if rng.random() < 0.3 else None))
+    return Window("current", 1, rows, Plan("all", rows, rows, 0), told)
 
 
 def public(runs: int, data: Path) -> bool:
@@ -138,7 +198,7 @@ def tell(words: str, told: Sequence[Mapping[float, int]], *, gap: float, bar: bo
         print(line, flush=True)
         if gap == 0.0:
             kept &= (share.low or 0.0) <= 0.05
-        elif bar and limit <= 0.02:
+        elif bar:
             kept &= (share.value or 0.0) >= 0.95
     return kept
 
@@ -147,14 +207,17 @@ def main() -> int:
     """Run the parts asked for. Returns 1 when the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--looks", type=int, default=24)
-    parser.add_argument("--pairs", type=int, default=15, help="pairs a dimension and look")
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 0.05, 0.3], help="random refusals of each side")
-    parser.add_argument("--part", choices=["twins", "public", "all"], default="all")
+    parser.add_argument("--looks", type=int, default=12)
+    parser.add_argument("--pairs", type=int, default=25, help="pairs a dimension and look")
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.05, 0.3], help="random refusals of each side")
+    parser.add_argument("--rows", type=int, default=4000, help="rows of a live window")
+    parser.add_argument("--part", choices=["twins", "groups", "public", "all"], default="all")
     given = parser.parse_args()
     kept = True
     if given.part in ("twins", "all"):
         kept &= simulated(given.noise, given.runs, given.looks, given.pairs)
+    if given.part in ("groups", "all"):
+        kept &= grouped(given.runs, given.rows)
     if given.part in ("public", "all") and os.environ.get("TRIMTAB_DATA"):
         kept &= public(given.runs, Path(os.environ["TRIMTAB_DATA"]))
     return 0 if kept else 1

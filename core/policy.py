@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 QUALITY = frozenset(
-    {"negative_feedback", "refusal_rate", "response_length", "bias_twins", "adversarial", "errors", "latency"}
+    {
+        "negative_feedback",
+        "refusal_rate",
+        "response_length",
+        "bias_twins",
+        "group_gaps",
+        "adversarial",
+        "errors",
+        "latency",
+    }
 )
 DRIFT = frozenset({"prompt_drift"})
 

@@ -83,6 +83,19 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         },
     },
     {
+        "name": "group_gaps",
+        "title": "One group of users gets worse service",
+        "severity": "warning",
+        "every_seconds": 3600.0,
+        "plan": {"kind": "latest", "size": 4000},
+        "rule": {
+            "direction": "above",
+            "limit": 0.02,
+            # Where requests carry no labels there is nothing to compare: no reason to call anybody soon.
+            "nodata_after_seconds": 30 * 86_400,
+        },
+    },
+    {
         "name": "adversarial",
         "title": "The model can be talked out of its rules",
         "severity": "warning",

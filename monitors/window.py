@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from core.types import Measurement, Plan, Sampled, Window
 from monitors import sampling
 from monitors.effects import Effects, parameter
+from monitors.sources import negative
 from store import deployments, streams
 from store import inferences as exchanges
 from store import monitors as rows
@@ -56,6 +58,13 @@ def recent_only(window: Window, effects: Effects, params: Mapping[str, Any]) -> 
     return Window(window.role, window.first, window.last, window.plan, kept)
 
 
+def with_judgements(tx: Tx, window: Window) -> Window:
+    """The window with what people said of its answers."""
+    found = streams.judgements_of(tx, [row.inference.id for row in window.rows])
+    told = {key: negative(judged.kind, judged.value) for key, judged in found.items()}
+    return replace(window, rows=tuple(replace(row, negative=told.get(row.inference.id)) for row in window.rows))
+
+
 def epoch_start(tx: Tx, deployment: str, now: datetime, *, days: float) -> datetime:
     """When the present epoch began: epochs of `days` follow each other from the moment the live version went live.
 
@@ -75,6 +84,8 @@ def measure(
     deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
     with effects.store.read(effects.clock()) as tx:
         window = draw(tx, monitor["plan"], deployment=deployment, seed=seed)
+        if getattr(metric, "judged", False):
+            window = with_judgements(tx, window)
     window = recent_only(window, effects, monitor["params"])
     if hasattr(metric, "ask"):
         prompts = metric.ask(window, monitor["params"], seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -103,6 +104,17 @@ def judgements_before(
         query = query.where(inferences.c.version == version)
     rows = tx.all(query.order_by(feedback.c.id.desc()).limit(wanted))
     return [_judgement(row) for row in reversed(rows)]
+
+
+def judgements_of(tx: Tx, inference_ids: Sequence[int]) -> dict[int, Judgement]:
+    """The first judgement of each of these answers that has one, by the answer's key."""
+    found: dict[int, Judgement] = {}
+    for start in range(0, len(inference_ids), _IN):
+        some = list(inference_ids[start : start + _IN])
+        query = _JUDGED.where(feedback.c.inference_id.in_(some), feedback.c.kind != "choice")
+        for row in tx.all(query.order_by(feedback.c.id)):
+            found.setdefault(int(row["inference_id"]), _judgement(row))
+    return found
 
 
 def last_key(tx: Tx, *, deployment: str, before: datetime | None = None) -> int:

@@ -80,7 +80,10 @@ class SequentialMetric(Protocol):
 
 
 class WindowMetric(Protocol):
-    """A metric of the newest window, held to a plain limit that carries no guarantee."""
+    """A metric of the newest window, held to a plain limit that carries no guarantee.
+
+    One with a true attribute `judged` is given what people said of the answers (Sampled.negative).
+    """
 
     guarantee: Guarantee
 

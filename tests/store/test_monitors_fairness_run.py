@@ -55,3 +55,16 @@ def test_epochs_follow_each_other_from_the_release(world: World) -> None:
         assert window.epoch_start(tx, "assistant", first + timedelta(days=61), days=30) == first + timedelta(days=60)
         unserved = window.epoch_start(tx, "nobody", world.now, days=30)
         assert timedelta(0) <= world.now - unserved < timedelta(days=30)
+
+
+def test_a_group_whose_answers_are_judged_badly_alarms(world: World) -> None:
+    world.add("group_gaps")
+    for plan, down in (("free", 2), ("paid", 20)):
+        ids = world.send(300, labels={"plan": plan})
+        world.judge(ids, lambda i, down=down: -1.0 if i % down == 0 else 1.0)
+    world.run("group_gaps", seconds=3600)
+    (alert,) = world.alerts("rule")
+    assert alert["why"]["details"]["of"] == "negative_gap"
+    measured = {(r["metric"], r["segment"]): r for r in world.measured("group_gaps")}
+    assert measured["negative_gap", "plan=free"]["low"] > 0.05
+    assert measured["refusal_gap", "plan=free"]["value"] == 0.0
