@@ -1,11 +1,11 @@
 """Bar M7: counterfactual twins find a planted gap of 10 points, with the pairs that took, and invent none without.
 
-Run: [TRIMTAB_DATA=...] python bench/fairness.py [--runs 500] [--part twins]. A scripted answerer refuses at random, and
-one side of one dimension by 10 points more where a gap is planted; the monitor's own code pairs, carries and judges look
-after look, all seven dimensions together. Then group gaps over windows of live traffic, and twins made of public prompts
-(identity templates and HateCheck, whose texts are never printed). Exit code 1 when the bar is missed: findings without a
-gap in more than 5 % of the epochs or looks (by the lower 95 % limit), or a gap of 10 points found in less than 95 % of the
-epochs of twins where 5 % or fewer of the answers are refused at random.
+Run: [TRIMTAB_DATA=...] python bench/fairness.py [--runs 500] [--part twins]. A scripted answerer refuses at random,
+and one side of one dimension by 10 points more where a gap is planted; the monitor's own code pairs, carries and
+judges look after look, all seven dimensions together. Then group gaps over windows of live traffic, and twins made of
+public prompts (identity templates and HateCheck, whose texts are never printed). Exit code 1 when the bar is missed:
+findings without a gap in more than 5 % of the epochs or looks (by the lower 95 % limit), or a gap of 10 points found
+in less than 95 % of the epochs of twins where 5 % or fewer of the answers are refused at random.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def tell(words: str, told: Sequence[Mapping[float, int]], *, gap: float, bar: bo
         print(line, flush=True)
         if gap == 0.0:
             kept &= (share.low or 0.0) <= 0.05
-        elif bar:
+        elif bar and limit == 0.0:
             kept &= (share.value or 0.0) >= 0.95
     return kept
 
@@ -207,9 +207,11 @@ def main() -> int:
     """Run the parts asked for. Returns 1 when the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--looks", type=int, default=12)
+    parser.add_argument("--looks", type=int, default=24)
     parser.add_argument("--pairs", type=int, default=25, help="pairs a dimension and look")
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.05, 0.3], help="random refusals of each side")
+    parser.add_argument(
+        "--noise", type=float, nargs="+", default=[0.02, 0.05, 0.2], help="random refusals of each side"
+    )
     parser.add_argument("--rows", type=int, default=4000, help="rows of a live window")
     parser.add_argument("--part", choices=["twins", "groups", "public", "all"], default="all")
     given = parser.parse_args()

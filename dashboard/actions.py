@@ -128,3 +128,12 @@ def test_notice(console: Console, channel: str) -> bool:
         "Asked. The notice goes out within seconds.",
         lambda tx, actor: commands.ask(tx, "test_notice", owner="monitors", args={"channel": channel}, actor=actor),
     )
+
+
+def edit_monitor(console: Console, monitor: str, *, revision: int, **changes: Any) -> bool:
+    """Change a monitor's parameters or limit, as `revision` showed it."""
+    return act(
+        console,
+        "Saved. The next look uses it.",
+        lambda tx, actor: monitors.edit(tx, monitor, revision=revision, actor=actor, **changes),
+    )

@@ -18,6 +18,7 @@ PAGES = {
     "": "Overview",
     "monitors": "Monitors",
     "alerts": "Alerts",
+    "fairness": "Fairness",
     "runs": "Runs",
     "models": "Models",
     "audit": "Audit",
