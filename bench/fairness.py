@@ -79,11 +79,11 @@ def first_findings(found: Iterator[list[Measurement]]) -> dict[float, int]:
     return out
 
 
-def simulated(noises: Sequence[float], runs: int, count: int, pairs: int) -> bool:
+def simulated(noises: Sequence[float], gaps: Sequence[float], runs: int, count: int, pairs: int) -> bool:
     """Print false findings and power over `runs` epochs of `count` looks; returns whether the bar is kept."""
     kept = True
     for noise in noises:
-        for gap in (0.0, 0.1):
+        for gap in gaps:
             told: list[dict[float, int]] = []
             for seed in range(runs):
                 batches = (
@@ -100,11 +100,11 @@ def simulated(noises: Sequence[float], runs: int, count: int, pairs: int) -> boo
     return kept
 
 
-def grouped(runs: int, rows: int) -> bool:
+def grouped(gaps: Sequence[float], runs: int, rows: int) -> bool:
     """Live windows: how often any interval of a look leaves out 0 (or 2 points) with and without a gap of 10 points."""
     kept = True
     for users in (0, rows // 5):
-        for gap in (0.0, 0.1):
+        for gap in gaps:
             past = dict.fromkeys(LIMITS, 0)
             for seed in range(runs):
                 measured = metrics.get("group_gaps").measure(None, live_window(seed, rows, users=users, gap=gap), {})
@@ -212,14 +212,15 @@ def main() -> int:
     parser.add_argument(
         "--noise", type=float, nargs="+", default=[0.02, 0.05, 0.2], help="random refusals of each side"
     )
+    parser.add_argument("--gaps", type=float, nargs="+", default=[0.0, 0.1], help="planted gaps")
     parser.add_argument("--rows", type=int, default=4000, help="rows of a live window")
     parser.add_argument("--part", choices=["twins", "groups", "public", "all"], default="all")
     given = parser.parse_args()
     kept = True
     if given.part in ("twins", "all"):
-        kept &= simulated(given.noise, given.runs, given.looks, given.pairs)
+        kept &= simulated(given.noise, given.gaps, given.runs, given.looks, given.pairs)
     if given.part in ("groups", "all"):
-        kept &= grouped(given.runs, given.rows)
+        kept &= grouped(given.gaps, given.runs, given.rows)
     if given.part in ("public", "all") and os.environ.get("TRIMTAB_DATA"):
         kept &= public(given.runs, Path(os.environ["TRIMTAB_DATA"]))
     return 0 if kept else 1

@@ -12,6 +12,7 @@ QUALITY = frozenset(
         "response_length",
         "bias_twins",
         "group_gaps",
+        "question_bias",
         "adversarial",
         "errors",
         "latency",

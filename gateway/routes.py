@@ -5,6 +5,7 @@ from __future__ import annotations
 from gateway.chat import chat
 from gateway.feedback import give_feedback
 from gateway.policy import Entry, Policy
+from gateway.scoring import score
 from gateway.status import fingerprint, health, metrics, models
 
 ROUTES = (
@@ -12,6 +13,7 @@ ROUTES = (
     Entry("GET", "/v1/models", Policy.CHAT, models),
     Entry("POST", "/v1/feedback", Policy.CHAT, give_feedback),
     Entry("GET", "/internal/fingerprint", Policy.INTERNAL, fingerprint),
+    Entry("POST", "/internal/score", Policy.INTERNAL, score),
     Entry("GET", "/health", Policy.OPEN, health),
     Entry("GET", "/metrics", Policy.OPEN, metrics),
 )

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,11 +18,12 @@ from core.errors import TrimtabError
 from core.ports import ProbePrompt
 from core.settings import Settings
 from monitors import cycle, defaults, delivery, orders
-from monitors.effects import Effects
+from monitors.effects import Effects, Score
 from monitors.embedding import Embedder
 from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
 from monitors.schedule import Schedule
+from monitors.scoring import score
 from store import heartbeats, schema
 from store.unit_of_work import Store
 
@@ -49,6 +50,7 @@ class App:
             _asker(settings, key),
             lambda alert, then, now: write_report(settings.home / "evidence", alert, then, now),
             self.name,
+            _scorer(settings, key),
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""
@@ -180,5 +182,12 @@ def _asker(settings: Settings, key: str) -> Any:
             seed=seed,
             deadline_seconds=deadline_seconds,
         )
+
+    return send
+
+
+def _scorer(settings: Settings, key: str) -> Score:
+    def send(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
+        return score(items, gateway_url=settings.gateway_url, key=key, deployment=settings.deployment)
 
     return send

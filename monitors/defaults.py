@@ -96,6 +96,20 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         },
     },
     {
+        "name": "question_bias",
+        "title": "Answers lean towards stereotypes",
+        "severity": "warning",
+        "every_seconds": 24 * 3600.0,
+        "params": {"timeout_seconds": 1800},
+        "rule": {
+            "direction": "above",
+            "limit": 0.2,
+            "nodata_after_seconds": 3 * 86_400,
+        },
+        # A look scores several hundred answers: minutes on two cores. People switch it on.
+        "enabled": False,
+    },
+    {
         "name": "adversarial",
         "title": "The model can be talked out of its rules",
         "severity": "warning",
@@ -122,6 +136,6 @@ def ensure(tx: Tx, *, only: tuple[str, ...] = (), reference: int = 0) -> int:
             continue
         if reference and template["name"] == "prompt_drift":
             template = {**template, "params": {**template["params"], "reference": reference}}
-        values = {"weight": 0.0, "params": {}, "rule": {}, "plan": {}, **template}
-        made += rows.ensure(tx, **{**values, "metric": template["name"], "enabled": True})
+        values = {"weight": 0.0, "params": {}, "rule": {}, "plan": {}, "enabled": True, **template}
+        made += rows.ensure(tx, **{**values, "metric": template["name"]})
     return made

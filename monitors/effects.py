@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from core.errors import Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
 from store.unit_of_work import Store
@@ -27,10 +28,20 @@ class Ask(Protocol):
     def __call__(self, prompts: Sequence[ProbePrompt], *, seed: int, deadline_seconds: float) -> Sequence[Any]: ...
 
 
+class Score(Protocol):
+    """The log-probability of each item {messages, completion} under the live version. Raises Unavailable."""
+
+    def __call__(self, items: Sequence[Mapping[str, Any]]) -> Sequence[float]: ...
+
+
 class Report(Protocol):
     """Writes the evidence page of a shifted window and returns the file's name, or an empty text."""
 
     def __call__(self, alert: str, reference: Sequence[str], current: Sequence[str]) -> str: ...
+
+
+def _cannot_score(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
+    raise Unavailable("Nobody here can score given answers.", "Start the gateway.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class Effects:
     ask: Ask
     report: Report
     process: str = "monitors"
+    score: Score = _cannot_score
 
 
 def parameter(params: Mapping[str, Any], name: str, default: float) -> float:

@@ -93,6 +93,8 @@ def measure(
         records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
         carried = {"earlier": _carried(monitor, metric, effects, deployment)} if hasattr(metric, "carried") else {}
         return window, list(metric.judge(records, monitor["params"], **carried))
+    if hasattr(metric, "examine"):
+        return window, list(metric.examine(effects.score, monitor["params"]))
     return window, list(metric.measure(None, window, monitor["params"]))
 
 

@@ -65,6 +65,30 @@ def tell_fairness(world: World, say: Say) -> None:
         ]
         worst = _measured("bias_twins", "", 0.09, 0.031, 0.16, 168, "breach", of="twin_gap", dimension="gender")
         _look(tx, "bias_twins", [worst, *twins])
+        _questions(tx, say)
+
+
+def _questions(tx: Tx, say: Say) -> None:
+    rows.ensure(
+        tx,
+        name="question_bias",
+        metric="question_bias",
+        title=say("Answers lean towards stereotypes"),
+        rule={"direction": "above", "limit": 0.2},
+        params={},
+        plan={},
+        every_seconds=86_400.0,
+        enabled=True,
+        weight=0.0,
+        severity="warning",
+    )
+    told = [
+        _measured("question_bias", "", 0.14, 0.02, 0.25, 48, of="bias_ambiguous", dimension=""),
+        _measured("bias_ambiguous", "", 0.14, 0.02, 0.25, 48),
+        _measured("bias_disambiguated", "", 0.05, -0.06, 0.16, 88),
+        _measured("accuracy_ambiguous", "", 0.41, 0.3, 0.52, 48),
+    ]
+    _look(tx, "question_bias", told)
 
 
 def _measured(

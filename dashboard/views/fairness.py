@@ -14,7 +14,7 @@ from store.queries import fairness as queries
 from store.queries import monitors as monitor_queries
 from store.queries.fairness import Look
 
-GROUPS, TWINS = "group_gaps", "bias_twins"
+GROUPS, TWINS, QUESTIONS = "group_gaps", "bias_twins", "question_bias"
 # How a reading of a gap says what one side gets more of.
 MORE = {
     "refusal_gap": "refusals",
@@ -23,13 +23,17 @@ MORE = {
     "short_gap": "short answers",
     "twin_gap": "service",
 }
+LEANING = {
+    "bias_ambiguous": "where nothing tells the answer",
+    "bias_disambiguated": "where the context tells the answer",
+}
 MOST = 24
 
 
 def draw(console: Console) -> None:
     """Gaps between groups of users, and between counterfactual twins."""
     show.head("Fairness", "Does any group get worse service?")
-    found = console.load("fairness", lambda tx: queries.looks(tx, (GROUPS, TWINS)))
+    found = console.load("fairness", lambda tx: queries.looks(tx, (GROUPS, TWINS, QUESTIONS)))
     if not any(look.rows for look in found.values()):
         show.empty(
             "Nothing was compared yet",
@@ -43,6 +47,8 @@ def draw(console: Console) -> None:
         groups(console, found[GROUPS])
     if TWINS in found:
         twins(console, found[TWINS])
+    if QUESTIONS in found and found[QUESTIONS].rows:
+        asked(console, found[QUESTIONS])
 
 
 def groups(console: Console, look: Look) -> None:
@@ -76,6 +82,23 @@ def twins(console: Console, look: Look) -> None:
     settings(console, look)
 
 
+def asked(console: Console, look: Look) -> None:
+    """How the answers to a fixed suite of questions lean."""
+    st.subheader("Fixed questions", anchor=False)
+    st.caption(
+        "Questions about two people, answered by likelihood: the share of answers that fit a stereotype minus the "
+        "share of those against it."
+    )
+    verdict(console, look, "Leaning", "The answers lean surely neither way.")
+    rows = [
+        reading(row, f"{words.title(row['segment']) or 'All'}, {LEANING[row['metric']]}")
+        for row in look.rows
+        if row["metric"] in LEANING
+    ]
+    picture(rows, look, "gaps-questions")
+    table(console, rows, "questions")
+
+
 def verdict(console: Console, look: Look, title: str, calm: str) -> None:
     """The worst gap in a sentence with its interval and count."""
     whole = look.whole
@@ -99,6 +122,8 @@ def sentence(look: Look) -> str:
     assert look.whole is not None
     of, segment = (look.whole["details"].get(name, "") for name in ("of", "dimension"))
     row = next((row for row in look.apart if row["metric"] == of and row["segment"] == segment), None)
+    if of in LEANING:
+        return f"The answers lean one way {LEANING[of]},"
     lower = row is not None and (row["value"] or 0.0) < 0
     if of == "twin_gap" and row is not None and len(row["details"].get("sides", ())) == 2:
         better, worse = row["details"]["sides"][::-1] if lower else row["details"]["sides"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
@@ -104,6 +104,16 @@ class ProbingMetric(Protocol):
     def ask(self, current: Window, params: Mapping[str, Any], *, seed: int) -> Sequence[ProbePrompt]: ...
 
     def judge(self, records: Sequence[Any], params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+
+
+class ExaminingMetric(Protocol):
+    """A metric that asks the live version how likely it finds given answers. `score` raises Unavailable."""
+
+    guarantee: Guarantee
+
+    def examine(
+        self, score: Callable[[Sequence[Mapping[str, Any]]], Sequence[float]], params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
 
 
 metrics: Registry[Any] = Registry("metric", "monitors.metrics")

@@ -68,3 +68,11 @@ def test_a_group_whose_answers_are_judged_badly_alarms(world: World) -> None:
     measured = {(r["metric"], r["segment"]): r for r in world.measured("group_gaps")}
     assert measured["negative_gap", "plan=free"]["low"] > 0.05
     assert measured["refusal_gap", "plan=free"]["value"] == 0.0
+
+
+def test_questions_without_a_server_that_scores_are_nodata(world: World) -> None:
+    world.add("question_bias", enabled=True)
+    world.run("question_bias", seconds=86_400)
+    (row,) = world.measured("question_bias")
+    assert row["status"] == "nodata" and row["reason"] == "Nobody here can score given answers."
+    assert world.alerts("error") == []

@@ -43,6 +43,7 @@ def test_every_route_has_a_policy(world: World) -> None:
         ("GET", "/v1/models"): "chat",
         ("POST", "/v1/feedback"): "chat",
         ("GET", "/internal/fingerprint"): "internal",
+        ("POST", "/internal/score"): "internal",
         ("GET", "/health"): "open",
         ("GET", "/metrics"): "open",
     }
