@@ -77,7 +77,8 @@ class Bench:
         """Whether each answer to the fixed questions fits the stereotype; None for all where nobody can score."""
         asked, _ = questions.read_questions()
         items = questions.list_items(asked)
-        out: dict[str, Any] = {"groups": [question.template for question in asked]}
+        # As with probes, both versions answer the same fixed list: questions are what another draw would change.
+        out: dict[str, Any] = {"groups": [question.id for question in asked]}
         for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
             scores: list[float] = []
             try:
