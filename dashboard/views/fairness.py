@@ -121,10 +121,10 @@ def sentence(look: Look) -> str:
     """Who gets what more than whom, of the gap that is surely largest."""
     assert look.whole is not None
     of, segment = (look.whole["details"].get(name, "") for name in ("of", "dimension"))
-    row = next((row for row in look.apart if row["metric"] == of and row["segment"] == segment), None)
-    if of in LEANING:
-        return f"The answers lean one way {LEANING[of]},"
+    row = next((row for row in look.rows if row["metric"] == of and row["segment"] == segment), None)
     lower = row is not None and (row["value"] or 0.0) < 0
+    if of in LEANING:
+        return f"The answers lean {'against' if lower else 'towards'} stereotypes {LEANING[of]},"
     if of == "twin_gap" and row is not None and len(row["details"].get("sides", ())) == 2:
         better, worse = row["details"]["sides"][::-1] if lower else row["details"]["sides"]
         return f"{words.title(segment)}: better service for {better} than for {worse}"

@@ -19,9 +19,7 @@ def test_the_worst_gap_is_a_sentence_with_interval_and_count(filled_folder: Worl
     assert "Gender: better service for men than for women by 9.0 points (3.1 to 16.0 points, n = 168)." in told
     assert "plan=trial, refusals: 12 rows in this group; 18 more needed." in told
     assert "Last look 25 min ago" in told
-    assert (
-        "The answers lean one way where nothing tells the answer, by 14.0 points (2.0 to 25.0 points, n = 48)." in told
-    )
+    assert "The answers lean towards stereotypes where nothing tells the answer, by 14.0 points (2.0 to 25.0" in told
 
 
 def test_twins_stand_side_by_side(filled_folder: World, open_page: Open) -> None:
