@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest -q -p no:cacheprovider -p no:faker --durations=10
 PACKAGES := core config estimates store models gateway monitors retrain dashboard trimtab
+# Where this is set, as container images do, every process that a test starts compiles all its modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Numerical libraries take a thread a core each and then fight over them; the tests share the machine.
 export OMP_NUM_THREADS ?= 2
 
@@ -32,17 +34,23 @@ dev: environment  ## what the tests need beside the product: the development loc
 machine:  ## install Chromium and PostgreSQL from Debian's packages where they are missing and you are root
 	@deploy/debian_packages.sh chromium:chromium initdb:postgresql
 
-test: dev models machine  ## everything, fast layers first
-	@$(MAKE) --no-print-directory test-fast test-store test-model test-postgres test-browser test-e2e
+LAYERS := test-fast test-store test-model test-postgres test-browser test-e2e
+
+test: dev models machine  ## everything, fast layers first; says how long each layer took, and the whole
+	@began=$$(date +%s); for layer in $(LAYERS); do \
+		echo "== $$layer"; at=$$(date +%s); \
+		$(MAKE) --no-print-directory $$layer || { echo "== $$layer failed"; exit 1; }; \
+		echo "== $$layer passed in $$(($$(date +%s) - at)) s"; \
+	done; echo "== everything passed in $$(($$(date +%s) - began)) s: $(LAYERS)"
 
 # Each layer leaves to the later ones what needs a model, a server, a browser or more than three seconds.
-QUICK := -m "not (model or slow or postgres or browser or gpu)"
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not (model or slow or postgres or browser or gpu)"
 
 test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/unit tests/properties tests/architecture
+	$(PARALLEL) tests/unit tests/properties tests/architecture
 
 test-store:  ## contracts, timelines, pages, and the store on SQLite
-	OMP_NUM_THREADS=1 $(PYTEST) -n 2 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
+	$(PARALLEL) tests/contracts tests/timelines tests/pages tests/store
 
 test-model:  ## what needs the prepared models, or takes more than three seconds
 	$(PYTEST) -m "(model or slow) and not (postgres or browser or e2e or gpu)" tests

@@ -38,10 +38,10 @@ def read_rows(path: Path, count: int, seed: int) -> list[dict[str, Any]]:
 
 def make_run(folder: Path, given: argparse.Namespace) -> None:
     """A run's folder whose first adapter, pairs and order both sides take."""
-    from retrain.batches import order_pairs
-    from retrain.policy import choose_hardware, load_policy
-    from retrain.spec import LoraSpec, parse_spec
     from retrain.trainers.dpo import save_adapter
+    from retrain.training.batches import order_pairs
+    from retrain.training.policy import choose_hardware, load_policy
+    from retrain.training.spec import LoraSpec, parse_spec
 
     rows = read_rows(given.pairs, given.steps * STEP_PAIRS, given.seed)
     names = ("id", "prompt", "chosen", "rejected")
@@ -70,10 +70,10 @@ def run_ours(folder: Path) -> dict[str, Any]:
     """This side: CPU-seconds of the reference and of the steps, and the losses."""
     from dataclasses import replace
 
-    from retrain.progress import Progress, peak_memory_mb, read_events
-    from retrain.spec import load_spec
-    from retrain.trainer import TRAINERS, Job
     from retrain.trainers.dpo import prepare, score_reference
+    from retrain.training.progress import Progress, peak_memory_mb, read_events
+    from retrain.training.spec import load_spec
+    from retrain.training.trainer import TRAINERS, Job
 
     progress = Progress(folder / f"progress-{os.getpid()}.jsonl")
     spec = replace(load_spec(folder), reference_cache=str(folder / f"reference-{os.getpid()}"))
@@ -108,8 +108,8 @@ def run_trl(folder: Path) -> dict[str, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from trl import DPOConfig, DPOTrainer
 
-    from retrain.progress import peak_memory_mb
-    from retrain.spec import load_spec, read_pairs
+    from retrain.training.progress import peak_memory_mb
+    from retrain.training.spec import load_spec, read_pairs
 
     spec = load_spec(folder)
     torch.set_num_threads(spec.threads or torch.get_num_threads())

@@ -1,9 +1,12 @@
-"""How fast a rollback is: from the click to the first token of the earlier version, under load, proved afterwards.
+"""Bar L4: a rollback from the click to the first token of the earlier version, under load, and its proof afterwards.
 
     python bench/rollback.py --rounds 20 --clients 2
+    python bench/rollback.py --rounds 5 --away
 
-Runs against a running installation (gateway, model server, worker) that has served two versions. Bar L4: each under one
-second, the proof within five, no request failed.
+Starts an installation of its own with the prepared chat model and a random adapter of it, so that two versions answer.
+Each rollback under one second, the proof within five, no request failed. With --away the database (a private
+PostgreSQL) is stopped before each rollback, which `trimtab rollback` then makes through the local pointer: within five
+seconds from its start, and entered, audited and proved once the database is back.
 """
 
 from __future__ import annotations
@@ -12,21 +15,30 @@ import argparse
 import asyncio
 import json
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import config
+import sqlalchemy as sa
+from postgres import Postgres
+from two_versions import ACTOR, environment, own_settings, proved, serving, wait_until
+
 from config import secrets
 from core.settings import Settings
-from store import deployments
+from store import deployments, tables
 from store.unit_of_work import Store
 
-ACTOR = "system:bench"
+ROOT = Path(__file__).resolve().parents[1]
 QUESTION = [{"role": "user", "content": "My parcel has not arrived. What should I do?"}]
-PROOF_SECONDS = 20.0
 ASK_SECONDS = 0.15
+# More would only measure the queue that they make themselves.
+MOST_ASKING = 4
 
 
 class Load:
@@ -63,61 +75,101 @@ async def stream(session: Any, settings: Settings, tokens: int) -> tuple[str, fl
     return version, first or time.perf_counter(), done
 
 
-async def back(store: Store, session: Any, settings: Settings, to: str) -> tuple[float, float]:
-    """Roll back to `to`; seconds until its first token, and until its fingerprint was proved."""
-
-    def click() -> str:
-        with store.write(datetime.now(UTC)) as tx:
-            return deployments.roll_back(tx, settings.deployment, actor=ACTOR, reason="Measured.", to=to)
-
-    began = time.perf_counter()
-    uuid = await asyncio.to_thread(click)
+async def follow(session: Any, settings: Settings, to: str) -> float:
+    """The time of the first token of `to`, asked for by a new client every ASK_SECONDS."""
     asked: list[asyncio.Task[tuple[str, float, bool]]] = []
     while not (done := [task.result() for task in asked if task.done() and task.result()[0] == to]):
         # A client asks every so often; one that still got the version before is not the first of the new one.
-        asked.append(asyncio.create_task(stream(session, settings, 2)))
+        if sum(not task.done() for task in asked) < MOST_ASKING:
+            asked.append(asyncio.create_task(stream(session, settings, 2)))
         await asyncio.sleep(ASK_SECONDS)
-    first = min(at for _, at, _ in done)
     await asyncio.gather(*asked)
-    while time.perf_counter() - began < PROOF_SECONDS:
-        if await asyncio.to_thread(proved, store, uuid):
-            return first - began, time.perf_counter() - began
-        await asyncio.sleep(0.05)
-    return first - began, float("inf")
+    return min(at for _, at, _ in done)
 
 
-def proved(store: Store, uuid: str) -> bool:
+async def back(store: Store, session: Any, settings: Settings, to: str) -> tuple[float, float]:
+    """Roll back to `to`; seconds until its first token, and until its fingerprint was proved."""
+
+    def click() -> None:
+        with store.write(datetime.now(UTC)) as tx:
+            deployments.roll_back(tx, settings.deployment, actor=ACTOR, reason="Measured.", to=to)
+
+    began = time.perf_counter()
+    await asyncio.to_thread(click)
+    first = await follow(session, settings, to)
+    await asyncio.to_thread(wait_until, lambda: proved(store), "the proof")
+    return first - began, time.perf_counter() - began
+
+
+async def back_away(store: Store, session: Any, settings: Settings, to: str, database: Postgres) -> tuple[float, float]:
+    """The same through the pointer with the database stopped; the second figure runs from the database's return."""
+    entered = count_pointed(store)
+    await asyncio.to_thread(database.stop)
+    argv = [sys.executable, "-m", "trimtab", "rollback", "--reason", "Measured.", "--to", to]
+    began = time.perf_counter()
+    command = await asyncio.create_subprocess_exec(
+        *argv, env=environment(settings), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    first = await follow(session, settings, to)
+    if await command.wait() != 0:
+        raise SystemExit("trimtab rollback failed.")
+    await asyncio.to_thread(database.start)
+    returned = time.perf_counter()
+    await asyncio.to_thread(
+        wait_until, lambda: count_pointed(store) == entered + 1 and proved(store), "the entry and its proof"
+    )
+    return first - began, time.perf_counter() - returned
+
+
+def count_pointed(store: Store) -> int:
+    """Rollbacks by the pointer in the audit chain."""
+    pointed = tables.audit_events.c.kind == "deployment.pointed"
     with store.read() as tx:
-        return uuid not in {row["uuid"] for row in deployments.unverified(tx)}
+        return int(tx.scalar(sa.select(sa.func.count()).where(pointed)))
 
 
-async def measure(rounds: int, clients: int) -> dict[str, Any]:
+@asynccontextmanager
+async def loaded(settings: Settings, clients: int) -> AsyncIterator[tuple[Any, Load]]:
+    """A session, and clients that ask meanwhile."""
     import aiohttp
 
-    settings = config.load()
-    store = Store.open(settings.store_url)
     headers = {"Authorization": f"Bearer {secrets.internal_key(settings)}", "X-Trimtab-Kind": "probe"}
-    with store.read() as tx:
-        route = deployments.current(tx, settings.deployment)
-        names = [row["version"] for row in deployments.earlier(tx, settings.deployment)]
-    if route is None or not names:
-        raise SystemExit("This installation has served only one version: promote another first.")
-    pair = [names[0], str(route["version"])]
     async with aiohttp.ClientSession(headers=headers) as session:
         load = Load(session, settings)
         tasks = [asyncio.create_task(load.ask()) for _ in range(clients)]
         await asyncio.sleep(2.0)
-        times = [await back(store, session, settings, pair[number % 2]) for number in range(rounds)]
+        yield session, load
         load.going = False
         await asyncio.gather(*tasks)
-    store.close()
+
+
+async def measure(
+    store: Store, settings: Settings, rounds: int, clients: int, database: Postgres | None
+) -> dict[str, Any]:
+    """Roll back and forth between the two versions that have served."""
+    with store.read() as tx:
+        route = deployments.current(tx, settings.deployment)
+        names = [row["version"] for row in deployments.earlier(tx, settings.deployment)]
+    assert route is not None
+    pair = [names[0], str(route["version"])]
+    times = []
+    async with loaded(settings, clients) as (session, load):
+        for number in range(rounds):
+            to = pair[number % 2]
+            if database is None:
+                times.append(await back(store, session, settings, to))
+            else:
+                times.append(await back_away(store, session, settings, to, database))
+            print(f"{to}: first token {times[-1][0]:.2f} s, proof {times[-1][1]:.2f} s", file=sys.stderr)
     first, proof = [a for a, _ in times], [b for _, b in times]
+    bar = 1.0 if database is None else 5.0
     return {
         "rounds": rounds,
         "clients": clients,
+        "database": "up" if database is None else "down",
         "first_token_s": {"median": round(statistics.median(first), 3), "max": round(max(first), 3)},
         "proof_s": {"median": round(statistics.median(proof), 3), "max": round(max(proof), 3)},
-        "under_one_second": sum(value < 1.0 for value in first),
+        "within_the_bar": sum(value < bar for value in first),
         "answered": load.answered,
         "failed": load.failed,
     }
@@ -127,8 +179,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--clients", type=int, default=2)
+    parser.add_argument("--away", action="store_true", help="with the database stopped at each rollback")
     given = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(given.rounds, given.clients)), indent=2))
+    with tempfile.TemporaryDirectory(prefix="trimtab-rollback-") as folder:
+        database = Postgres(Path(folder) / "database") if given.away else None
+        try:
+            settings = own_settings(Path(folder) / "home", database.start() if database else "")
+            with serving(settings) as store:
+                told = asyncio.run(measure(store, settings, given.rounds, given.clients, database))
+        finally:
+            if database:
+                database.stop()
+    print(json.dumps(told, indent=2))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ class Action(StrEnum):
     RUN_MONITOR = "run_monitor"
     PAUSE_MONITOR = "pause_monitor"
     EDIT_LIMIT = "edit_limit"
+    TAKE_REFERENCE = "take_reference"
     TEST_NOTICE = "test_notice"
     LABEL = "label"
     IMPORT = "import"
@@ -54,6 +55,7 @@ LEAST = MappingProxyType(
         Action.RUN_MONITOR: Role.OPERATOR,
         Action.PAUSE_MONITOR: Role.OPERATOR,
         Action.EDIT_LIMIT: Role.OPERATOR,
+        Action.TAKE_REFERENCE: Role.OPERATOR,
         Action.TEST_NOTICE: Role.OPERATOR,
         Action.LABEL: Role.OPERATOR,
         Action.IMPORT: Role.OPERATOR,

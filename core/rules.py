@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -46,6 +46,31 @@ def limits(rule: Mapping[str, Any], metric: str) -> list[dict[str, Any]]:
     ]
 
 
+def hold(rule: Mapping[str, Any]) -> timedelta:
+    """How long a breach must last before the rule's alert fires."""
+    return timedelta(seconds=float(rule.get("hold_seconds", 0.0)))
+
+
+def thresholds(rule: Mapping[str, Any], metric: str) -> dict[str, Threshold]:
+    """The plain limits of a monitor's rule by the metric they hold; the last one where two hold the same."""
+    certain = bool(rule.get("certain", True))
+    return {
+        limit["metric"]: Threshold(limit["direction"], float(limit["limit"]), hold(rule), certain)
+        for limit in limits(rule, metric)
+    }
+
+
+def with_limit(rule: Mapping[str, Any], metric: str, about: str, new: Threshold) -> dict[str, Any]:
+    """The rule of a monitor of `metric` with the limit on `about` replaced; a hold is one for the whole rule."""
+
+    def changed(one: Mapping[str, Any]) -> dict[str, Any]:
+        mine = isinstance(one.get("limit"), int | float) and one.get("metric", metric) == about
+        return {**one, "direction": new.direction, "limit": new.limit} if mine else dict(one)
+
+    out = {**changed(rule), "hold_seconds": new.hold.total_seconds()}
+    return {**out, "also": [changed(one) for one in rule["also"]]} if "also" in rule else out
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where an alert stands: its state and since when it has been pending."""
@@ -68,3 +93,26 @@ def step(progress: Progress, breach: bool | None, hold: timedelta, now: datetime
         since = progress.pending_since or now
         return Progress("firing") if now - since >= hold else Progress("pending", since)
     return progress if breach else Progress("resolved")
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A time in which an alert fired; `resolved_at` None: to the end of what was read."""
+
+    fired_at: datetime
+    resolved_at: datetime | None = None
+
+
+def replay(looks: Iterable[tuple[datetime, Estimate | None]], threshold: Threshold) -> list[Episode]:
+    """When an alert on `threshold` would have fired over past looks, oldest first. None: a look that failed."""
+    episodes: list[Episode] = []
+    progress = Progress("inactive")
+    for at, estimate in looks:
+        breach = None if estimate is None else threshold.breached(estimate)
+        after = step(progress, breach, threshold.hold, at)
+        if after.state != progress.state and after.state == "firing":
+            episodes.append(Episode(at))
+        if after.state == "resolved" and progress.state == "firing":
+            episodes[-1] = Episode(episodes[-1].fired_at, at)
+        progress = after
+    return episodes

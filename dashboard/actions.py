@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import streamlit as st
 
-from core.errors import TrimtabError
+from core.errors import InvalidInput, TrimtabError
+from core.rules import Threshold
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, monitors, runs
+from store import accounts, alerts, commands, decisions, limits, monitors, runs
 from store.unit_of_work import Tx
 
 
@@ -121,6 +122,45 @@ def pause_monitor(console: Console, monitor: str, *, enabled: bool) -> bool:
     )
 
 
+def set_limit(
+    console: Console, monitor: str, about: str, new: Threshold, *, revision: int, confirmed: bool, reason: str
+) -> bool:
+    """Hold a metric to another plain limit; `revision` is the one that was shown."""
+    return act(
+        console,
+        "Saved. The new limit counts from the next look.",
+        lambda tx, actor: limits.set_limit(
+            tx, monitor, about, new, revision=revision, actor=actor, confirmed=confirmed, reason=reason
+        ),
+    )
+
+
+def set_weight(console: Console, monitor: str, weight: float, *, revision: int) -> bool:
+    """Give a statistical monitor another weight; `revision` is the one that was shown."""
+    return act(
+        console,
+        "Saved. What is left of the budget is divided anew when the next epoch begins.",
+        lambda tx, actor: limits.set_weight(tx, monitor, weight, revision=revision, actor=actor),
+    )
+
+
+def propose(console: Console, kind: str, reason: str, *, alert: str) -> bool:
+    """Ask the retraining worker to propose something, because of an alert or without one."""
+
+    def work(tx: Tx, actor: str) -> None:
+        if not reason.strip():
+            raise InvalidInput("A proposal needs a reason.", "Say in a sentence why.")
+        args = {"kind": kind, "reason": reason.strip(), "alert": alert}
+        commands.ask(tx, "propose", owner="retrain", args=args, actor=actor)
+
+    return act(console, "Asked. The proposal shows here within seconds.", work)
+
+
+def ask_monitors(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:
+    """Ask the monitors' process for a piece of work."""
+    return act(console, done, lambda tx, actor: commands.ask(tx, kind, owner="monitors", args=args, actor=actor))
+
+
 def test_notice(console: Console, channel: str) -> bool:
     """Ask for a test notice through a channel."""
     return act(
@@ -130,10 +170,10 @@ def test_notice(console: Console, channel: str) -> bool:
     )
 
 
-def edit_monitor(console: Console, monitor: str, *, revision: int, **changes: Any) -> bool:
-    """Change a monitor's parameters or limit, as `revision` showed it."""
+def set_params(console: Console, monitor: str, params: Mapping[str, Any], *, revision: int) -> bool:
+    """Give a monitor other parameters; `revision` is the one that was shown."""
     return act(
         console,
         "Saved. The next look uses it.",
-        lambda tx, actor: monitors.edit(tx, monitor, revision=revision, actor=actor, **changes),
+        lambda tx, actor: monitors.edit(tx, monitor, revision=revision, actor=actor, params=dict(params)),
     )

@@ -83,6 +83,57 @@ def series(
     return _calm(figure, 300)
 
 
+def replayed(looks: Sequence[Row], metric: str, reference: int) -> Figure:
+    """A backtest: value and interval by rows read, the reference as a shaded part, a mark at each alarm."""
+    import plotly.graph_objects as go
+
+    share = 100.0 if metric in words.SHARES else 1.0
+    scaled = [
+        {
+            "seen": look["seen"],
+            **{name: None if look[name] is None else look[name] * share for name in ("value", "low", "high")},
+        }
+        for look in looks
+    ]
+    figure = go.Figure()
+    for part in _unbroken(scaled):
+        seen = [row["seen"] for row in part]
+        figure.add_scatter(
+            x=[*seen, *seen[::-1]],
+            y=[*[row["high"] for row in part], *[row["low"] for row in part][::-1]],
+            fill="toself",
+            fillcolor=BAND,
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    figure.add_scatter(
+        x=[row["seen"] for row in scaled],
+        y=[row["value"] for row in scaled],
+        customdata=[words.interval(look, metric) for look in looks],
+        mode="lines+markers",
+        line={"color": CALM, "width": 2},
+        marker={"size": 4},
+        hovertemplate="%{x:,} rows<br>%{y:.4g}<br>%{customdata}<extra></extra>",
+        connectgaps=False,
+        showlegend=False,
+    )
+    figure.add_vrect(0, reference, fillcolor=QUIET, opacity=0.15, line_width=0, annotation_text="reference")
+    for look in looks:
+        if look["alarm"]:
+            figure.add_vline(look["seen"], line={"color": ALARM, "width": 1, "dash": "dot"}, annotation_text="alarm")
+    figure.update_xaxes(title="rows read", rangemode="tozero")
+    figure.update_yaxes(ticksuffix=" %" if share == 100.0 else "", title=None, rangemode="tozero")
+    return _calm(figure, 300)
+
+
+def thin(rows: Sequence[Row], most: int) -> list[Row]:
+    """About `most` of `rows`: every so many-th, the last, and each whose state differs from the one before."""
+    step = max(1, -(-len(rows) // most))
+    turns = {place for place in range(1, len(rows)) if rows[place]["status"] != rows[place - 1]["status"]}
+    return [row for place, row in enumerate(rows) if place % step == 0 or place in turns or place == len(rows) - 1]
+
+
 def state_line(
     monitors: Sequence[str], alerts: Sequence[Row], releases: Sequence[Row], since: datetime, until: datetime
 ) -> Figure:

@@ -69,6 +69,15 @@ DECISION_KIND = MappingProxyType(
         "rollback": Mark("Rollback", "undo", "blue"),
     }
 )
+COMMAND = MappingProxyType(
+    {
+        "asked": Mark("Asked", "schedule", "gray"),
+        "claimed": Mark("Under way", "play_circle", "blue"),
+        "done": Mark("Done", "check_circle", "green"),
+        "failed": Mark("Not done", "block", "orange"),
+        "expired": Mark("Not taken", "timer_off", "orange"),
+    }
+)
 RUN = MappingProxyType(
     {
         "queued": Mark("Queued", "schedule", "gray"),

@@ -4,6 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,19 @@ from models.requests import Piece, Request
 from models.score import Score, score
 
 IDLE_SECONDS = 0.5
+# Passes of a print between two steps of the answers: whoever waits for a proof waits on a release or a rollback, and
+# an answer is held up by no more than so many passes at a time.
+PRINT_PASSES = 2
 RATE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Work between the steps of the answers: what computes it part by part, who waits for it, parts at a time."""
+
+    steps: Generator[None, None, Any]
+    future: Future[Any]
+    parts: int
 
 
 class Engine:
@@ -42,7 +55,7 @@ class Engine:
         self.versions: Versions | None = None
         self.decoder: Decoder | None = None
         self.waiting: deque[Request] = deque()
-        self.tasks: deque[tuple[Generator[None, None, Any], Future[Any]]] = deque()
+        self.tasks: deque[Task] = deque()
         self.leaving: set[str] = set()
         self.rate: deque[tuple[float, int]] = deque()
         self.wake = threading.Condition()
@@ -129,15 +142,19 @@ class Engine:
             versions.require(name)
             return (yield from take_fingerprint(versions.base, versions, name))
 
-        return self.call(task)
+        return self.call(task, parts=PRINT_PASSES)
 
-    def call(self, task: Callable[[Versions], Generator[None, None, Any]]) -> "Future[Any]":
-        """Runs a task on the decoding thread, one part between two steps. Raises Unavailable when it is not ready."""
+    def call(self, task: Callable[[Versions], Generator[None, None, Any]], parts: int = 1) -> "Future[Any]":
+        """Runs a task on the decoding thread, `parts` of it between two steps; raises Unavailable when not ready.
+
+        Tasks of one part take turns; one of several goes before them until it is done.
+        """
         self.ready()
         assert self.versions is not None
         future: Future[Any] = Future()
         with self.wake:
-            self.tasks.append((task(self.versions), future))
+            place = self.tasks.append if parts == 1 else self.tasks.appendleft
+            place(Task(task(self.versions), future, parts))
             self.wake.notify_all()
         return future
 
@@ -176,7 +193,7 @@ class Engine:
         self.refuse_rest()
 
     def turn(self) -> bool:
-        """One round: admit, step, one part of the oldest task. False when there was nothing to do."""
+        """One round: admit, step, the next part of a task. False when there was nothing to do."""
         assert self.decoder is not None
         with self.wake:
             self.drop_cancelled()
@@ -203,24 +220,26 @@ class Engine:
             request.emit(Piece("", "cancelled"))
 
     def advance_task(self) -> bool:
-        """One part of the first task; a task that waits for answers goes to the back."""
+        """The next parts of the first task; a task that waits for answers goes to the back."""
         if not self.tasks:
             return False
-        task, future = self.tasks.popleft()
+        task = self.tasks.popleft()
         try:
-            next(task)
-            self.tasks.append((task, future))
+            for _ in range(task.parts):
+                next(task.steps)
+            place = self.tasks.append if task.parts == 1 else self.tasks.appendleft
+            place(task)
         except StopIteration as done:
-            future.set_result(done.value)
+            task.future.set_result(done.value)
         except Exception as error:
-            future.set_exception(error)
+            task.future.set_exception(error)
         return True
 
     def refuse_rest(self) -> None:
         """Ends what is still queued when the server stops."""
         while self.tasks:
-            task, future = self.tasks.popleft()
-            task.close()
-            future.set_exception(Unavailable("The model server is stopping.", "Try again in a few seconds."))
+            task = self.tasks.popleft()
+            task.steps.close()
+            task.future.set_exception(Unavailable("The model server is stopping.", "Try again in a few seconds."))
         while self.waiting:
             self.waiting.popleft().emit(Piece("", "error", error="The model server is stopping."))

@@ -1,7 +1,7 @@
 """A print of a loaded version: what it answers to fixed prompts, greedily, with the log-probability of each token.
 
-Every prompt runs alone, unbatched and in the base's own number format, so on one machine the print does not depend on
-what else is being answered. Across machines compare with `matches`, which allows for rounding.
+The prompts run together, in a batch of theirs alone and in the base's own number format, so on one machine the print
+does not depend on what else is being answered. Across machines compare with `matches`, which allows for rounding.
 """
 
 import hashlib
@@ -46,30 +46,34 @@ def take_fingerprint(
     """Computes the print of `version`, pausing after every forward pass so that answers can go on in between."""
     import torch
 
-    tokens: list[tuple[int, ...]] = []
-    logprobs: list[tuple[float, ...]] = []
-    for prompt in prompts:
-        # Plain text: some chat templates write today's date into the prompt.
-        ids: list[int] = base.tokenizer(prompt).input_ids
-        cache = build_cache(base.model.config.get_text_config().num_hidden_layers)
-        taken: list[int] = []
-        values: list[float] = []
-        for _ in range(LENGTH):
-            with torch.inference_mode():
-                versions.route([version])
-                out = base.model(
-                    input_ids=torch.tensor([ids], device=base.device),
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-                spread = torch.log_softmax(out.logits[0, -1].float(), -1)
-                best = int(spread.argmax())
-            taken.append(best)
-            values.append(round(float(spread[best]), DECIMALS))
-            ids = [best]
-            yield
-        tokens.append(tuple(taken))
-        logprobs.append(tuple(values))
-    content = json.dumps([tokens, logprobs], separators=(",", ":"))
-    return Fingerprint(hashlib.sha256(content.encode()).hexdigest(), tuple(tokens), tuple(logprobs))
+    # Plain text: some chat templates write today's date into the prompt.
+    read: list[list[int]] = [base.tokenizer(prompt).input_ids for prompt in prompts]
+    longest = max(len(ids) for ids in read)
+    # Padded on the left, so that every prompt's newest token stands in the last column.
+    ids = torch.tensor([[0] * (longest - len(one)) + one for one in read], device=base.device)
+    mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in read], device=base.device)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = build_cache(base.model.config.get_text_config().num_hidden_layers)
+    tokens: list[list[int]] = []
+    logprobs: list[list[float]] = []
+    for _ in range(LENGTH):
+        with torch.inference_mode():
+            versions.route([version] * len(read))
+            out = base.model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+            likeliest = torch.log_softmax(out.logits[:, -1].float(), -1).max(-1)
+            ids, positions = likeliest.indices[:, None], positions[:, -1:] + 1
+            mask = torch.cat([mask, mask.new_ones(len(read), 1)], 1)
+        tokens.append(likeliest.indices.tolist())
+        logprobs.append([round(value, DECIMALS) for value in likeliest.values.tolist()])
+        yield
+    # A row a prompt, where the loop made a row a step.
+    by_prompt = tuple(zip(*tokens, strict=True)), tuple(zip(*logprobs, strict=True))
+    content = json.dumps(by_prompt, separators=(",", ":"))
+    return Fingerprint(hashlib.sha256(content.encode()).hexdigest(), *by_prompt)

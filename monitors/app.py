@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -66,7 +66,8 @@ class App:
         loops = [
             asyncio.create_task(self._repeat(self._refresh, tick)),
             asyncio.create_task(self._repeat(self._deliver, tick)),
-            asyncio.create_task(self._repeat(self._obey, COMMAND_SECONDS)),
+            asyncio.create_task(self._repeat(lambda: self._obey(orders.SHORT), COMMAND_SECONDS)),
+            asyncio.create_task(self._repeat(lambda: self._obey(orders.LONG), COMMAND_SECONDS)),
             asyncio.create_task(self._repeat(self._beat, BEAT_SECONDS)),
         ]
         try:
@@ -101,8 +102,8 @@ class App:
         if sent:
             self.tell(f"sent {sent} notice{'s' if sent > 1 else ''}")
 
-    async def _obey(self) -> None:
-        told = await orders.obey(self.effects, self.name)
+    async def _obey(self, kinds: Collection[str]) -> None:
+        told = await orders.obey(self.effects, self.name, kinds)
         if told:
             self.tell(told)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
-from core.errors import Conflict, TrimtabError, Unavailable
+from core.errors import Conflict, InvalidInput, TrimtabError, Unavailable
+from core.roles import Action
 from core.types import Measurement
 from monitors import evidence, sequence, verdict, window
 from monitors.effects import Effects, parameter
 from monitors.metrics import metrics
+from monitors.reference import Asked
+from store import accounts
 from store import monitors as rows
 from store.monitors import Tick
 
@@ -23,6 +26,7 @@ log = logging.getLogger("trimtab.monitors")
 LEASE = timedelta(seconds=30)
 RENEW_SECONDS = 8.0
 TIMEOUT_SECONDS = 300.0
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +60,41 @@ def run_now(name: str, effects: Effects) -> Outcome | None:
     return None if tick is None else run(monitor, tick, effects)
 
 
+def take_reference(name: str, asked: Asked, effects: Effects) -> Outcome | None:
+    """Let the monitor compare with the window that was asked for, then look; None while it is running.
+
+    Raises what `reference.plan` refuses, Forbidden for a role that may not, and InvalidInput for a monitor that
+    compares with nothing. A refusal is no failure of the monitor: it raises no alert.
+    """
+    now = effects.clock()
+    with effects.store.read(now) as tx:
+        monitor = rows.get(tx, name)
+    # Outside a transaction: the first metric of a process loads scipy, and nobody could write meanwhile.
+    metric = metrics.get(monitor["metric"])
+    if metric.guarantee != "budget":
+        raise InvalidInput(f"{name} compares with no reference.", "It is held to a plain limit; change that.")
+    with effects.store.write(now) as tx:
+        accounts.require(tx, asked.actor, Action.TAKE_REFERENCE)
+        tick = rows.claim_tick(tx, monitor, now, process=effects.process, lease=LEASE)
+    if tick is None:
+        return None
+    try:
+        _in_time(
+            lambda: sequence.take_reference(monitor, metric, tick, effects, asked), name, tick, effects, TIMEOUT_SECONDS
+        )
+    except Exception as error:
+        with effects.store.write(effects.clock()) as tx:
+            rows.finish_tick(tx, tick, message=describe(error, TIMEOUT_SECONDS))
+        raise
+    return run(monitor, tick, effects)
+
+
 def run(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> Outcome:
     """Carry out a claimed run. Never raises: an error, a time-out or a lost claim is the outcome."""
     name = str(monitor["name"])
     seconds = parameter(monitor["params"], "timeout_seconds", TIMEOUT_SECONDS)
     try:
-        fired = _in_time(monitor, tick, effects, seconds)
+        fired = _in_time(lambda: _work(monitor, tick, effects), name, tick, effects, seconds)
         with effects.store.write(effects.clock()) as tx:
             rows.finish_tick(tx, tick)
     except Conflict as error:
@@ -84,12 +117,12 @@ def describe(error: Exception, seconds: float) -> str:
     return f"The run failed with {type(error).__name__}; the process's log has the details."
 
 
-def _in_time(monitor: Mapping[Any, Any], tick: Tick, effects: Effects, seconds: float) -> list[str]:
+def _in_time(work: Callable[[], Done], name: str, tick: Tick, effects: Effects, seconds: float) -> Done:
     """Do the work in a thread, renewing the tick's lease while it lasts. After `seconds` it is left behind: it can no
     longer write anything once its tick has ended."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix=f"monitor-{monitor['name']}")
+    pool = ThreadPoolExecutor(1, thread_name_prefix=f"monitor-{name}")
     try:
-        future = pool.submit(_work, monitor, tick, effects)
+        future = pool.submit(work)
         left = seconds
         while True:
             wait = min(RENEW_SECONDS, left)

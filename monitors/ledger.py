@@ -12,9 +12,8 @@ from monitors.metrics import metrics
 from monitors.statistics.budget import Budget
 from store import monitors as rows
 from store import options
+from store.queries.budget import LEDGER
 from store.unit_of_work import Tx
-
-NAME = "monitors.ledger"
 
 
 def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSettings) -> float:
@@ -32,7 +31,7 @@ def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSetti
         and metrics.get(row["metric"]).guarantee == "budget"
     }
     weights = {name: float(row["weight"]) for name, row in statistical.items()}
-    kept = options.get(tx, NAME)
+    kept = options.get(tx, LEDGER)
     started = datetime.fromisoformat(kept["started_at"]) if kept else tx.now
     period = timedelta(days=settings.period_days)
     if kept is None or tx.now - started >= period:
@@ -51,7 +50,7 @@ def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSetti
         "spent": budget.spent,
         "budget": budget.to_dict(),
     }
-    options.put(tx, NAME, value, actor=rows.ACTOR)
+    options.put(tx, LEDGER, value, actor=rows.ACTOR)
     return alpha
 
 

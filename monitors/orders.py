@@ -1,52 +1,70 @@
-"""Carries out what pages ask of this process: run a monitor now, send a test notice."""
+"""Carries out what pages ask of this process: look now, test a notice, take a reference, try a monitor on the past."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from core.errors import Conflict, InvalidInput, NotFound, TrimtabError
-from monitors import cycle, delivery
+from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
+from monitors import cycle, delivery, reference, rehearsal
+from monitors.cycle import Outcome
 from monitors.effects import Effects
 from store import commands
 
+log = logging.getLogger("trimtab.monitors")
 OWNER = "monitors"
 LEASE_SECONDS = 60.0
+TELL_SECONDS = 2.0
+# What may take minutes has a lane of its own, so that a look is not kept waiting by it.
+LONG = ("backtest",)
+SHORT = ("run_monitor", "test_notice", "take_reference")
+# How often, and how long apart, a monitor that is running is asked again for its turn.
+TURNS, TURN_SECONDS = 40, 0.5
 
 
-async def obey(effects: Effects, process: str) -> str:
-    """Carry out the oldest command that waits; returns a line about it, or an empty text when there is none."""
+async def obey(effects: Effects, process: str, kinds: Collection[str] = SHORT) -> str:
+    """Carry out the oldest command of `kinds` that waits; returns a line about it, or an empty text without one."""
 
     def claim() -> Any:
         with effects.store.write(effects.clock()) as tx:
-            return commands.claim(tx, OWNER, process, LEASE_SECONDS)
+            return commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=kinds)
 
     row = await asyncio.to_thread(claim)
     if row is None:
         return ""
-    work = asyncio.create_task(_carry_out(row, effects))
-    while not (await asyncio.wait({work}, timeout=LEASE_SECONDS / 4))[0]:
-        await asyncio.to_thread(_renew, effects, row["id"], process)
+    told = [0.0]
+    work = asyncio.create_task(_carry_out(row, effects, lambda share: told.append(share)))
+    while not (await asyncio.wait({work}, timeout=TELL_SECONDS))[0]:
+        await asyncio.to_thread(_renew, effects, row["id"], process, told[-1])
     try:
         result = work.result()
-    except TrimtabError as error:
-        message = f"{error.message} {error.remedy}".strip()
+    except Exception as error:
+        message = cycle.describe(error, cycle.TIMEOUT_SECONDS)
+        if not isinstance(error, TrimtabError):
+            log.exception("%s: %s", row["kind"], message)
         await asyncio.to_thread(_end, effects, row["id"], process, None, message)
         return f"{row['kind']} failed: {message}"
     await asyncio.to_thread(_end, effects, row["id"], process, result, "")
     return f"{row['kind']} done for {row['actor']}"
 
 
-async def _carry_out(row: Mapping[Any, Any], effects: Effects) -> dict[str, Any]:
-    args = row["args"]
+async def _carry_out(row: Mapping[Any, Any], effects: Effects, report: Callable[[float], None]) -> dict[str, Any]:
+    args, name = row["args"], str(row["args"].get("monitor", ""))
     if row["kind"] == "run_monitor":
-        outcome = await asyncio.to_thread(cycle.run_now, str(args.get("monitor", "")), effects)
-        if outcome is None:
-            raise Conflict("The monitor is running at this moment.", "Its result will be there shortly.")
-        if outcome.state != "done":
-            raise TrimtabError(outcome.message)
-        return {"monitor": outcome.monitor, "fired": list(outcome.fired)}
+        return _told(await asyncio.to_thread(cycle.run_now, name, effects))
+    if row["kind"] == "take_reference":
+        asked = reference.Asked.read(args, row["actor"])
+        outcome = None
+        for _ in range(TURNS):
+            outcome = await asyncio.to_thread(cycle.take_reference, name, asked, effects)
+            if outcome is not None:
+                break
+            await asyncio.sleep(TURN_SECONDS)
+        return _told(outcome)
+    if row["kind"] == "backtest":
+        return await asyncio.to_thread(rehearsal.run, rehearsal.Asked.read(args), effects, report)
     if row["kind"] == "test_notice":
         name = str(args.get("channel", ""))
         await delivery.send_test(effects.store, effects.settings, name, effects.clock())
@@ -54,9 +72,20 @@ async def _carry_out(row: Mapping[Any, Any], effects: Effects) -> dict[str, Any]
     raise InvalidInput(f"The monitors know no command {row['kind']}.", "It may be of a newer version.")
 
 
-def _renew(effects: Effects, id: int, process: str) -> None:
-    with effects.store.write(effects.clock()) as tx:
-        commands.progress(tx, id, 0.5, process=process, lease_seconds=LEASE_SECONDS)
+def _told(outcome: Outcome | None) -> dict[str, Any]:
+    if outcome is None:
+        raise Conflict("The monitor is running at this moment.", "Its result will be there shortly.")
+    if outcome.state != "done":
+        raise TrimtabError(outcome.message)
+    return {"monitor": outcome.monitor, "fired": list(outcome.fired)}
+
+
+def _renew(effects: Effects, id: int, process: str, share: float) -> None:
+    try:
+        with effects.store.write(effects.clock()) as tx:
+            commands.progress(tx, id, share, process=process, lease_seconds=LEASE_SECONDS)
+    except Unavailable:
+        return  # the lease outlasts a store that is away for a moment
 
 
 def _end(effects: Effects, id: int, process: str, result: Mapping[str, Any] | None, message: str) -> None:

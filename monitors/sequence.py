@@ -10,10 +10,11 @@ from typing import Any, cast
 
 from core.errors import InvalidInput
 from core.types import Estimate, Measurement
-from monitors import epochs, ledger, verdict, why
+from monitors import epochs, ledger, reference, verdict, why
 from monitors.effects import Effects, parameter
 from monitors.epochs import Plan, Release, Wanting
 from monitors.metrics import Step, Tracker, Unit
+from monitors.reference import Asked
 from monitors.sources import Source, source_of
 from store import alerts, deployments
 from store import monitors as rows
@@ -44,8 +45,7 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
     Each batch is one transaction: what was read, the test's state, the measurement and the alert move together or
     not at all, so that a kill at any point neither skips nor repeats a unit.
     """
-    deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
-    job = Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment)
+    job = _job(monitor, metric, tick, effects)
     fired: list[str] = []
     for batch in range(BATCHES):
         epoch = _epoch(job)
@@ -62,6 +62,22 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
         if not more and last == epoch["seen_id"]:
             break
     return fired
+
+
+def take_reference(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects, asked: Asked) -> None:
+    """End the running epoch and begin one on the window that a person asked for, with its own grant of the budget."""
+    job = _job(monitor, metric, tick, effects)
+    with effects.store.read(effects.clock()) as tx:
+        epoch = rows.open_epoch(tx, monitor["id"])
+        release = live_release(tx, job.deployment)
+        alert = alerts.open_alert(tx, f"rule:{monitor['name']}")
+        plan = reference.plan(tx, job.source, metric, epoch, asked, release=release, alert=alert)
+    _begin(job, epoch, plan, release, actor=asked.actor)
+
+
+def _job(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -> Run:
+    deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
+    return Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment)
 
 
 def _epoch(job: Run) -> Mapping[Any, Any] | None:
@@ -113,15 +129,17 @@ def _restored(job: Run, epoch: Mapping[Any, Any]) -> Tracker | None:
         return None
 
 
-def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release | None) -> None:
+def _begin(
+    job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release | None, *, actor: str = rows.ACTOR
+) -> None:
     effects, monitor = job.effects, job.monitor
-    reference = _with_vectors(job, plan.units)
+    units = _with_vectors(job, plan.units)
     horizon = epochs.horizon_of(plan.units, job.params, effects.settings.monitors)
     number = old["number"] + 1 if old else 1
     with effects.store.write(effects.clock()) as tx:
         alpha = ledger.grant(tx, monitor, f"{monitor['name']}/{number}", effects.settings.monitors)
     seed = int.from_bytes(sha256(f"{monitor['name']}/{number}".encode()).digest()[:4], "big")
-    tracker = job.metric.start(reference, alpha=alpha, horizon=horizon, seed=seed, params=job.params)
+    tracker = job.metric.start(units, alpha=alpha, horizon=horizon, seed=seed, params=job.params)
     with effects.store.write(effects.clock()) as tx:
         rows.require_tick(tx, job.tick)
         if old is not None:
@@ -129,6 +147,7 @@ def _begin(job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release
         rows.start_epoch(
             tx,
             monitor,
+            actor=actor,
             reason=plan.reason,
             reference_first=plan.units[0].key,
             reference_last=plan.units[-1].key,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from core.rules import Threshold, limits
+from core.rules import hold, limits, thresholds
 from core.types import Estimate, Measurement, Status
 from store.alerts import Finding
 
@@ -37,14 +37,13 @@ def failed(name: str, reason: str) -> Measurement:
 
 def judge(measurements: Sequence[Measurement], rule: Mapping[str, Any], metric: str) -> list[Measurement]:
     """Measurements held to the rule's limits. Those without a limit keep the status their metric gave them."""
-    held = {limit["metric"]: limit for limit in limits(rule, metric)}
+    held = thresholds(rule, metric)
     out = []
     for measurement in map(checked, measurements):
-        limit = held.get(measurement.metric)
-        if limit is None or measurement.status in ("error", "nodata"):
+        threshold = held.get(measurement.metric)
+        if threshold is None or measurement.status in ("error", "nodata"):
             out.append(measurement)
             continue
-        threshold = Threshold(limit["direction"], float(limit["limit"]), certain=bool(rule.get("certain", True)))
         breach = threshold.breached(measurement.estimate)
         status: Status = "nodata" if breach is None else "breach" if breach else "ok"
         details = {**measurement.details, "limit": threshold.limit, "direction": threshold.direction}
@@ -74,7 +73,7 @@ def findings(
                 measurement.status == "breach",
                 summary if summary and measurement.status == "breach" else sentence(monitor, measurement),
                 severity=monitor["severity"],
-                hold=timedelta(seconds=float(rule.get("hold_seconds", 0.0))),
+                hold=hold(rule),
                 monitor_id=id,
                 segment=_segment(monitor, measurement),
                 why=(why or plain_why(monitor, measurement)) if measurement.status == "breach" else {},

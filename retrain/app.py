@@ -14,14 +14,14 @@ import config
 from config import secrets
 from core.errors import TrimtabError
 from core.settings import Settings
-from retrain import decide
+from retrain import decide, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
 from retrain.engines import ENGINES
 from retrain.pairs import building, checks
 from retrain.release import Releaser
 from retrain.worker import Worker
-from store import commands, decisions, heartbeats, schema
+from store import decisions, heartbeats, schema
 from store.unit_of_work import Store, Tx
 
 PROCESS = "retrain"
@@ -29,7 +29,6 @@ BEAT_SECONDS = 5.0
 DECIDE_SECONDS = 1.0
 PAIRS_SECONDS = 2.0
 COMMAND_SECONDS = 1.0
-COMMAND_LEASE_SECONDS = 30.0
 GRACE_SECONDS = 4.5
 ENGINE = "local"
 
@@ -96,17 +95,8 @@ class App:
             self.tell(f"pairs: {new} new from feedback, {approved} approved, {quarantined} quarantined")
 
     def _obey(self, tx: Tx) -> None:
-        row = commands.claim(tx, PROCESS, self.worker.name, COMMAND_LEASE_SECONDS)
-        if row is None:
-            return
-        try:
-            if row["kind"] != "propose":
-                raise TrimtabError(f"The worker knows no command {row['kind']}.")
-            asked = {name: str(row["args"].get(name, "")) for name in ("kind", "reason", "alert")}
-            uuid = decide.ask(tx, self.settings, actor=row["actor"], **asked)
-            commands.finish(tx, row["id"], {"decision": uuid}, process=self.worker.name)
-        except TrimtabError as error:
-            commands.fail(tx, row["id"], str(error), process=self.worker.name)
+        if told := orders.obey(tx, self.settings, self.worker.name):
+            self.tell(told)
 
     def _beat(self, tx: Tx) -> None:
         info = {"worker": self.worker.name, "run": self.worker.busy, "engine": ENGINE}

@@ -30,7 +30,14 @@ def decide(tx: Tx, settings: Settings) -> list[str]:
 
 
 def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert: str = "") -> str:
-    """Propose what a person asks for; returns the decision's uuid. Raises Forbidden, Conflict, InvalidInput."""
+    """Propose what a person asks for; returns the decision's uuid, that of an equal one that waits included.
+
+    It is held to what the policy is held to: raises Conflict without a version to go back to, with too few approved
+    pairs, or for a server that cannot load what is trained; InvalidInput without a reason; Forbidden, NotFound.
+    """
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("A proposal needs a reason.", "Say in a sentence why.")
     row = situations.alert(tx, alert) if alert else None
     route = deployments.current(tx, settings.deployment)
     if route is None:
@@ -39,6 +46,15 @@ def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert
         raise InvalidInput(f"A person cannot propose {kind}.", "Propose retrain or rollback.")
     if kind == "rollback" and not route["previous"]:
         raise Conflict("There is no earlier version to go back to.", "Propose retraining instead.")
+    missing = settings.retrain.minimum_pairs - pairs.counts(tx)["approved"]
+    if kind == "retrain" and missing > 0:
+        raise Conflict(
+            f"Retraining needs {missing} more approved preference pairs.", "Collect feedback or import pairs."
+        )
+    if kind == "retrain" and settings.gateway.server in CANNOT_SERVE_ADAPTERS:
+        raise Conflict(
+            f"The server {settings.gateway.server} cannot load what is trained here.", "Retrain where it runs."
+        )
     return _propose(tx, settings, Proposal("retrain" if kind == "retrain" else "rollback", reason), row, actor)
 
 

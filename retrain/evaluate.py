@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInput, TrimtabError
-from retrain.policy import choose_hardware
-from retrain.progress import Progress
-from retrain.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
-from retrain.spec import load_spec, read_pairs
 from retrain.train import StopRequest, report
-from retrain.trainer import BAD_SPEC, DONE, STOPPED
+from retrain.training.policy import choose_hardware
+from retrain.training.progress import Progress
+from retrain.training.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
+from retrain.training.spec import load_spec, read_pairs
+from retrain.training.trainer import BAD_SPEC, DONE, STOPPED
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 

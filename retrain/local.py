@@ -15,8 +15,8 @@ from typing import Any
 from core.errors import InvalidInput, Unavailable
 from retrain.child import Tail
 from retrain.pairs.drawing import SPLIT_SEED, write_text
-from retrain.spec import PairText, dump_spec, parse_spec, read_pairs
-from retrain.split import split_pairs
+from retrain.pairs.split import split_pairs
+from retrain.training.spec import PairText, dump_spec, parse_spec, read_pairs
 
 POLL_SECONDS = 0.2
 STOPPED = 75

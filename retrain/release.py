@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.errors import Conflict, TrimtabError, Unavailable
+from core.errors import Conflict, NotFound, TrimtabError, Unavailable
 from core.settings import Settings
+from gateway import pointer as pointers
+from gateway.pointer import Pointer
 from retrain import artefacts
 from retrain.asking import Answering, Asker, Refused
 from store import alerts, deployments, versions
@@ -25,6 +27,8 @@ DOUBT_RETRY_SECONDS = 30.0
 _MONITOR = "release"
 # Two alerts: a promotion that failed is over when one succeeds, a wrong answer when the right one is proved.
 _PROMOTION, _PROOF = "promotion", "proof"
+# A third, for a pointer that sends the gateway where the database cannot follow.
+_POINTER = "pointer"
 
 
 class Releaser:
@@ -43,6 +47,7 @@ class Releaser:
         self.clock, self.tell = clock, tell
         self._later: dict[int, datetime] = {}
         self._trouble = ""
+        self._refused: Pointer | None = None
 
     async def follow(self) -> None:
         """Carry out and prove until cancelled. Whatever was begun before a crash is found again in its row."""
@@ -56,14 +61,42 @@ class Releaser:
             await asyncio.sleep(POLL_SECONDS)
 
     async def step(self) -> None:
-        """One look at the rows: carry out what is requested, prove what is live."""
-        waiting, unproved = await asyncio.to_thread(self._read)
+        """One look at the rows: enter what the pointer did, carry out what is requested, prove what is live."""
+        pointer, waiting, unproved = await asyncio.to_thread(self._read)
+        if pointer is not None and pointer != self._refused:
+            await self.enter(pointer)
+            return
         for row in waiting:
             if self._due(row):
                 await self.promote(row)
         for row in unproved:
             if self._due(row):
                 await self.prove(row)
+
+    async def enter(self, pointer: Pointer) -> None:
+        """Enter the rollback that a gateway made by its pointer while the database was away; it is proved next."""
+
+        def change(tx: Tx) -> None:
+            deployments.enter_rollback(
+                tx,
+                pointer.deployment,
+                to=pointer.version,
+                generation=pointer.generation,
+                actor=pointer.actor,
+                reason=pointer.reason,
+                at=pointer.at,
+            )
+            alerts.resolve(tx, _open(_POINTER), reason=f"{pointer.version} is live.", actor=ACTOR)
+
+        try:
+            await self._write(change)
+        except (Conflict, NotFound) as error:
+            self._refused = pointer
+            summary = f"The local pointer answers with {pointer.version}: {error.message}"
+            await self._write(lambda tx: alerts.apply(tx, _finding(_POINTER, summary), actor=ACTOR))
+            self.tell(f"the pointer cannot be entered: {error.message}")
+            return
+        self.tell(f"{pointer.version} is live as {pointer.deployment}, by the pointer while the database was away")
 
     async def promote(self, row: Mapping[str, Any]) -> None:
         """Load the requested version, compare its fingerprint with the registered one, and flip the route."""
@@ -146,9 +179,14 @@ class Releaser:
         self._postpone(row, DOUBT_RETRY_SECONDS)
         self.tell(f"not proved: {message}")
 
-    def _read(self) -> tuple[list[Any], list[Any]]:
+    def _read(self) -> tuple[Pointer | None, list[Any], list[Any]]:
+        pointer = pointers.read(self.settings.pointer_path)
         with self.store.read() as tx:
-            return deployments.requested(tx), deployments.unverified(tx)
+            if pointer is not None:
+                route = deployments.current(tx, pointer.deployment)
+                if route is None or pointer.generation <= route["generation"]:
+                    pointer = None
+            return pointer, deployments.requested(tx), deployments.unverified(tx)
 
     def _inspect(self, row: Mapping[str, Any]) -> str:
         with self.store.read() as tx:

@@ -21,7 +21,7 @@ from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
 from retrain.pairs import drawing
-from retrain.progress import read_events
+from retrain.training.progress import read_events
 from store import datasets, versions
 from store.unit_of_work import Tx
 

@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core.errors import TrimtabError
-from retrain.progress import Progress
-from retrain.spec import load_spec
-from retrain.trainer import BAD_SPEC, TRAINERS, Job
+from retrain.training.progress import Progress
+from retrain.training.spec import load_spec
+from retrain.training.trainer import BAD_SPEC, TRAINERS, Job
 
 
 class StopRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -23,6 +23,8 @@ KINDS = MappingProxyType(
     {
         "run_monitor": ("monitors", Action.RUN_MONITOR),
         "test_notice": ("monitors", Action.TEST_NOTICE),
+        "take_reference": ("monitors", Action.TAKE_REFERENCE),
+        "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
     }
 )
@@ -66,8 +68,10 @@ def ask(
     return uuid
 
 
-def claim(tx: Tx, owner: str, process: str, lease_seconds: float) -> sa.RowMapping | None:
-    """Take the oldest command waiting for `owner` under a lease by the database's clock, or None.
+def claim(
+    tx: Tx, owner: str, process: str, lease_seconds: float, *, kinds: Collection[str] = KINDS
+) -> sa.RowMapping | None:
+    """Take the oldest command of `kinds` waiting for `owner` under a lease by the database's clock, or None.
 
     A command whose holder let its lease run out is taken again while it has not expired.
     """
@@ -80,7 +84,7 @@ def claim(tx: Tx, owner: str, process: str, lease_seconds: float) -> sa.RowMappi
         tx.move(commands, COMMAND, row["id"], "asked", claimed_by="", lease_until=None)
     first = (
         sa.select(commands.c.id)
-        .where(commands.c.owner == owner, commands.c.state == "asked")
+        .where(commands.c.owner == owner, commands.c.state == "asked", commands.c.kind.in_(list(kinds)))
         .order_by(commands.c.id)
         .limit(1)
         .with_for_update(skip_locked=True)

@@ -165,14 +165,12 @@ def roll_back(
     to: str = "",
     away_from: str = "",
     decision_id: int | None = None,
-    generation: int | None = None,
 ) -> str:
     """Point `deployment` at an earlier version at once (empty `to`: the one before) and return the row's uuid.
 
     Answers follow within the gateway's poll; the fingerprint proof comes after. `away_from` is the version that was
     seen live: a second click then changes nothing more. Raises Conflict when it is no longer live or there is none to
-    go back to, NotFound when `to` never served. `generation` (by default the next) is for a rollback that already
-    happened while the store was away.
+    go back to, NotFound when `to` never served.
     """
     route = _route(tx, deployment)
     _refuse_second(tx, route, away_from, to)
@@ -193,9 +191,27 @@ def roll_back(
         requested_at=tx.now,
     )
     flip(tx, id, actor=actor, ending="reverted")
-    if generation is not None and generation > int(route["generation"]) + 1:
-        tx.execute(sa.update(deployments).where(deployments.c.id == id).values(generation=generation))
-        tx.execute(sa.update(routes).where(routes.c.deployment == deployment).values(generation=generation))
+    return uuid
+
+
+def enter_rollback(tx: Tx, deployment: str, *, to: str, generation: int, actor: str, reason: str, at: str) -> str:
+    """Enter what the gateway's local pointer did at `at` (ISO 8601), while the store was away; returns the row's uuid.
+
+    Production takes the pointer's `generation`, which must be above the route's, and is proved anew. Raises NotFound
+    when `to` never served, Conflict when the store has moved on since.
+    """
+    route = _route(tx, deployment)
+    if generation <= int(route["generation"]):
+        raise Conflict("Production moved on since this rollback.", "Look at what is live now.")
+    # Away and back again: the version is the one the store knows, but the gateway stands at a later generation.
+    if to != route["version"]:
+        roll_back(tx, deployment, actor=actor, reason=reason, to=to)
+    live = deployments.c.id == _route(tx, deployment)["deployment_id"]
+    tx.execute(sa.update(deployments).where(live).values(generation=generation, verified_at=None))
+    tx.execute(sa.update(routes).where(routes.c.deployment == deployment).values(generation=generation))
+    uuid = str(tx.scalar(sa.select(deployments.c.uuid).where(live)))
+    body = {"deployment": deployment, "version": to, "generation": generation, "reason": reason, "at": at}
+    tx.audit(actor, "deployment.pointed", uuid, body)
     return uuid
 
 

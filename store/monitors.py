@@ -64,7 +64,7 @@ def pause(tx: Tx, name: str, *, enabled: bool, actor: str) -> None:
     tx.audit(actor, "monitor.resumed" if enabled else "monitor.paused", name)
 
 
-def edit(tx: Tx, name: str, *, revision: int, actor: str, **changes: Any) -> None:
+def edit(tx: Tx, name: str, *, revision: int, actor: str, reason: str = "", **changes: Any) -> None:
     """Change `rule`, `params`, `plan`, `severity`, `every_seconds` or `weight` of the revision that was shown.
 
     A statistical monitor's next epoch takes a changed `params` or `weight`; the running one keeps its promise.
@@ -73,15 +73,16 @@ def edit(tx: Tx, name: str, *, revision: int, actor: str, **changes: Any) -> Non
     unknown = set(changes) - {"rule", "params", "plan", "severity", "every_seconds", "weight"}
     if unknown:
         raise InvalidInput(f"A monitor has no {sorted(unknown)[0]} to change.", "Change its rule, params or plan.")
+    before = get(tx, name)
     statement = (
         sa.update(monitors)
         .where(monitors.c.name == name, monitors.c.revision == revision)
         .values(revision=revision + 1, **changes)
     )
     if tx.execute(statement).rowcount != 1:
-        get(tx, name)
         raise Conflict(f"{name} was changed since it was shown.", "Reload and look before trying again.")
-    tx.audit(actor, "monitor.changed", name, {"fields": sorted(changes), "revision": revision + 1})
+    body = {"fields": sorted(changes), "revision": revision + 1, "from": {field: before[field] for field in changes}}
+    tx.audit(actor, "monitor.changed", name, {**body, "to": changes, **({"reason": reason} if reason else {})})
 
 
 def budget(tx: Tx, default: float) -> float:
@@ -172,7 +173,7 @@ def epochs_since(tx: Tx, since: datetime, monitor_id: int | None = None) -> list
     return tx.all(query if monitor_id is None else query.where(epochs.c.monitor_id == monitor_id))
 
 
-def start_epoch(tx: Tx, monitor: Mapping[Any, Any], **values: Any) -> int:
+def start_epoch(tx: Tx, monitor: Mapping[Any, Any], *, actor: str = ACTOR, **values: Any) -> int:
     """Begin the next epoch and return its key. The one before must have ended (Conflict otherwise)."""
     last = tx.scalar(sa.select(sa.func.max(epochs.c.number)).where(epochs.c.monitor_id == monitor["id"])) or 0
     id = tx.insert(epochs, monitor_id=monitor["id"], number=last + 1, started_at=tx.now, **values)
@@ -181,7 +182,7 @@ def start_epoch(tx: Tx, monitor: Mapping[Any, Any], **values: Any) -> int:
         for name in ("alpha", "horizon", "seed", "reference_first", "reference_last", "reference_rows", "reason")
         if name in values
     }
-    tx.audit(ACTOR, "epoch.started", monitor["name"], {"epoch": last + 1, **body})
+    tx.audit(actor, "epoch.started", monitor["name"], {"epoch": last + 1, **body})
     return id
 
 

@@ -20,7 +20,7 @@ from core.types import micros
 from store.tables import audit_events
 
 SOUND_SQLITE = (3, 51, 3)
-BUSY_MS = 15_000
+LOCK_SECONDS, CONNECT_SECONDS = 15, 5
 _AUDIT_LOCK = 7_305_801
 
 
@@ -125,8 +125,12 @@ class Store:
         self.engine = engine
 
     @classmethod
-    def open(cls, url: str) -> Store:
-        """A store on `url` (sqlite:///FILE or postgresql+psycopg://...). Connects at the first transaction."""
+    def open(cls, url: str, *, patience_seconds: int | None = None) -> Store:
+        """A store on `url` (sqlite:///FILE or postgresql+psycopg://...). Connects at the first transaction.
+
+        A lock that SQLite does not give within `patience_seconds` (by default 15), or a connection that PostgreSQL does
+        not make (5), raises Unavailable then.
+        """
         try:
             parsed = sa.make_url(url)
         except sa.exc.ArgumentError:
@@ -135,14 +139,14 @@ class Store:
                 "Use sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME.",
             ) from None
         if parsed.get_backend_name() == "sqlite":
-            return cls(_sqlite(url))
+            return cls(_sqlite(url, patience_seconds or LOCK_SECONDS))
         if parsed.get_backend_name() == "postgresql":
             return cls(
                 sa.create_engine(
                     parsed.set(drivername="postgresql+psycopg"),
                     isolation_level="READ COMMITTED",
                     pool_pre_ping=True,
-                    connect_args={"connect_timeout": 5},
+                    connect_args={"connect_timeout": patience_seconds or CONNECT_SECONDS},
                 )
             )
         raise InvalidInput(f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL.")
@@ -196,7 +200,7 @@ def _unavailable(error: DBAPIError) -> Unavailable:
     return Unavailable("The database does not answer.", "Check that it runs and that the URL is right.")
 
 
-def _sqlite(url: str) -> Engine:
+def _sqlite(url: str, lock_seconds: int) -> Engine:
     module: Any = sqlite3
     if sqlite3.sqlite_version_info < SOUND_SQLITE:
         import pysqlite3
@@ -208,14 +212,19 @@ def _sqlite(url: str) -> Engine:
         poolclass=QueuePool,
         pool_size=5,
         max_overflow=10,
-        connect_args={"timeout": BUSY_MS / 1000, "check_same_thread": False},
+        connect_args={"timeout": lock_seconds, "check_same_thread": False},
     )
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN loses read-modify-writes
         cursor = connection.cursor()
-        for pragma in (f"busy_timeout={BUSY_MS}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        for pragma in (
+            f"busy_timeout={lock_seconds * 1000}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+        ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

@@ -17,9 +17,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
@@ -35,6 +39,16 @@ hypothesis_settings.load_profile("trimtab")
 
 MARKED_BY_FIXTURE = {"postgres_cluster": "postgres", "prepared_models": "model", "chromium": "browser"}
 MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
+# One worker of a parallel run takes all tests of a group: loading a model library costs each process seconds.
+GROUPS = {
+    "models": (
+        "tests/unit/retrain/",
+        "tests/unit/test_models_",
+        "tests/properties/test_models_",
+        "tests/contracts/models/",
+    ),
+    "loaded": ("tests/architecture/test_loaded_modules.py",),
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by these markers
@@ -49,11 +63,44 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out test by test, but a group as one. (`--dist loadgroup` of xdist 3.8 finds no group under pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Grouped(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next((name for name, starts in GROUPS.items() if nodeid.startswith(starts)), nodeid)
+
+    return Grouped(config, log)
+
+
 def report_missing(reason: str) -> None:
     """Skip the test with the reason; under CI=true fail it."""
     if IN_CI:
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def production_hasher() -> Callable[[], PasswordHasher]:
+    """What hashes passwords in the product; `quick_passwords` puts another in its place."""
+    from store import accounts
+
+    return accounts._hasher
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_passwords(production_hasher: Callable[[], PasswordHasher]) -> Iterator[None]:
+    """Passwords are hashed at the lowest cost here: the tests make hundreds of accounts, each 0.2 CPU-seconds."""
+    from argon2 import PasswordHasher
+
+    from store import accounts
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(accounts, "_hasher", lambda: PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+        yield
+    accounts._nobody.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from store import alerts, decisions, runs
+from store import alerts, decisions, options, runs
 from store import monitors as monitor_rows
+from store.queries.budget import LEDGER
 from store.tables import alert_comments, channels, measurements, outbox, ticks
 from store.unit_of_work import Tx
 from tests.console_gates import tell_gates
@@ -69,11 +70,25 @@ def tell_monitors(world: World, say: Say) -> None:
                 state=b"",
                 details={},
             )
+        _ledger(tx)
     for look in range(60):
         at = world.now - timedelta(minutes=20 * (60 - look))
         with world.store.write(at) as tx:
             for name in SERIES:
                 _look(tx, name, look, draw, say)
+
+
+def _ledger(tx: Tx) -> None:
+    """What the two epochs were given out of the period's budget."""
+    given = {name: {f"{name}/1": 0.05} for name in ("prompt_drift", "refusal_rate")}
+    value = {
+        "started_at": tx.now.isoformat(),
+        "ends_at": (tx.now + timedelta(days=90)).isoformat(),
+        "weights": {},
+        "spent": 0.1,
+        "budget": {"total": 1.0, "shares": {}, "grants": given},
+    }
+    options.put(tx, LEDGER, value, actor="system:monitors")
 
 
 def _look(tx: Tx, name: str, look: int, draw: random.Random, say: Say) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid as uuids
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from core.settings import DashboardSettings, Settings
 from core.types import Feedback, Inference, ModelVersion
 from store import accounts, deployments, feedback, inferences, versions
 from store import heartbeats as pulses
-from store.schema import upgrade
 from store.tables import alerts as alert_table
 from store.tables import heartbeats
 from store.unit_of_work import Store, Tx
 from tests import console_story
 from tests.console_fairness import tell_fairness
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 PASSWORD = "a long enough password"
@@ -47,12 +48,17 @@ class World:
         """A session's token for `name`."""
         return accounts.sign_in(self.store, name, PASSWORD, now=self.now, hours=12)
 
+    def copy(self, folder: Path) -> World:
+        """The same installation on SQLite once more, in the new `folder`; this one's store must be closed."""
+        shutil.copytree(self.settings.home, folder)
+        settings = replace(self.settings, home=folder, models_home=folder / "models")
+        return replace(self, settings=settings, store=Store.open(settings.store_url))
+
 
 def build_empty(folder: Path, *, now: datetime = NOW, port: int = 8702, demo: bool = False) -> World:
     """An installation as the first start leaves it: tables and accounts, nothing else."""
     settings = Settings(home=folder, models_home=folder / "models", dashboard=DashboardSettings(port=port, demo=demo))
-    store = Store.open(settings.store_url)
-    upgrade(store, now=now - timedelta(days=2))
+    store = make_store(settings.store_url, now=now - timedelta(days=2))
     with store.write(now - timedelta(days=2)) as tx:
         for name, role in PEOPLE.items():
             accounts.create(tx, name, PASSWORD, role, actor="system:setup")

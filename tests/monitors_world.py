@@ -20,10 +20,10 @@ from monitors import cycle, defaults
 from monitors.effects import Effects
 from store import alerts, deployments, feedback, inferences, versions
 from store import monitors as rows
-from store.schema import upgrade
 from store.tables import alerts as alerts_table
 from store.tables import epochs, measurements, outbox
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 SHOP = [
@@ -242,6 +242,5 @@ def world_on(store: Store, folder: Path, **settings: Any) -> World:
 
 def build_world(folder: Path) -> World:
     """A new installation on SQLite in `folder`."""
-    store = Store.open(f"sqlite:///{folder / 'trimtab.db'}")
-    upgrade(store, now=START)
+    store = make_store(f"sqlite:///{folder / 'trimtab.db'}", now=START)
     return world_on(store, folder)

@@ -11,7 +11,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import proposals, reasons
+from dashboard.views import proposals, propose, reasons
 from store.queries import alerts as queries
 from store.queries import monitors as monitor_queries
 from store.unit_of_work import Tx
@@ -150,6 +150,7 @@ def detail(console: Console, uuid: str) -> None:
         st.text(f"{row['monitor']} · {when(row, console)}{taken(row)}")
         console.link("monitors", "Its monitor", "monitoring", monitor=row["monitor"])
     buttons(console, row)
+    propose.progress(console, alert=row["uuid"])
     for silenced in found["silences"]:
         silence_line(console, silenced)
     for proposal in found["proposals"]:
@@ -179,7 +180,7 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
 
 
 def buttons(console: Console, row: Mapping[str, Any]) -> None:
-    """Acknowledge and silence."""
+    """Acknowledge, silence, and propose what should be done."""
     with st.container(horizontal=True, gap="small"):
         if row["state"] == "firing" and row["acknowledged_at"] is None:
             allowed = console.may(Action.ACKNOWLEDGE)
@@ -192,6 +193,8 @@ def buttons(console: Console, row: Mapping[str, Any]) -> None:
             "Silence …", icon=":material/notifications_off:", key="silence", disabled=not console.may(Action.SILENCE)
         ):
             hush(console, row["monitor"])
+        if row["state"] == "firing":
+            propose.button(console, ("retrain", "rollback"), alert=row["uuid"])
 
 
 @st.dialog("Silence this monitor's notices?")

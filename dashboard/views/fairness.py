@@ -228,37 +228,20 @@ def side_by_side(console: Console, look: Look) -> None:
 
 
 def settings(console: Console, look: Look) -> None:
-    """Which groups are compared, and the limit."""
+    """Which groups are compared; the limit is the monitor's own page's, where a firing alert is told of the change."""
     monitor, twin = look.monitor, look.monitor["metric"] == TWINS
     name = "dimensions" if twin else "labels"
-    with (
-        st.expander(f"Choose {name} and limit"),
-        st.form(f"choose-{monitor['metric']}", border=False),
-    ):
-        present = ", ".join(str(part) for part in monitor["params"].get(name) or ())
-        given = st.text_input(
-            "Dimensions, with commas between them; empty: all"
-            if twin
-            else "Labels, with commas; empty: all that divide",
-            value=present,
-            key=f"names-{monitor['metric']}",
-        )
-        limit = st.number_input(
-            "Limit in points",
-            min_value=0.0,
-            max_value=100.0,
-            value=100.0 * (look.limit or 0.0),
-            step=1.0,
-            key=f"limit-{monitor['metric']}",
-        )
-        allowed = console.may(Action.EDIT_LIMIT)
-        if st.form_submit_button("Save", icon=":material/save:", disabled=not allowed):
-            chosen = [part.strip() for part in given.split(",") if part.strip()]
-            actions.edit_monitor(
-                console,
-                monitor["name"],
-                revision=monitor["revision"],
-                params={**monitor["params"], name: chosen},
-                rule={**monitor["rule"], "direction": "above", "limit": limit / 100.0},
+    with st.expander(f"Choose {name} and limit"):
+        with st.form(f"choose-{monitor['metric']}", border=False):
+            given = st.text_input(
+                f"{words.title(name)}, with commas between them; empty: all",
+                value=", ".join(str(part) for part in monitor["params"].get(name) or ()),
+                key=f"names-{monitor['metric']}",
             )
-            st.rerun()
+            allowed = console.may(Action.EDIT_LIMIT)
+            if st.form_submit_button("Save", icon=":material/save:", disabled=not allowed):
+                chosen = [part.strip() for part in given.split(",") if part.strip()]
+                params = {**monitor["params"], name: chosen}
+                actions.set_params(console, monitor["name"], params, revision=monitor["revision"])
+                st.rerun()
+        console.link("monitors", "Change the limit", "tune", monitor=monitor["name"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +13,14 @@ from core.rules import limits
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import status
+from dashboard.views import asked, backtests, budget, limit, reference
 from dashboard.views.overview import RANGES
 from store.queries import monitors as queries
 from store.queries import overview
 from store.queries.overview import Tile
 from store.unit_of_work import Tx
+
+Panel = Callable[[Console, Mapping[str, Any], int], None]
 
 
 def draw(console: Console) -> None:
@@ -44,6 +47,7 @@ def everything(console: Console) -> None:
         return
     for tile in tiles:
         line(console, tile, due)
+    budget.draw(console)
 
 
 def line(console: Console, tile: Tile, due: Mapping[int, Any]) -> None:
@@ -104,6 +108,8 @@ def detail(console: Console, name: str) -> None:
         st.text(words.title(name))
     show.say(f"Alerts when: {watches(tile.monitor)}", "quiet", "watches")
     buttons(console, tile)
+    asked.draw(console, "run_monitor", {"monitor": name})
+    panel(console, tile.monitor)
     for row in found["silences"]:
         show.say(f"Silenced by {row['actor']} until {words.clock_time(row['ends_at'])}: {row['reason']}")
     if tile.latest is None:
@@ -132,7 +138,7 @@ def read(tx: Tx, console: Console, name: str) -> dict[str, Any] | None:
 
 
 def buttons(console: Console, tile: Tile) -> None:
-    """Run now, pause or resume."""
+    """Run now, pause or resume, and the ways to change what it alarms at."""
     name, enabled = tile.monitor["name"], tile.monitor["enabled"]
     with st.container(horizontal=True, gap="small"):
         allowed = console.may(Action.RUN_MONITOR) and enabled
@@ -142,6 +148,42 @@ def buttons(console: Console, tile: Tile) -> None:
         label, icon = ("Pause", ":material/pause:") if enabled else ("Resume", ":material/play_circle:")
         if st.button(label, icon=icon, key="pause", disabled=not console.may(Action.PAUSE_MONITOR)):
             actions.pause_monitor(console, name, enabled=not enabled)
+            st.rerun()
+        for change, (label, icon, action, _) in offered(tile.monitor).items():
+            if st.button(f"{label} …", icon=icon, key=f"open-{change}", disabled=not console.may(action)):
+                st.query_params["change"] = change
+                st.rerun()
+
+
+def offered(monitor: Any) -> dict[str, tuple[str, str, Action, Panel]]:
+    """What can be changed of this monitor: a plain limit, or the share and the reference of a sequential test."""
+    if limits(monitor["rule"], monitor["metric"]):
+        return {"limit": ("Change the limit", ":material/tune:", Action.EDIT_LIMIT, limit.draw)}
+    if monitor["weight"] > 0:
+        return {
+            "weight": ("Change the weight", ":material/balance:", Action.EDIT_LIMIT, budget.change),
+            "reference": ("Take a reference", ":material/flag:", Action.TAKE_REFERENCE, reference.draw),
+            "backtest": ("Try on past traffic", ":material/history:", Action.RUN_MONITOR, backtests.draw),
+        }
+    return {}
+
+
+def panel(console: Console, monitor: Any) -> None:
+    """The panel that ?change=NAME asks for. What it saves is bound to the revision that was shown when it opened."""
+    change = st.query_params.get("change", "")
+    chosen = offered(monitor).get(change)
+    if chosen is None:
+        st.session_state.pop("_pinned", None)
+        return
+    about = (monitor["name"], change)
+    pinned = st.session_state.get("_pinned")
+    if pinned is None or pinned["about"] != about:
+        pinned = {"about": about, "revision": monitor["revision"]}
+        st.session_state["_pinned"] = pinned
+    with st.container(border=True, key="panel"):
+        chosen[3](console, monitor, pinned["revision"])
+        if st.button("Close", icon=":material/close:", key="panel-close", type="tertiary"):
+            del st.query_params["change"]
             st.rerun()
 
 

@@ -11,7 +11,7 @@ from core.roles import Action
 from core.states import RUN_STAGES
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
-from dashboard.views import diagnosis, proposals
+from dashboard.views import diagnosis, proposals, propose
 from store.queries import runs as queries
 from store.unit_of_work import Tx
 
@@ -45,6 +45,8 @@ def everything(console: Console) -> None:
         }
 
     found = console.load("runs", query)
+    propose.button(console, ("retrain", "rollback"))
+    propose.progress(console)
     for row in found["waiting"]:
         proposals.draw(console, row)
     if not found["waiting"] and not found["runs"]:

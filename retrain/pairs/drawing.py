@@ -11,7 +11,7 @@ from typing import Any
 
 from core.errors import InvalidInput
 from core.types import PreferencePair
-from retrain.split import normalise, split_pairs
+from retrain.pairs.split import normalise, split_pairs
 from store import datasets, pairs
 from store.unit_of_work import Tx
 

@@ -1,1 +1,1 @@
-"""Trainers: one file each, registered under its name in retrain.trainer."""
+"""Trainers: one file each, registered under its name in retrain.training.trainer."""

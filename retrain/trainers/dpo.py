@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from models.artefacts import digest
-from retrain.batches import Micro, count_steps, make_micros, order_pairs
-from retrain.checkpoint import Checkpoint, gather, load_checkpoint, publish, restore, save_checkpoint
-from retrain.encoding import EncodedPair, encode_pairs
-from retrain.losses import LOSSES, PER_TOKEN
-from retrain.policy import Policy, choose_hardware, digest_folder, load_policy
-from retrain.progress import peak_memory_mb
-from retrain.reference_cache import ReferenceCache, reference_key
-from retrain.rows import count_nodes
-from retrain.spec import RunSpec, read_pairs
-from retrain.trainer import DONE, STOPPED, TRAINERS, Forecast, Job
+from retrain.training.batches import Micro, count_steps, make_micros, order_pairs
+from retrain.training.checkpoint import Checkpoint, gather, load_checkpoint, publish, restore, save_checkpoint
+from retrain.training.encoding import EncodedPair, encode_pairs
+from retrain.training.losses import LOSSES, PER_TOKEN
+from retrain.training.policy import Policy, choose_hardware, digest_folder, load_policy
+from retrain.training.progress import peak_memory_mb
+from retrain.training.reference_cache import ReferenceCache, reference_key
+from retrain.training.rows import count_nodes
+from retrain.training.spec import RunSpec, read_pairs
+from retrain.training.trainer import DONE, STOPPED, TRAINERS, Forecast, Job
 
 if TYPE_CHECKING:
     from torch import Tensor

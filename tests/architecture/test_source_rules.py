@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import sys
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -37,6 +38,10 @@ LAZY = {"torch", "transformers", "peft", "gguf", "huggingface_hub", "evidently",
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 
 
+# The three rules read the same files.
+parse = functools.cache(ast.parse)
+
+
 def find_sources() -> list[Path]:
     return sorted(file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
 
@@ -59,7 +64,7 @@ def find_wrong_imports(name: str, source: str) -> list[str]:
     """What is wrong with the imports of the file `name` (its path beneath the root)."""
     wrong = []
     package = name.partition("/")[0]
-    for library, line, inside in find_imports(ast.parse(source)):
+    for library, line, inside in find_imports(parse(source)):
         home = HOMES.get(library)
         if home and not any(fnmatch(name, pattern) for pattern in home):
             wrong.append(f"{name}:{line} imports {library}, whose home is {' '.join(home)}")
@@ -79,7 +84,7 @@ def find_environment_reads(name: str, source: str) -> list[str]:
     if name.startswith("config/"):
         return []
     wrong = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parse(source)):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Load):
             reads = ast.unparse(node).startswith("os.environ[")
         elif isinstance(node, ast.Call):
@@ -93,7 +98,7 @@ def find_environment_reads(name: str, source: str) -> list[str]:
 
 def find_shared_random(name: str, source: str) -> list[str]:
     """Where the file draws from the process's own random state instead of a seeded generator."""
-    tree = ast.parse(source)
+    tree = parse(source)
     modules = {
         alias.asname or alias.name
         for node in ast.walk(tree)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from gateway import pointer
+from store.routes import Route
 from trimtab.cli import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -134,6 +138,26 @@ def test_a_rollback_without_an_earlier_version_says_so(ready: Run) -> None:
     assert "no earlier version" in last(result)["error"]
 
 
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_rollback_without_the_database_goes_through_the_pointer(run: Run, tmp_path: Path, silent: bool) -> None:
+    """Whether the database refuses the connection or, as a machine that hangs, takes it and says nothing."""
+    home = tmp_path / "home"
+    route = Route("assistant", "assistant-v2", "adapter", "two", "assistant-v1", "adapter", "one", 7)
+    pointer.remember(home / "routes.json", [route])
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1] if silent else 1
+        away = ("--set", f"database_url=postgresql+psycopg://nobody@127.0.0.1:{port}/nothing")
+        began = time.monotonic()
+        result = run(*away, "rollback", "--reason", "garbled", "--json")
+    assert result.exit_code == 0, result.output
+    assert time.monotonic() - began < 5.0
+    assert last(result) == {"deployment": "assistant", "version": "assistant-v1", "through": "pointer"}
+    told = pointer.read(home / "pointer.json")
+    assert told is not None
+    assert (told.version, told.generation, told.reason) == ("assistant-v1", 8, "garbled")
+    assert told.actor.startswith("command-line:")
+
+
 def test_secrets_are_not_listed(run: Run) -> None:
     result = run("--set", "gateway.upstream_key=sk-very-secret", "settings", "--json")
     assert result.exit_code == 0
@@ -150,8 +174,6 @@ def test_the_chain_of_a_fresh_installation_is_sound(ready: Run) -> None:
 
 
 def test_a_taken_port_is_named(ready: Run) -> None:
-    import socket
-
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -18,16 +18,26 @@ APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 Open = Callable[..., AppTest]
 
 
+@pytest.fixture(scope="session")
+def filled_once(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A filled installation, built once and never opened again: what the others are copied from."""
+    world = console_world.build_filled(tmp_path_factory.mktemp("filled"))
+    world.store.close()
+    return world
+
+
 @pytest.fixture(scope="module")
-def filled_folder(tmp_path_factory: pytest.TempPathFactory) -> World:
+def filled_folder(filled_once: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A filled installation that tests of a file only read."""
-    return console_world.build_filled(tmp_path_factory.mktemp("filled"))
+    world = filled_once.copy(tmp_path_factory.mktemp("read") / "home")
+    yield world
+    world.store.close()
 
 
 @pytest.fixture
-def filled(tmp_path: Path) -> Iterator[World]:
+def filled(filled_once: World, tmp_path: Path) -> Iterator[World]:
     """A filled installation of this test's own, for tests that change it."""
-    world = console_world.build_filled(tmp_path)
+    world = filled_once.copy(tmp_path / "home")
     yield world
     world.store.close()
 

@@ -29,20 +29,19 @@ def test_twins_stand_side_by_side(filled_folder: World, open_page: Open) -> None
     assert "Service differs by +22.0 points" in told
 
 
-def fill(page: AppTest, labels: str, limit: float) -> AppTest:
+def fill(page: AppTest, labels: str) -> AppTest:
     page.text_input(key="names-group_gaps").set_value(labels)
-    page.number_input(key="limit-group_gaps").set_value(limit)
     save = next(b for b in page.button if b.label == "Save")
     return save.click().run()
 
 
-def test_an_operator_chooses_groups_and_limit(filled: World, open_page: Open) -> None:
-    page = fill(open_page(filled, "fairness", name="otto"), "plan, channel", 5.0)
+def test_an_operator_chooses_groups(filled: World, open_page: Open) -> None:
+    page = fill(open_page(filled, "fairness", name="otto"), "plan, channel")
     assert not page.exception and "Saved." in texts(page)
     with filled.store.read() as tx:
         row = monitors.get(tx, "group_gaps")
     assert row["params"] == {"labels": ["plan", "channel"]}
-    assert row["rule"]["limit"] == 0.05 and row["rule"]["direction"] == "above"
+    assert row["rule"]["limit"] == 0.02
 
 
 def test_a_viewer_cannot(filled: World, open_page: Open) -> None:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from core.errors import TrimtabError
 from core.states import DEPLOYMENT, RUN, RUN_STAGES
 from core.types import ModelVersion
-from store import audit, deployments, runs, schema, tables, versions
+from store import audit, deployments, runs, tables, versions
 from store.unit_of_work import Store, Tx
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 # What each audit event of a run says of the state after it; the others leave it.
@@ -35,8 +36,7 @@ OPERATIONS = ("claim", "beat", "late_beat", "advance", "crash", "hand_back", "st
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path_factory.mktemp('store') / 'trimtab.db'}")
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(f"sqlite:///{tmp_path_factory.mktemp('store') / 'trimtab.db'}", now=NOW)
     with opened.write(NOW) as tx:
         tx.insert(tables.accounts, name="ann", role="approver", password_hash="none", active=True, created_at=NOW)
         for number in range(4):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from store import schema
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -20,7 +20,6 @@ def empty_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stor
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     yield opened
     opened.close()

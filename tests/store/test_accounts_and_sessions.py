@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher, Type, extract_parameters
 
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.roles import Action
-from store import accounts, audit, schema
+from store import accounts, audit
 from store.tables import sessions
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 PASSWORD = "correct horse battery"
@@ -25,8 +27,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     with opened.write(NOW) as tx:
         accounts.create(tx, "root", PASSWORD, "admin", actor="system:setup")
         accounts.create(tx, "Ann", PASSWORD, "approver", actor="root")
@@ -52,6 +53,17 @@ def test_a_sign_in_opens_a_session_that_ends_by_time_and_by_hand(store: Store) -
         assert accounts.end_session(tx, token)
         assert not accounts.end_session(tx, token)
         assert accounts.by_token(tx, token, now=NOW) is None
+
+
+def test_passwords_are_hashed_at_no_less_than_the_recommended_cost(
+    production_hasher: Callable[[], PasswordHasher],
+) -> None:
+    # RFC 9106, section 4, second recommended option: argon2id, three passes, four lanes, 64 MiB.
+    kept = production_hasher().hash(PASSWORD)
+    found = extract_parameters(kept)
+    assert found.type is Type.ID
+    assert (found.time_cost >= 3, found.parallelism >= 4, found.memory_cost >= 64 * 1024) == (True, True, True)
+    assert (found.salt_len >= 16, found.hash_len >= 32) == (True, True)
 
 
 def test_wrong_passwords_lock_the_account_for_a_while_and_are_counted_though_the_sign_in_fails(

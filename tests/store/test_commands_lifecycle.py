@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
-from store import accounts, audit, commands, schema
+from store import accounts, audit, commands
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -22,8 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     with opened.write(NOW) as tx:
         accounts.create(tx, "otto", "correct horse battery", "operator", actor="system:setup")
         accounts.create(tx, "vera", "correct horse battery", "viewer", actor="system:setup")

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.errors import Conflict, Forbidden
-from core.settings import RetrainSettings, Settings
+from core.errors import Conflict, Forbidden, InvalidInput
+from core.settings import GatewaySettings, RetrainSettings, Settings
 from core.types import Inference, ModelVersion, PreferencePair
-from retrain import decide
-from store import alerts, commands, decisions, deployments, inferences, pairs, runs, schema, tables, versions
+from retrain import decide, orders
+from store import alerts, commands, decisions, deployments, inferences, pairs, runs, tables, versions
 from store.alerts import Finding
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 SETTINGS = Settings(home=Path("unused"), models_home=Path("unused"), retrain=RetrainSettings(minimum_pairs=8))
@@ -28,8 +29,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     with opened.write(NOW) as tx:
         for name, role in {"ann": "approver", "otto": "operator", "vera": "viewer"}.items():
             tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)
@@ -191,6 +191,59 @@ def test_a_person_proposes_through_a_command(store: Store) -> None:
             decide.ask(tx, SETTINGS, kind="rollback", actor="otto", reason="Worse.")
     with store.write(NOW) as tx, pytest.raises(Forbidden):
         decide.ask(tx, replace(SETTINGS, deployment="assistant"), kind="retrain", actor="vera", reason="I want to.")
+
+
+def test_what_the_policy_would_not_propose_a_person_cannot_either(store: Store) -> None:
+    collect(store, 3)
+    with store.write(NOW) as tx:
+        with pytest.raises(InvalidInput, match="reason"):
+            decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="  ")
+        with pytest.raises(Conflict, match="5 more approved"):
+            decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Worse.")
+    collect(store, 12)
+    remote = replace(SETTINGS, gateway=GatewaySettings(server="openai_compatible"))
+    with store.write(NOW) as tx, pytest.raises(Conflict, match="cannot load what is trained here"):
+        decide.ask(tx, remote, kind="retrain", actor="otto", reason="Worse.")
+    assert proposed(store) == []
+
+
+def obeyed(store: Store, actor: str = "otto", **args: str) -> Any:
+    """Ask the worker as `actor`, let it obey, and return what became of the command."""
+    with store.write(NOW) as tx:
+        uuid = commands.ask(tx, "propose", owner="retrain", args={"alert": "", **args}, actor=actor)
+    with store.write(NOW) as tx:
+        assert orders.obey(tx, SETTINGS, "worker")
+    with store.read() as tx:
+        return commands.get(tx, uuid)
+
+
+def test_a_command_becomes_a_proposal_that_its_asker_cannot_approve(store: Store) -> None:
+    collect(store, 12)
+    release(store, answers=30)
+    fire(store, "refusal_rate")
+    with store.read() as tx:
+        alert = tx.all(sa.select(tables.alerts))[0]
+    done = obeyed(store, kind="rollback", reason="Worse since Monday.", alert=alert["uuid"])
+    assert done["state"] == "done" and not done["result"]["waited_already"]
+    (row,) = proposed(store)
+    assert (row["uuid"], row["proposer"], row["alert_id"]) == (done["result"]["decision"], "otto", alert["id"])
+    assert row["body"]["reason"] == "Worse since Monday." and row["expires_at"] > NOW
+    with store.write(NOW) as tx:
+        tx.execute(sa.update(tables.accounts).where(tables.accounts.c.name == "otto").values(role="approver"))
+    with store.write(NOW) as tx, pytest.raises(Forbidden, match="own proposal"):
+        decisions.approve(tx, row["uuid"], actor="otto", digest=row["digest"])
+    again = obeyed(store, "ann", kind="rollback", reason="I think so too.")
+    assert again["result"] == {"decision": row["uuid"], "waited_already": True}
+    assert look(store) == [], "the alert has its proposal"
+
+
+def test_a_proposal_that_is_refused_ends_its_command_with_the_sentence(store: Store) -> None:
+    refused = obeyed(store, kind="rollback", reason="Worse.")
+    assert refused["state"] == "failed" and "no earlier version" in refused["message"]
+    assert "no such alert" in obeyed(store, kind="rollback", reason="Worse.", alert="nothing")["message"]
+    assert proposed(store) == []
+    with store.write(NOW) as tx:
+        assert orders.obey(tx, SETTINGS, "worker") == ""
 
 
 def test_the_last_run_here_makes_the_estimate(store: Store) -> None:

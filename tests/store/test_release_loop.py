@@ -15,10 +15,13 @@ import sqlalchemy as sa
 from core.errors import Unavailable
 from core.settings import Settings
 from core.types import ModelVersion
+from gateway import pointer
+from gateway.pointer import Pointer
 from retrain.asking import Answering, Asker, Refused
 from retrain.release import Releaser
-from store import audit, decisions, deployments, schema, tables, versions
+from store import audit, decisions, deployments, tables, versions
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 NAMES = ("assistant-base", "assistant-v1", "assistant-v2")
@@ -48,6 +51,7 @@ class Gateway(Asker):
 
 @dataclass
 class Bed:
+    home: Path
     store: Store
     gateway: Gateway
     now: datetime = NOW
@@ -59,8 +63,22 @@ class Bed:
             asyncio.run(self.releaser().step())
 
     def releaser(self) -> Releaser:
-        settings = Settings(home=Path("unused"), models_home=Path("unused"))
-        return Releaser(self.store, settings, self.gateway, clock=self.tick, tell=self.said.append)
+        return Releaser(self.store, self.settings, self.gateway, clock=self.tick, tell=self.said.append)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(home=self.home, models_home=self.home / "models")
+
+    def point(self, to: str, generation: int) -> None:
+        """As `trimtab rollback` did while the database was away; the gateway then stands at that generation."""
+        told = Pointer("assistant", to, generation, "Garbled.", "command-line:ops", NOW.isoformat())
+        pointer.write(self.settings.pointer_path, told)
+        self.gateway.stuck_at = generation
+
+    def events(self, kind: str) -> list[tuple[str, str, Any]]:
+        with self.store.read() as tx:
+            rows = tx.all(sa.select(tables.audit_events).where(tables.audit_events.c.kind == kind))
+            return [(row["actor"], row["subject"], row["body"]) for row in rows]
 
     def tick(self) -> datetime:
         # A clock that stands still hides what happens when two readings differ.
@@ -90,8 +108,7 @@ class Bed:
 
 @pytest.fixture
 def bed(tmp_path: Path) -> Iterator[Bed]:
-    store = Store.open(f"sqlite:///{tmp_path / 'trimtab.db'}")
-    schema.upgrade(store, now=NOW)
+    store = make_store(f"sqlite:///{tmp_path / 'trimtab.db'}", now=NOW)
     with store.write(NOW) as tx:
         tx.insert(tables.accounts, name="ann", role="approver", password_hash="none", active=True, created_at=NOW)
         for number, name in enumerate(NAMES):
@@ -100,7 +117,7 @@ def bed(tmp_path: Path) -> Iterator[Bed]:
             version = ModelVersion(name, str(number) * 64, "remote", "chat", name, NOW, fingerprint=known)
             versions.register(tx, version, actor="system:setup")
         deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
-    yield Bed(store, Gateway(store))
+    yield Bed(tmp_path, store, Gateway(store))
     store.close()
 
 
@@ -214,3 +231,69 @@ def test_a_gateway_that_does_not_follow_is_told_about(bed: Bed) -> None:
     bed.now += timedelta(seconds=6)
     bed.step()
     assert [state for state, _ in bed.alerts()] == ["firing"]
+
+
+def test_a_rollback_by_the_pointer_is_entered_audited_and_proved(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.point("assistant-base", 3)
+    bed.step(2)
+    assert bed.live() == "assistant-base"
+    ((actor, uuid, body),) = bed.events("deployment.pointed")
+    assert actor == "command-line:ops"
+    assert body == {
+        "deployment": "assistant",
+        "version": "assistant-base",
+        "generation": 3,
+        "reason": "Garbled.",
+        "at": NOW.isoformat(),
+    }
+    row = bed.row(uuid)
+    assert (row["kind"], row["actor"], row["reason"]) == ("rollback", "command-line:ops", "Garbled.")
+    assert (row["state"], row["fingerprint"]) == ("live", "print-assistant-base")
+    assert row["verified_at"] is not None
+    bed.step(3)
+    assert len(bed.events("deployment.pointed")) == 1, "a pointer is entered once"
+    assert bed.alerts() == []
+
+
+def test_a_pointer_that_went_away_and_back_again_leaves_the_gateway_and_the_store_at_one_generation(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.point("assistant-v1", 4)
+    bed.step(2)
+    assert bed.live() == "assistant-v1"
+    assert len(bed.events("deployment.pointed")) == 1
+    with bed.store.read() as tx:
+        assert not deployments.unverified(tx)
+        route = deployments.current(tx, "assistant")
+    assert route is not None
+    assert route["generation"] == 4
+    bed.gateway.stuck_at = 0
+    bed.ask("assistant-v2")
+    bed.step(2)
+    assert bed.live() == "assistant-v2"
+
+
+def test_a_pointer_that_the_store_has_overtaken_changes_nothing(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.point("assistant-base", 2)
+    bed.gateway.stuck_at = 0
+    bed.step(2)
+    assert bed.live() == "assistant-v1"
+    assert bed.events("deployment.pointed") == []
+
+
+def test_a_pointer_to_what_never_served_raises_one_alert_and_hinders_nothing(bed: Bed) -> None:
+    bed.step()
+    bed.point("assistant-v2", 9)
+    releaser = bed.releaser()
+    for _ in range(3):
+        asyncio.run(releaser.step())
+    assert bed.live() == "assistant-base"
+    assert bed.events("deployment.pointed") == []
+    ((state, summary),) = bed.alerts()
+    assert state == "firing"
+    assert "assistant-v2 never served assistant" in summary
+    assert len([line for line in bed.said if "pointer" in line]) == 1

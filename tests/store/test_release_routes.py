@@ -13,8 +13,9 @@ import sqlalchemy as sa
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
 from core.types import ModelVersion
-from store import audit, decisions, deployments, schema, tables, versions
+from store import audit, decisions, deployments, tables, versions
 from store.unit_of_work import Store, Tx
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 NAMES = ("assistant-base", "assistant-v1", "assistant-v2", "assistant-v3")
@@ -25,8 +26,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     with opened.write(NOW) as tx:
         for name in ("ann", "abe"):
             tx.insert(tables.accounts, name=name, role="approver", password_hash="none", active=True, created_at=NOW)

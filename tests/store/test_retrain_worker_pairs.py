@@ -13,8 +13,9 @@ import pytest
 from core.errors import Forbidden, InvalidInput
 from core.types import Feedback, Inference, PreferencePair
 from retrain.pairs import building, checks, drawing
-from store import audit, datasets, feedback, inferences, pairs, schema, tables
+from store import audit, datasets, feedback, inferences, pairs, tables
 from store.unit_of_work import Store, Tx
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 USER = [{"role": "user", "content": "Where is my parcel?"}]
@@ -22,8 +23,7 @@ USER = [{"role": "user", "content": "Where is my parcel?"}]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = Store.open(f"sqlite:///{tmp_path / 'trimtab.db'}")
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(f"sqlite:///{tmp_path / 'trimtab.db'}", now=NOW)
     with opened.write(NOW) as tx:
         for name, role in {"ann": "approver", "otto": "operator"}.items():
             tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)

@@ -296,6 +296,7 @@ asyncio.run(here.make_worker(Store.open(settings.store_url), settings, [], "kill
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pause", [0.0, 0.4, 0.9, 1.6])
 @in_loop
 async def test_kill_minus_nine_of_the_worker_loses_nothing(store: Store, settings: Settings, pause: float) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import Forbidden, IllegalMove
-from store import audit, runs, schema, tables
+from store import audit, runs, tables
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -22,8 +23,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     url = f"sqlite:///{tmp_path / 'trimtab.db'}"
     if request.param == "postgres":
         url = request.getfixturevalue("postgres_url")
-    opened = Store.open(url)
-    schema.upgrade(opened, now=NOW)
+    opened = make_store(url, now=NOW)
     with opened.write(NOW) as tx:
         for name, role in {"ann": "approver", "otto": "operator"}.items():
             tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)

@@ -9,7 +9,7 @@ import pytest
 from core.gate import combine, judge_noninferiority, judge_superiority
 from core.notify import Change, compose
 from core.policy import Situation, propose
-from core.rules import Progress, Threshold, step
+from core.rules import Episode, Progress, Threshold, replay, step, thresholds, with_limit
 from core.silences import Silence, covering
 from core.types import Check, Estimate, micros
 
@@ -38,6 +38,28 @@ def test_an_alert_waits_fires_and_resolves() -> None:
     assert firing.state == "firing"
     assert step(firing, None, hold, NOW).state == "firing"
     assert step(firing, False, hold, NOW).state == "resolved"
+
+
+def test_a_replay_tells_when_an_alert_would_have_fired_and_ended() -> None:
+    values = [0.5, 0.5, None, 0.5, 0.0, 0.5, 0.5, 0.5]
+    looks = [(NOW + timedelta(minutes=n), None if v is None else estimate(v)) for n, v in enumerate(values)]
+    held = Threshold("above", 0.1, hold=timedelta(minutes=2))
+    assert replay(looks, held) == [
+        Episode(NOW + timedelta(minutes=3), NOW + timedelta(minutes=4)),
+        Episode(NOW + timedelta(minutes=7)),
+    ]
+    assert replay(looks, Threshold("above", 0.9)) == [] == replay([], held)
+
+
+def test_a_limit_is_replaced_where_it_stands_and_the_rest_of_the_rule_stays() -> None:
+    rule = {"limit": 0.9, "nodata_after_seconds": 5, "also": [{"metric": "over_refusal", "limit": 0.3}]}
+    for about in ("adversarial", "over_refusal"):
+        new = Threshold("below", 0.2, timedelta(seconds=30))
+        changed = thresholds(with_limit(rule, "adversarial", about, new), "adversarial")
+        assert changed[about] == new
+        (other,) = set(changed) - {about}
+        assert changed[other].limit == thresholds(rule, "adversarial")[other].limit
+    assert with_limit(rule, "adversarial", "nothing", new)["nodata_after_seconds"] == 5
 
 
 def situation(metric: str, **changes: object) -> Situation:

@@ -19,9 +19,9 @@ from dashboard.guard import Guard
 from dashboard.headers import CompressedStatic, SecurityHeaders, content_policy
 from dashboard.installation import Installation
 from dashboard.signin import SignIn, local_path
-from store import accounts, schema
+from store import accounts
 from store.tables import accounts as table
-from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 PASSWORD = "a long enough password"
@@ -47,8 +47,7 @@ def clock() -> Clock:
 @pytest.fixture
 def installation(tmp_path: Path, clock: Clock) -> Iterator[Installation]:
     settings = Settings(home=tmp_path, models_home=tmp_path, dashboard=DashboardSettings(port=8702, session_hours=2))
-    store = Store.open(settings.store_url)
-    schema.upgrade(store, now=NOW)
+    store = make_store(settings.store_url, now=NOW)
     with store.write(NOW) as tx:
         accounts.create(tx, "ann", PASSWORD, "approver", actor="system:setup")
     yield Installation(settings, store, clock)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 from models.adapters import Versions
-from models.fingerprint import Fingerprint, matches, take_fingerprint
+from models.engine import PRINT_PASSES, Engine
+from models.fingerprint import LENGTH, PROMPTS, Fingerprint, matches, take_fingerprint
+from models.generate import Decoder
 from models.load import Base, load_base
 from models.score import batches, score
 from models.tiny import write_adapter, write_model
@@ -78,10 +81,37 @@ def test_print_is_the_version_s_own(base: Base, versions: Versions, folder: Path
     again.load("other-name", write_adapter(tmp_path / "again", folder, seed=1))
     repeated, pauses = finish(take_fingerprint(again.base, again, "other-name"))
     assert repeated == prints["a-v1"]
-    assert pauses >= 24, "answers must be able to go on between its steps"
+    assert pauses >= LENGTH, "answers must be able to go on between its passes"
     assert matches(repeated, prints["a-v1"])
     assert not matches(prints["a-v1"], prints["a-v2"])
     assert not matches(prints["a-v1"], prints["base"])
+
+
+def test_a_print_of_prompts_together_is_that_of_each_alone(base: Base, versions: Versions) -> None:
+    together, _ = finish(take_fingerprint(base, versions, "a-v1"))
+    alone = [finish(take_fingerprint(base, versions, "a-v1", [prompt]))[0] for prompt in PROMPTS]
+    assert together.tokens == tuple(one.tokens[0] for one in alone)
+    for left, right in zip(together.logprobs, (one.logprobs[0] for one in alone), strict=True):
+        assert left == pytest.approx(right, abs=0.0011), "but for the rounding of the last decimal"
+
+
+def test_a_print_goes_before_scores_and_a_few_passes_at_a_time(base: Base, versions: Versions) -> None:
+    engine = Engine(lambda: base, time.monotonic)
+    engine.base, engine.versions, engine.status = base, versions, "ready"
+    engine.decoder = Decoder(base, versions, time.monotonic)
+    scores = engine.score("a-v1", [([5], [6, 7])] * 200)
+    alone, _ = finish(take_fingerprint(base, versions, "a-v2"))
+    told = engine.fingerprint("a-v2")
+    turns = 0
+    while not told.done():
+        assert engine.turn()
+        turns += 1
+    assert told.result() == alone
+    assert not scores.done()
+    assert turns == LENGTH // PRINT_PASSES + 1, "answers get a step after every few passes"
+    while not scores.done():
+        assert engine.turn()
+    assert len(scores.result()) == 200
 
 
 def test_matches_allows_rounding_and_nothing_more() -> None:

@@ -13,6 +13,9 @@ from store.unit_of_work import Store
 from trimtab import options
 from trimtab.output import emit, say
 
+# A database that says nothing at all must leave time for the pointer: the whole is to take no more than five seconds.
+PATIENCE_SECONDS = 2
+
 
 @click.command()
 @click.option("--reason", required=True, help="Why; it goes into the audit chain.")
@@ -25,7 +28,7 @@ def rollback(context: click.Context, reason: str, to: str, as_json: bool) -> Non
     now, actor = datetime.now(UTC), f"command-line:{getpass.getuser()}"
     if not reason.strip():
         raise InvalidInput("A rollback needs a reason.", 'Write it like --reason "answers are garbled".')
-    store = Store.open(settings.store_url)
+    store = Store.open(settings.store_url, patience_seconds=PATIENCE_SECONDS)
     try:
         with store.write(now) as tx:
             deployments.roll_back(tx, settings.deployment, actor=actor, reason=reason, to=to)

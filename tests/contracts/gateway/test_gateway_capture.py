@@ -265,6 +265,7 @@ def wait_for(port: int) -> None:
     wait_until(answers, 40)
 
 
+@pytest.mark.slow
 def test_kill_9_under_load_loses_nothing_acknowledged(tmp_path: Path) -> None:
     from config.load import load
     from config.secrets import internal_key

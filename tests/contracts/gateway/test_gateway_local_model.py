@@ -78,6 +78,7 @@ def tiny(tmp_path: Path) -> ModelServer:
     return ModelServer(tmp_path, base)
 
 
+@pytest.mark.slow
 def test_killed_model_server_gets_its_adapters_back_and_no_other_version_answers(
     tmp_path: Path, tiny: ModelServer
 ) -> None:
@@ -118,6 +119,7 @@ def test_given_answers_are_scored_by_the_version_asked_for(tmp_path: Path, tiny:
     assert adapted["logprobs"] != base["logprobs"]
 
 
+@pytest.mark.slow
 def test_flip_between_resident_versions_takes_less_than_a_second(tmp_path: Path, tiny: ModelServer) -> None:
     with run_over(tmp_path, tiny) as world:
         for version in ("assistant-v1", "assistant-v2"):

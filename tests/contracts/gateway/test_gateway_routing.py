@@ -135,7 +135,7 @@ def test_restarted_server_is_given_its_versions_again_and_nobody_else_answers(wo
         for _ in range(5):
             time.sleep(0.15)
             world.server.restart()
-    assert len(load.answers) > 20
+        wait_until(lambda: len(load.answers) > 20)  # on a busy machine they take longer than the restarts
     assert {version for status, version, _ in load.answers if status == 200} == {"assistant-v1"}
     assert {status for status, _, _ in load.answers} <= {200, 503}
     assert all("assistant-base heard" not in text for _, _, text in load.answers)

@@ -136,6 +136,7 @@ def start(home: Path, port: int, *flags: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_process_says_loading_then_ready_and_drains_on_sigterm(served: Served, tmp_path: Path) -> None:
     port = free_port()
     child = start(tmp_path, port, "--model", str(served.folder))

@@ -8,10 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peft import LoraConfig, get_peft_model
 
-from retrain.attention import attend
-from retrain.lora import build_product, fuse
+from retrain.training.attention import attend
+from retrain.training.lora import build_product, fuse
 
 
 class Two(torch.nn.Module):
@@ -27,6 +26,8 @@ class Two(torch.nn.Module):
 
 
 def build(**changes):
+    from peft import LoraConfig, get_peft_model  # seconds, which only the process that builds it should pay
+
     torch.manual_seed(0)
     config = LoraConfig(r=3, lora_alpha=5, target_modules=["first", "second"], init_lora_weights=False, **changes)
     return get_peft_model(Two(), config)

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from retrain.losses import LOSSES, SMOOTHED, cdpo, dpo, hinge, ipo, rdpo
+from retrain.training.losses import LOSSES, SMOOTHED, cdpo, dpo, hinge, ipo, rdpo
 
 CHOSEN = torch.tensor([0.0, 2.0, -1.0], dtype=torch.float64)
 REJECTED = torch.tensor([0.0, -1.0, 3.0], dtype=torch.float64)

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from retrain.evaluate import evaluate
-from retrain.policy import Hardware
-from retrain.progress import Progress, read_events
-from retrain.scoring import reward_hits, score_pairs, summarise
-from retrain.spec import load_spec, read_pairs
-from retrain.trainer import TRAINERS, Job
+from retrain.training.policy import Hardware
+from retrain.training.progress import Progress, read_events
+from retrain.training.scoring import reward_hits, score_pairs, summarise
+from retrain.training.spec import load_spec, read_pairs
+from retrain.training.trainer import TRAINERS, Job
 
 HARDWARE = Hardware("cpu", "fp32", 1, "test")
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import InvalidInput
-from retrain.spec import PairText
-from retrain.split import normalise, split_pairs
+from retrain.pairs.split import normalise, split_pairs
+from retrain.training.spec import PairText
 
 PROMPTS = st.lists(st.sampled_from([f"{word} {n}" for word in ("Is it", "why", "Café") for n in range(9)]), min_size=2)
 

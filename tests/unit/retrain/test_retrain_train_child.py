@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from retrain.progress import read_events
-from retrain.spec import parse_spec
+from retrain.training.progress import read_events
+from retrain.training.spec import parse_spec
 
 
 def wait_for(folder, event, seconds=60):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from retrain.batches import make_micros
-from retrain.encoding import encode_pairs
-from retrain.policy import Hardware, load_policy
-from retrain.spec import LoraSpec, PairText
+from retrain.training.batches import make_micros
+from retrain.training.encoding import encode_pairs
+from retrain.training.policy import Hardware, load_policy
+from retrain.training.spec import LoraSpec, PairText
 
 PAIRS = [
     PairText("1", "How do I reset my password?", "Open Settings and choose Reset.", "No idea."),
@@ -30,8 +30,8 @@ def test_shared_rows_score_as_the_model_does_on_each_text(prepared_models):
 
 
 def test_an_answer_ends_as_the_chat_template_ends_a_turn(prepared_models):
-    from retrain.encoding import end_of_turn
-    from retrain.policy import load_tokenizer
+    from retrain.training.encoding import end_of_turn
+    from retrain.training.policy import load_tokenizer
 
     tokenizer = load_tokenizer(prepared_models / "chat")
     assert tokenizer.convert_ids_to_tokens(list(end_of_turn(tokenizer))) == ["<|im_end|>"]

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import InvalidInput
-from retrain.progress import Progress, read_events
-from retrain.spec import load_spec
-from retrain.trainer import DONE, STOPPED, TRAINERS, Job
+from retrain.training.progress import Progress, read_events
+from retrain.training.spec import load_spec
+from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
 
 def never() -> bool:

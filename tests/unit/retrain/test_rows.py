@@ -10,11 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain.batches import make_micros, order_pairs
-from retrain.encoding import encode_pairs
-from retrain.policy import Hardware, Policy, load_policy
-from retrain.rows import Tokens, build_row, pack, stack
-from retrain.spec import LoraSpec, PairText, read_pairs
+from retrain.training.batches import make_micros, order_pairs
+from retrain.training.encoding import encode_pairs
+from retrain.training.policy import Hardware, Policy, load_policy
+from retrain.training.rows import Tokens, build_row, pack, stack
+from retrain.training.spec import LoraSpec, PairText, read_pairs
 
 HARDWARE = Hardware("cpu", "fp32", 1, "test")
 TOKEN = st.integers(3, 6)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from retrain.rows import Batch, Row, Tokens, build_row, pack, stack
+from retrain.training.rows import Batch, Row, Tokens, build_row, pack, stack
 
 
 @dataclass(frozen=True, slots=True)

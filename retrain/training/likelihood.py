@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from retrain.rows import Batch
+    from retrain.training.rows import Batch
 
 CHUNK = 128  # edges a head product at a time: its logits stay near the cache instead of filling memory
 

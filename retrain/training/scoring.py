@@ -10,12 +10,12 @@ from typing import Any
 from core.types import Estimate
 from estimates.means import mean, paired_difference
 from models.artefacts import inspect
-from retrain.batches import make_micros
-from retrain.encoding import EncodedPair, encode_pairs
-from retrain.lora import fuse
-from retrain.policy import Hardware, Policy, load_base, load_tokenizer, quiet
-from retrain.spec import PairText
-from retrain.split import normalise
+from retrain.pairs.split import normalise
+from retrain.training.batches import make_micros
+from retrain.training.encoding import EncodedPair, encode_pairs
+from retrain.training.lora import fuse
+from retrain.training.policy import Hardware, Policy, load_base, load_tokenizer, quiet
+from retrain.training.spec import PairText
 
 BASE = "base"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import InvalidInput
-from retrain.losses import LOSSES, SMOOTHED
+from retrain.training.losses import LOSSES, SMOOTHED
 
 Message = Mapping[str, str]
 SCHEDULES = ("linear", "cosine", "constant")

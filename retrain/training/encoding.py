@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import InvalidInput
-from retrain.rows import Tokens
-from retrain.spec import PairText
+from retrain.training.rows import Tokens
+from retrain.training.spec import PairText
 
 SENTINEL = "trimtab-end-of-turn"
 

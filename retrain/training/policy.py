@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from models.artefacts import digest, inspect
-from retrain.attention import register
-from retrain.encoding import EncodedPair
-from retrain.likelihood import score_batch
-from retrain.lora import fuse
-from retrain.rows import build_row, stack
-from retrain.spec import LoraSpec
+from retrain.training.attention import register
+from retrain.training.encoding import EncodedPair
+from retrain.training.likelihood import score_batch
+from retrain.training.lora import fuse
+from retrain.training.rows import build_row, stack
+from retrain.training.spec import LoraSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
-    from retrain.rows import Batch
+    from retrain.training.rows import Batch
 
 
 @dataclass(frozen=True, slots=True)

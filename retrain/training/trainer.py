@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Protocol
 
 from core.registry import Registry
-from retrain.progress import Progress
-from retrain.spec import RunSpec
+from retrain.training.progress import Progress
+from retrain.training.spec import RunSpec
 
 DONE, BAD_SPEC, STOPPED = 0, 2, 75
 

@@ -1,0 +1,33 @@
+"""Carries out what pages ask of this process: propose what a person wants decided."""
+
+from __future__ import annotations
+
+from core.errors import InvalidInput, TrimtabError
+from core.settings import Settings
+from retrain import decide
+from store import commands, decisions
+from store.unit_of_work import Tx
+
+OWNER = "retrain"
+LEASE_SECONDS = 60.0
+
+
+def obey(tx: Tx, settings: Settings, process: str) -> str:
+    """Carry out the oldest command that waits; returns a line about it, or an empty text when there is none.
+
+    The proposal and the end of its command are one transaction: a kill leaves both or neither.
+    """
+    row = commands.claim(tx, OWNER, process, LEASE_SECONDS)
+    if row is None:
+        return ""
+    try:
+        if row["kind"] != "propose":
+            raise InvalidInput(f"The worker knows no command {row['kind']}.", "It may be of a newer version.")
+        asked = {name: str(row["args"].get(name, "")) for name in ("kind", "reason", "alert")}
+        before = {waiting["uuid"] for waiting in decisions.waiting(tx)}
+        uuid = decide.ask(tx, settings, actor=row["actor"], **asked)
+        commands.finish(tx, row["id"], {"decision": uuid, "waited_already": uuid in before}, process=process)
+    except TrimtabError as error:
+        commands.fail(tx, row["id"], f"{error.message} {error.remedy}".strip(), process=process)
+        return f"{row['kind']} refused for {row['actor']}: {error.message}"
+    return f"{row['kind']} done for {row['actor']}"

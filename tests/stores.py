@@ -1,0 +1,34 @@
+"""Stores for tests: the migrations run once a session and a test gets a copy, which is a tenth of the work."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from store import schema
+from store.unit_of_work import Store
+
+
+def make_store(url: str, *, now: datetime) -> Store:
+    """An open store on the new, empty database at `url`: all tables, and only the chain's first event, at `now`."""
+    store = Store.open(url)
+    if store.engine.dialect.name != "sqlite":
+        schema.upgrade(store, now=now)
+        return store
+    assert store.engine.url.database is not None
+    path = Path(store.engine.url.database)
+    assert not path.exists(), f"{path} holds a database already"
+    path.write_bytes(_migrated(now))
+    return store
+
+
+@functools.cache
+def _migrated(now: datetime) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "trimtab.db"
+        store = Store.open(f"sqlite:///{path}")
+        schema.upgrade(store, now=now)
+        store.close()  # takes the write-ahead log into the file
+        return path.read_bytes()
