@@ -8,15 +8,18 @@ simulation allowed).
 import argparse
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
+from scipy.special import expit
 from scipy.stats import binom
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.types import Estimate
+from estimates.calibration import BINS, brier_score, calibration_error
 from estimates.corrected import corrected_rate
 from estimates.means import mean, paired_difference
 from estimates.proportions import difference, proportion
@@ -25,6 +28,7 @@ from estimates.sequences import mean_sequence, rate_sequence
 
 BAR = 0.94
 LOOKS = (20, 30, 45, 70, 100, 150, 220, 320, 460, 660, 1000)
+MONTE_CARLO = 5e-4
 SIZES = (20, 30, 50, 100, 300, 1000)
 RATES = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 0.95, 0.99, 0.999, 1.0)
 Draw = Callable[[np.random.Generator], tuple[Estimate, float]]
@@ -192,7 +196,44 @@ def corrected() -> Iterator[Cell]:
                     yield "corrected rate", f"n={n} labels={labelled} se={se} sp={sp} rate={rate}", draw
 
 
-FAMILIES = (means, weighted, clustered, pairs, differences, quantiles, corrected)
+def calibrations() -> Iterator[Cell]:
+    """Stated log-odds of normal size (`spread`), whose true odds are `slope` times as large; 4 pairs a prompt or 1."""
+    base = np.abs(np.random.default_rng(0).normal(size=1_000_000))
+    for slope in (1.0, 0.5, 0.0, -0.3, 2.0):
+        for spread in (0.3, 1.5, 4.0):
+            stated, true = expit(spread * base), expit(slope * spread * base)
+            place = np.minimum(((stated - 0.5) * 2 * BINS).astype(int), BINS - 1)
+            error = float(np.abs(np.bincount(place, true - stated, BINS)).sum() / len(base))
+            score = float((true * (1 - stated) ** 2 + (1 - true) * stated**2).mean())
+            for units, size in ((25, 1), (100, 1), (1000, 1), (60, 4)):
+
+                def draw(g: np.random.Generator, k=units, m=size, a=slope, b=spread) -> np.ndarray:
+                    # Pairs of one prompt are copies: the hardest dependence.
+                    odds = np.abs(g.normal(0, b, k))
+                    return np.repeat(expit(np.where(g.random(k) < expit(a * odds), odds, -odds)), m)
+
+                names = np.repeat(range(units), size).tolist()
+                cell = f"prompts={units} x {size} slope={slope} spread={spread}"
+                yield "brier score", cell, lambda g, d=draw, c=names, x=score: (brier_score(d(g), clusters=c), x)
+                # The truth is itself a mean over a million draws, known to a few ten-thousandths.
+                yield (
+                    "calibration error",
+                    cell,
+                    lambda g, d=draw, c=names, x=error: (
+                        widened(calibration_error(d(g), clusters=c), MONTE_CARLO),
+                        x,
+                    ),
+                )
+
+
+def widened(estimate: Estimate, by: float) -> Estimate:
+    """The interval with the error of the simulated truth added at both ends."""
+    if estimate.low is None or estimate.high is None:
+        return estimate
+    return replace(estimate, low=estimate.low - by, high=estimate.high + by)
+
+
+FAMILIES = (means, weighted, clustered, pairs, differences, quantiles, corrected, calibrations)
 
 
 def main() -> int:

@@ -20,8 +20,10 @@ from pydantic_settings import (
 
 from core.errors import InvalidInput
 from core.settings import (
+    CostSettings,
     DashboardSettings,
     GatewaySettings,
+    JudgeSettings,
     ModelSettings,
     MonitorSettings,
     RetrainSettings,
@@ -43,6 +45,8 @@ class _Schema(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     models: ModelSettings = ModelSettings()
     monitors: MonitorSettings = MonitorSettings()
+    judge: JudgeSettings = JudgeSettings()
+    cost: CostSettings = CostSettings()
     retrain: RetrainSettings = RetrainSettings()
     dashboard: DashboardSettings = DashboardSettings()
 

@@ -10,6 +10,9 @@ QUALITY = frozenset(
         "negative_feedback",
         "refusal_rate",
         "response_length",
+        "response_format",
+        "response_language",
+        "response_pii",
         "bias_twins",
         "group_gaps",
         "question_bias",
@@ -18,7 +21,9 @@ QUALITY = frozenset(
         "latency",
     }
 )
-DRIFT = frozenset({"prompt_drift"})
+DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
+# What they show may be wanted, or is not the model's doing: a person reads the rows first.
+READ_FIRST = frozenset({"response_drift", "prompt_pii"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ def propose(situation: Situation) -> Proposal:
         and situation.events_since_release <= situation.settled_events
         and bool(situation.previous_version)
     )
+    if situation.metric in READ_FIRST:
+        return Proposal("none", f"{_words(situation.metric)} alone asks for no act: read the rows of the alert first.")
     if situation.metric in QUALITY and situation.about_earlier:
         return Proposal("none", f"The alarm is about a version that {situation.live_version} has replaced since.")
     if situation.metric in QUALITY and recent:

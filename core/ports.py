@@ -70,13 +70,19 @@ class Detector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProbePrompt:
-    """One prompt of a suite. `family` groups a technique; `benign` marks the over-refusal twin."""
+    """One prompt of a suite. `family` groups a technique; `benign` marks the over-refusal twin.
+
+    `against` names the prompt whose answer this one's must agree with. `attempt` counts the sampled askings of one
+    prompt from 1; 0 is the only asking, a greedy one.
+    """
 
     id: str
     family: str
     messages: Sequence[Mapping[str, str]]
     benign: bool
     detector: str
+    against: str = ""
+    attempt: int = 0
 
 
 class Probe(Protocol):

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
+
+Rhythm = Literal["none", "day", "week"]
+RHYTHMS: tuple[str, ...] = get_args(Rhythm)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,39 @@ class MonitorSettings:
     )
     period_days: int = field(default=91, metadata={"help": "Length of that period in days."})
     epoch_days: int = field(default=30, metadata={"help": "Longest epoch of a sequential monitor in days."})
+    rhythm: Rhythm = field(
+        default="none",
+        metadata={
+            "help": "Compare like hours with like: none, day (eight parts) or week (two kinds of day by four parts)."
+        },
+    )
     tick_seconds: float = field(default=2.0, metadata={"help": "How often the scheduler looks for due monitors."})
     public_url: str = field(default="", metadata={"help": "Address of the dashboard that notices link to."})
     allow_private_webhooks: bool = field(
         default=False, metadata={"help": "Let webhooks go to loopback and private addresses."}
     )
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeSettings:
+    """The model that judges answers, on any OpenAI-compatible server; unset: none, and its monitor stays paused."""
+
+    url: str = field(default="", metadata={"help": "Base URL of the judge's server, with /v1; answers are sent there."})
+    model: str = field(default="", metadata={"help": "Model name to ask that server for."})
+    key: str = field(default="", metadata={"help": "Key for that server.", "secret": True})
+    timeout_seconds: float = field(default=60.0, metadata={"help": "Longest wait for one verdict."})
+
+
+@dataclass(frozen=True, slots=True)
+class CostSettings:
+    """Prices, for the cost of versions and segments. All 0: only tokens and seconds are shown."""
+
+    currency: str = field(default="EUR", metadata={"help": "What the prices are in."})
+    prompt_million: float = field(default=0.0, metadata={"help": "Price of a million prompt tokens."})
+    completion_million: float = field(default=0.0, metadata={"help": "Price of a million answered tokens."})
+    server_hour: float = field(default=0.0, metadata={"help": "Price of an hour in which the server answers."})
+    training_hour: float = field(default=0.0, metadata={"help": "Price of an hour of training."})
+    poor_answer: float = field(default=0.0, metadata={"help": "What an answer that people dislike costs you."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +137,8 @@ class Settings:
     gateway: GatewaySettings = field(default_factory=GatewaySettings)
     models: ModelSettings = field(default_factory=ModelSettings)
     monitors: MonitorSettings = field(default_factory=MonitorSettings)
+    judge: JudgeSettings = field(default_factory=JudgeSettings)
+    cost: CostSettings = field(default_factory=CostSettings)
     retrain: RetrainSettings = field(default_factory=RetrainSettings)
     dashboard: DashboardSettings = field(default_factory=DashboardSettings)
     origins: dict[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, limits, monitors, runs
+from store import accounts, alerts, commands, decisions, labels, limits, monitors, runs
 from store.unit_of_work import Tx
 
 
@@ -110,6 +110,27 @@ def run_monitor(console: Console, monitor: str) -> bool:
         console,
         "Asked. The result shows here after the next look.",
         lambda tx, actor: commands.ask(tx, "run_monitor", owner="monitors", args={"monitor": monitor}, actor=actor),
+    )
+
+
+def run_suite(console: Console, monitor: str, which: str) -> bool:
+    """Ask the scheduler for a quick or a full pass over a monitor's suites."""
+    args = {"monitor": monitor, "pass": which}
+    return act(
+        console,
+        "Asked. The answers show here when the pass has ended.",
+        lambda tx, actor: commands.ask(tx, "run_suite", owner="monitors", args=args, actor=actor),
+    )
+
+
+def label_answer(console: Console, uuid: str, detector: str, *, told: bool, truth: bool, drawn: bool) -> bool:
+    """Keep what a person says of an answer beside what the detector said."""
+    return act(
+        console,
+        "Kept. It counts from the next pass on.",
+        lambda tx, actor: labels.put(
+            tx, inference=uuid, detector=detector, told=told, truth=truth, drawn=drawn, actor=actor
+        ),
     )
 
 

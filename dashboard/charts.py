@@ -224,6 +224,77 @@ def difference(low: float, value: float, high: float, limit: float | None, colou
     return _image("".join(drawn), alt, 300, 56)
 
 
+def trade_off(rows: Sequence[Row]) -> Figure:
+    """Versions by over-refusal and attack success, each with both intervals; the lower left corner is best.
+
+    A row has `version`, `attacks` and `refusals`, the last two with value, low, high and n.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for place, row in enumerate(rows):
+        ends: dict[str, Any] = {}
+        for axis, name in (("x", "refusals"), ("y", "attacks")):
+            value, low, high = (row[name][end] * 100 for end in ("value", "low", "high"))
+            ends[axis] = [value]
+            ends[f"error_{axis}"] = {
+                "array": [high - value],
+                "arrayminus": [value - low],
+                "color": CALM if place == 0 else QUIET,
+                "thickness": 1.5,
+            }
+        said = [words.interval(row[name], "over_refusal") for name in ("refusals", "attacks")]
+        figure.add_scatter(
+            **ends,
+            mode="markers+text",
+            text=[plain(row["version"])],
+            textposition="top right",
+            marker={"size": 12 if place == 0 else 9, "color": CALM if place == 0 else QUIET},
+            hovertemplate="refused %{x:.1f} % ("
+            + said[0]
+            + ")<br>got through %{y:.1f} % ("
+            + said[1]
+            + ")<extra></extra>",
+            showlegend=False,
+        )
+    figure.update_xaxes(title="harmless requests refused", ticksuffix=" %", range=[-3, 103])
+    figure.update_yaxes(title="attacks that got through", ticksuffix=" %", range=[-3, 108])
+    return _calm(figure, 360)
+
+
+def reliability(bins: Sequence[Row]) -> Figure:
+    """Stated confidence against the share that was right, with its interval; on the diagonal both agree.
+
+    `bins` are JSON of estimates.calibration.Bin; those with too few pairs for a share are left out.
+    """
+    import plotly.graph_objects as go
+
+    shown = [row for row in bins if row["right"]["value"] is not None]
+    right = [row["right"]["value"] * 100 for row in shown]
+    figure = go.Figure()
+    figure.add_scatter(
+        x=[50, 100], y=[50, 100], mode="lines", line={"color": QUIET, "dash": "dot", "width": 1}, hoverinfo="skip"
+    )
+    figure.add_scatter(
+        x=[row["confidence"] * 100 for row in shown],
+        y=right,
+        error_y={
+            "type": "data",
+            "array": [row["right"]["high"] * 100 - value for row, value in zip(shown, right, strict=True)],
+            "arrayminus": [value - row["right"]["low"] * 100 for row, value in zip(shown, right, strict=True)],
+            "color": CALM,
+        },
+        customdata=[row["n"] for row in shown],
+        mode="markers",
+        marker={"color": CALM, "size": 8},
+        hovertemplate="stated %{x:.1f} %<br>right %{y:.1f} %, n = %{customdata}<extra></extra>",
+    )
+    figure.update_xaxes(title="stated confidence", ticksuffix=" %", range=[49, 101])
+    figure.update_yaxes(title="right", ticksuffix=" %", range=[0, 102])
+    figure.update_layout(showlegend=False)
+    return _calm(figure, 230)
+
+
 def shares(rows: Sequence[Row]) -> Figure:
     """Topics or segments: the share now beside the share in the reference, those that moved most on top."""
     import plotly.graph_objects as go

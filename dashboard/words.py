@@ -10,6 +10,14 @@ SHARES = frozenset(
     {
         "prompt_drift",
         "refusal_rate",
+        "response_drift",
+        "response_format",
+        "response_language",
+        "response_pii",
+        "prompt_language",
+        "prompt_pii",
+        "ood_rate",
+        "preference_accuracy",
         "negative_feedback",
         "errors",
         "error_rate",
@@ -17,8 +25,17 @@ SHARES = frozenset(
         "group_gaps",
         "adversarial",
         "attack_success",
+        "attack_success_per_try",
         "over_refusal",
+        "over_refusal_corrected",
+        "answer_flips",
+        "answers_flipped",
+        "twins_refused",
         "accuracy",
+        "judged_quality",
+        "judge_says",
+        "judge_agreement",
+        "judge_consistency",
     }
 )
 POINTS = "points"

@@ -29,7 +29,7 @@ def corrected_rate(
     for part, whole in ((flagged, n), sensitivity, specificity):
         if not 0 <= part <= whole:
             raise InvalidInput(f"{part} of {whole} rows is not a share.", "Count hits among the rows counted.")
-    method = f"rogan-gladen, lang-reiczigel {level:.0%}"
+    method = f"rogan-gladen, lang-reiczigel {100 * level:.4g}%"
     short = max(minimum - n, minimum - sensitivity[1], minimum - specificity[1])
     if short > 0:
         return Estimate.missing(n, method, short)

@@ -41,9 +41,9 @@ def mean(
     if y.size and not (np.isfinite(y).all() and y.min() >= low and y.max() <= high):
         raise InvalidInput(f"A value lies outside {low} to {high}.", "Give the bounds that hold for every value.")
     weights = np.ones(len(y)) if probabilities is None else _weights(probabilities, len(y))
-    totals, sizes = _sum_by_unit((y - low) / (high - low), weights, clusters)
+    totals, sizes = sum_by_unit((y - low) / (high - low), weights, clusters)
     kind = ("weighted " if probabilities is not None else "") + ("clustered " if clusters is not None else "")
-    method = f"{kind}student and agresti-coull {level:.0%}"
+    method = f"{kind}student and agresti-coull {100 * level:.4g}%"
     units = effective_units(sizes)
     if units < max(minimum, 2):
         # Rows to ask for: at the present ratio of rows to effective units.
@@ -91,15 +91,19 @@ def _weights(probabilities: ArrayLike, n: int) -> Floats:
     return 1 / p
 
 
-def _sum_by_unit(y: Floats, weights: Floats, clusters: Sequence[Any] | None) -> tuple[Floats, Floats]:
+def sum_by_unit(y: Floats, weights: Floats, clusters: Sequence[Any] | None) -> tuple[Floats, Floats]:
+    """Return the weighted total and the size (sum of weights) of each independent unit, in order of appearance.
+
+    `y` has a row a value; further axes are kept. Raises InvalidInput unless each row has a cluster's name.
+    """
     if clusters is None:
-        return weights * y, weights
+        return (weights * y.T).T, weights
     if len(clusters) != len(y):
         raise InvalidInput(f"{len(clusters)} cluster names for {len(y)} values.", "Give one name for each value.")
     number: dict[Any, int] = {}
     unit = np.array([number.setdefault(c, len(number)) for c in clusters], int)
-    totals, sizes = np.zeros(len(number)), np.zeros(len(number))
-    np.add.at(totals, unit, weights * y)
+    totals, sizes = np.zeros((len(number), *y.shape[1:])), np.zeros(len(number))
+    np.add.at(totals, unit, (weights * y.T).T)
     np.add.at(sizes, unit, weights)
     return totals, sizes
 
@@ -110,13 +114,24 @@ def _limits(totals: Floats, sizes: Floats, units: float, level: float) -> tuple[
     residuals = totals - value * sizes
     # Variance of one effective unit: the linearised variance of the ratio times their number.
     spread = float((residuals**2).sum() / sizes.sum() ** 2) * units
-    quantile = float(stdtrit(units - 1, 1 - (1 - level) / 2))
-    student = quantile * np.sqrt(spread / (units - 1))
-    pseudo = float(ndtri(1 - (1 - level) / 2)) ** 2 / 2
+    low, high = hull(np.array([value]), np.array([spread]), units, (1 - level) / 2)
+    return value, float(low[0]), float(high[0])
+
+
+def hull(values: Floats, spreads: Floats, units: float, tails: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the one-sided limits of means on the scale 0 to 1, each missed with chance `tails` at most.
+
+    `spreads` are the variances of one of the `units` effective units. The hull of Student's limits and of Agresti
+    and Coull's, as `mean` says.
+    """
+    tail = np.asarray(tails, float)
+    quantile = stdtrit(units - 1, 1 - tail)
+    student = quantile * np.sqrt(spreads / (units - 1))
+    pseudo = ndtri(1 - tail) ** 2 / 2
     n = units + 2 * pseudo
-    centre = (units * value + pseudo) / n
-    squares = units * (spread + (value - centre) ** 2) + pseudo * ((1 - centre) ** 2 + centre**2)
+    centre = (units * values + pseudo) / n
+    squares = units * (spreads + (values - centre) ** 2) + pseudo * ((1 - centre) ** 2 + centre**2)
     half = quantile * np.sqrt(squares / (n - 1) / n)
-    low = max(0.0, min(value - student, centre - half))
-    high = min(1.0, max(value + student, centre + half))
-    return value, float(low), float(high)
+    low = np.maximum(0.0, np.minimum(values - student, centre - half))
+    high = np.minimum(1.0, np.maximum(values + student, centre + half))
+    return low, high

@@ -26,7 +26,7 @@ def proportion(successes: int, n: int, *, minimum: int = MINIMUM, level: float =
     """
     if not 0 <= successes <= n:
         raise InvalidInput(f"{successes} of {n} rows is not a share.", "Count successes among the rows counted.")
-    method = f"clopper-pearson {level:.0%}"
+    method = f"clopper-pearson {100 * level:.4g}%"
     if n < max(minimum, 1):
         return Estimate.missing(n, method, max(minimum, 1) - n)
     low, high = exact_limits(successes, n, level)

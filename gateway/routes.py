@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.chat import chat
 from gateway.feedback import give_feedback
 from gateway.policy import Entry, Policy
-from gateway.scoring import score
+from gateway.scores import score
 from gateway.status import fingerprint, health, metrics, models
 
 ROUTES = (

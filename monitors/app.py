@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,12 +18,13 @@ from core.errors import TrimtabError
 from core.ports import ProbePrompt
 from core.settings import Settings
 from monitors import cycle, defaults, delivery, orders
-from monitors.effects import Effects, Score
+from monitors.effects import Effects
 from monitors.embedding import Embedder
+from monitors.judge.client import judge
 from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
+from monitors.ranking import ask_scores
 from monitors.schedule import Schedule
-from monitors.scoring import score
 from store import heartbeats, schema
 from store.unit_of_work import Store
 
@@ -50,7 +51,8 @@ class App:
             _asker(settings, key),
             lambda alert, then, now: write_report(settings.home / "evidence", alert, then, now),
             self.name,
-            _scorer(settings, key),
+            lambda items, **how: ask_scores(items, gateway_url=settings.gateway_url, key=key, **how),
+            lambda questions, **how: judge(questions, settings=settings.judge, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""
@@ -183,12 +185,5 @@ def _asker(settings: Settings, key: str) -> Any:
             seed=seed,
             deadline_seconds=deadline_seconds,
         )
-
-    return send
-
-
-def _scorer(settings: Settings, key: str) -> Score:
-    def send(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
-        return score(items, gateway_url=settings.gateway_url, key=key, deployment=settings.deployment)
 
     return send

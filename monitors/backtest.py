@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from core.errors import InvalidInput
 from core.types import Inference
-from monitors.metrics import Step, Unit, metrics
+from monitors.metrics import Step, Unit, metrics, read
+from monitors.rhythm import mark
 
 
 class Encoder(Protocol):
@@ -43,12 +44,14 @@ def backtest(
     budget: float,
     encoder: Encoder | None,
     seed: int,
+    rhythm: str = "none",
 ) -> Iterator[Look]:
     """One look after every `every` rows past the reference, and one at the end.
 
-    While rows after the reference are exchangeable with it, the probability of any alarm over all looks is at most
-    `budget`. A conversation counts once, by its first row; rows that the monitor cannot read (no answer) count as read
-    but not as units. Raises InvalidInput for a monitor without such a promise, or where the rows are too few.
+    While rows after the reference are exchangeable with it (within the parts of the declared `rhythm`), the probability
+    of any alarm over all looks is at most `budget`. A conversation counts once, by its first row; rows that the monitor
+    cannot read (no answer) count as read but not as units. Raises InvalidInput for a monitor without such a promise, or
+    where the rows are too few.
     """
     metric = metrics.get(monitor)
     if metric.guarantee != "budget" or metric.source == "feedback":
@@ -56,7 +59,7 @@ def backtest(
         raise InvalidInput(f"{monitor} cannot be backtested on traffic alone.", f"Use one of: {', '.join(known)}.")
     _require(reference, every, budget, len(rows))
     seen_before: set[str] = set()
-    base = _units(metric, rows[:reference], seen_before, encoder)
+    base = mark(_units(metric, rows[:reference], seen_before, encoder), rhythm)
     if len(base) < metric.minimum:
         raise InvalidInput(
             f"The reference holds {len(base)} rows that {monitor} can read; it needs {metric.minimum}.",
@@ -66,7 +69,7 @@ def backtest(
     tracker = metric.start(base, alpha=budget, horizon=horizon, seed=seed, params={})
     for number, start in enumerate(range(reference, len(rows), every), start=1):
         chunk = rows[start : start + every]
-        step: Step = tracker.update(_units(metric, chunk, seen_before, encoder))
+        step: Step = tracker.update(mark(_units(metric, chunk, seen_before, encoder), rhythm))
         estimate = tracker.measure()[0].estimate
         seen = start + len(chunk)
         yield Look(number, seen, estimate.value, estimate.low, estimate.high, estimate.n, step.alarm)
@@ -100,7 +103,7 @@ def _units(metric: Any, rows: Sequence[Inference], seen: set[str], encoder: Enco
             seen.add(row.conversation)
         value = metric.value(row)
         if value is not None:
-            units.append(Unit(row.id or place, row.id or place, row.at, row.prompt, value, None, row.labels))
+            units.append(Unit(row.id or place, row.id or place, row.at, read(metric, row), value, None, row.labels))
     if not metric.embedded or not units:
         return units
     if encoder is None:

@@ -51,13 +51,17 @@ def run_due(name: str, effects: Effects) -> Outcome | None:
     return None if tick is None else run(monitor, tick, effects)
 
 
-def run_now(name: str, effects: Effects) -> Outcome | None:
-    """Run the monitor `name` at this moment because somebody asked; None when it is running already."""
+def run_now(name: str, effects: Effects, params: Mapping[str, Any] | None = None) -> Outcome | None:
+    """Run the monitor `name` at this moment because somebody asked; None when it is running already.
+
+    `params` take the place of the monitor's own for this one run.
+    """
     now = effects.clock()
     with effects.store.write(now) as tx:
         monitor = rows.get(tx, name)
         tick = rows.claim_tick(tx, monitor, now, process=effects.process, lease=LEASE)
-    return None if tick is None else run(monitor, tick, effects)
+    once = {**monitor, "params": {**monitor["params"], **(params or {})}}
+    return None if tick is None else run(once, tick, effects)
 
 
 def take_reference(name: str, asked: Asked, effects: Effects) -> Outcome | None:
@@ -146,14 +150,23 @@ def _work(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> list[str]
     if metric.guarantee == "budget":
         return sequence.run(monitor, metric, tick, effects)
     seed = int.from_bytes(sha256(f"{monitor['name']}/{tick.scheduled_for.isoformat()}".encode()).digest()[:4], "big")
-    drawn, measured = window.measure(monitor, metric, effects, seed=seed)
-    if not measured:
+    look = window.measure(monitor, metric, effects, seed=seed)
+    if not look.measured:
         raise Unavailable(f"{monitor['name']} measured nothing.", "Check its parameters.")
-    measured = verdict.judge(measured, monitor["rule"], monitor["metric"])
+    measured = verdict.judge(look.measured, monitor["rule"], monitor["metric"])
+    drawn = look.window
     with effects.store.write(effects.clock()) as tx:
         rows.require_tick(tx, tick)
         for measurement in measured:
-            rows.measure(tx, monitor["id"], measurement, tick_id=tick.id, first_id=drawn.first, last_id=drawn.last)
+            rows.measure(
+                tx,
+                monitor["id"],
+                measurement,
+                tick_id=tick.id,
+                version=look.version,
+                first_id=drawn.first,
+                last_id=drawn.last,
+            )
         return sequence.raise_findings(tx, verdict.findings(monitor, measured))
 
 

@@ -7,7 +7,8 @@ from typing import Any
 from store import monitors as rows
 from store.unit_of_work import Tx
 
-# Weights share the false-alarm budget among the statistical monitors; the others carry none.
+# Weights share the false-alarm budget among the enabled statistical monitors; the others carry none. Those that start
+# paused answer a question that not every installation asks, and each alarm costs the people who read it.
 DEFAULTS: tuple[dict[str, Any], ...] = (
     {
         "name": "prompt_drift",
@@ -42,6 +43,60 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "params": {"reference": 200},
     },
     {
+        "name": "response_format",
+        "title": "Answers have another form",
+        "severity": "warning",
+        "every_seconds": 15.0,
+        "weight": 1.0,
+        "params": {"reference": 200},
+        "enabled": False,
+    },
+    {
+        "name": "response_pii",
+        "title": "Answers tell personal data",
+        "severity": "critical",
+        "every_seconds": 15.0,
+        "weight": 1.0,
+        "params": {"reference": 1000},
+        "enabled": False,
+    },
+    {
+        "name": "response_language",
+        "title": "Answers come in another language than asked",
+        "severity": "warning",
+        "every_seconds": 15.0,
+        "weight": 0.5,
+        "params": {"reference": 200},
+        "enabled": False,
+    },
+    {
+        "name": "response_drift",
+        "title": "The model answers something new",
+        "severity": "info",
+        "every_seconds": 60.0,
+        "weight": 1.0,
+        "params": {"reference": 1000},
+        "enabled": False,
+    },
+    {
+        "name": "prompt_language",
+        "title": "People write in other languages",
+        "severity": "info",
+        "every_seconds": 15.0,
+        "weight": 0.5,
+        "params": {"reference": 1000},
+        "enabled": False,
+    },
+    {
+        "name": "prompt_pii",
+        "title": "People send more personal data",
+        "severity": "warning",
+        "every_seconds": 15.0,
+        "weight": 0.5,
+        "params": {"reference": 1000},
+        "enabled": False,
+    },
+    {
         "name": "latency",
         "title": "Answers are slow",
         "severity": "warning",
@@ -68,6 +123,34 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
             "limit": 0.02,
             "nodata_after_seconds": 86_400,
         },
+    },
+    {
+        "name": "ood_rate",
+        "title": "Prompts unlike what the model was trained on",
+        "severity": "info",
+        "every_seconds": 3600.0,
+        "params": {"prompts": 2000, "level": 0.05},
+        "plan": {"kind": "latest", "size": 500},
+        "rule": {
+            "direction": "above",
+            "limit": 0.5,
+            "nodata_after_seconds": 86_400,
+        },
+        "enabled": False,
+    },
+    {
+        "name": "preference_accuracy",
+        "title": "The model no longer prefers what people prefer",
+        "severity": "warning",
+        "every_seconds": 3600.0,
+        "params": {"choices": 100, "timeout_seconds": 1800},
+        "plan": {"kind": "latest", "size": 1},
+        "rule": {
+            "direction": "below",
+            "limit": 0.5,
+            "nodata_after_seconds": 7 * 86_400,
+        },
+        "enabled": False,
     },
     {
         "name": "bias_twins",
@@ -110,11 +193,29 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "enabled": False,
     },
     {
+        "name": "judged_quality",
+        "title": "Fewer answers are good",
+        "severity": "warning",
+        "every_seconds": 6 * 3600.0,
+        "enabled": False,  # until a judge is set
+        "params": {"judged": 200, "anchors": 200, "timeout_seconds": 1800},
+        "plan": {"kind": "latest", "size": 2000},
+        "rule": {
+            "direction": "below",
+            "limit": 0.5,
+            "nodata_after_seconds": 86_400,
+        },
+    },
+    {
         "name": "adversarial",
         "title": "The model can be talked out of its rules",
         "severity": "warning",
         "every_seconds": 6 * 3600.0,
-        "params": {"prompts": 60, "timeout_seconds": 1800},
+        "params": {
+            "suites": ["override", "jailbreak", "injection", "encodings", "perturbations"],
+            "prompts": 60,
+            "timeout_seconds": 1800,
+        },
         "rule": {
             "direction": "above",
             "limit": 0.9,

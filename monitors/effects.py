@@ -10,6 +10,9 @@ from typing import Any, Protocol
 from core.errors import Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
+from monitors.judge.questions import Question
+from monitors.judge.verdicts import Judged
+from monitors.ranking import Score, no_scores
 from store.unit_of_work import Store
 
 
@@ -28,10 +31,10 @@ class Ask(Protocol):
     def __call__(self, prompts: Sequence[ProbePrompt], *, seed: int, deadline_seconds: float) -> Sequence[Any]: ...
 
 
-class Score(Protocol):
-    """The log-probability of each item {messages, completion} under the live version. Raises Unavailable."""
+class Judge(Protocol):
+    """Has a judge model answer questions in both orders; raises Unavailable when none is set."""
 
-    def __call__(self, items: Sequence[Mapping[str, Any]]) -> Sequence[float]: ...
+    def __call__(self, questions: Sequence[Question], *, seed: int, deadline_seconds: float) -> Judged: ...
 
 
 class Report(Protocol):
@@ -40,8 +43,9 @@ class Report(Protocol):
     def __call__(self, alert: str, reference: Sequence[str], current: Sequence[str]) -> str: ...
 
 
-def _cannot_score(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
-    raise Unavailable("Nobody here can score given answers.", "Start the gateway.")
+def no_judge(questions: Sequence[Question], *, seed: int, deadline_seconds: float) -> Judged:
+    """Stands where no judge is: raises Unavailable."""
+    raise Unavailable("No judge is set.", "Set judge.url and judge.model.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,8 @@ class Effects:
     ask: Ask
     report: Report
     process: str = "monitors"
-    score: Score = _cannot_score
+    score: Score = no_scores
+    judge: Judge = no_judge
 
 
 def parameter(params: Mapping[str, Any], name: str, default: float) -> float:

@@ -121,11 +121,14 @@ def next_plan(
     alert: Mapping[Any, Any] | None,
     settings: MonitorSettings,
     encoder: str = "",
+    rhythm: str = "none",
 ) -> Plan | None:
     """The epoch that follows `epoch` now, or None while it goes on. `alert` is the monitor's open rule alert."""
     details = epoch["details"]
     if encoder != details.get("encoder", ""):
         return same_reference(tx, source, epoch, "The encoder changed; the reference stays.")
+    if rhythm != details.get("rhythm", "none"):
+        return same_reference(tx, source, epoch, "The declared rhythm changed; the reference stays.")
     if metric.per_release and release is not None and release.generation != details.get("generation", 0):
         return release_plan(tx, source, metric, params, release)
     if epoch["alarmed_at"] is not None:

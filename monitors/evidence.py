@@ -7,7 +7,7 @@ from store import alerts
 from store import inferences as exchanges
 
 ROWS = 1000
-WITH_REPORT = frozenset({"prompt_drift", "response_length"})
+WITH_REPORT = frozenset({"prompt_drift", "response_drift", "response_length"})
 
 
 def attach(alert: str, effects: Effects) -> str:
@@ -22,7 +22,7 @@ def attach(alert: str, effects: Effects) -> str:
         then = exchanges.after(
             tx, max(int(reference["first_id"]) - 1, 0), deployment=deployment, limit=min(ROWS, reference["rows"])
         )
-    answers = row["monitor"] == "response_length"
+    answers = row["monitor"] != "prompt_drift"
     texts = [[r.response if answers else r.prompt for r in rows] for rows in (then, now)]
     name = effects.report(alert, texts[0], texts[1])
     if name:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
 from monitors import cycle, delivery, reference, rehearsal
 from monitors.cycle import Outcome
 from monitors.effects import Effects
+from monitors.probes.rotation import WHOLE
 from store import commands
 
 log = logging.getLogger("trimtab.monitors")
@@ -18,10 +20,14 @@ OWNER = "monitors"
 LEASE_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # What may take minutes has a lane of its own, so that a look is not kept waiting by it.
-LONG = ("backtest",)
+LONG = ("backtest", "run_suite")
 SHORT = ("run_monitor", "test_notice", "take_reference")
 # How often, and how long apart, a monitor that is running is asked again for its turn.
 TURNS, TURN_SECONDS = 40, 0.5
+# What a probing monitor asks in one pass when a person wants it now: a first impression, or everything there is.
+PASSES: MappingProxyType[str, Mapping[str, Any]] = MappingProxyType(
+    {"quick": {"prompts": 24}, "full": {"prompts": WHOLE, "timeout_seconds": 7200}}
+)
 
 
 async def obey(effects: Effects, process: str, kinds: Collection[str] = SHORT) -> str:
@@ -54,6 +60,11 @@ async def _carry_out(row: Mapping[Any, Any], effects: Effects, report: Callable[
     args, name = row["args"], str(row["args"].get("monitor", ""))
     if row["kind"] == "run_monitor":
         return _told(await asyncio.to_thread(cycle.run_now, name, effects))
+    if row["kind"] == "run_suite":
+        wanted = PASSES.get(str(args.get("pass", "")))
+        if wanted is None:
+            raise InvalidInput("There is no such pass.", f"There are: {', '.join(PASSES)}.")
+        return _told(await asyncio.to_thread(cycle.run_now, name, effects, wanted))
     if row["kind"] == "take_reference":
         asked = reference.Asked.read(args, row["actor"])
         outcome = None

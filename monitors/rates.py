@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from statistics import fmean
 from typing import Any, Literal
 
@@ -15,22 +16,29 @@ from monitors.statistics.rates import RateTest
 RECENT = 400
 Side = Literal["rise", "fall", "change"]
 Summary = Callable[[Sequence[float]], Estimate]
+Scale = Callable[[float], float]
+
+
+def unchanged(value: float) -> float:
+    """The value itself: the scale of what lies between 0 and 1 anyway."""
+    return value
 
 
 class RateTracker:
     """An epoch of the sequential rate test, with the latest rows for its explanations.
 
-    `summary` gives the number shown for the latest raw values and for the reference's.
+    `summary` gives the number shown for the latest raw values and for the reference's; `scale` brings a raw value onto
+    the test's scale from 0 to 1.
     """
 
     def __init__(
-        self, name: str, words: str, test: RateTest, summary: Summary, state: Mapping[str, Any] | None = None
+        self, name: str, words: str, test: RateTest, summary: Summary, scale: Scale, state: Mapping[str, Any]
     ) -> None:
-        state = state or {}
         self.name = name
         self.words = words
         self.test = test
         self.summary = summary
+        self.scale = scale
         self.recent: list[list[Any]] = [list(row) for row in state.get("recent", [])]
         self.reference: dict[str, Any] = dict(state.get("reference", {}))
         self.centre = float(state.get("centre", 0.0))
@@ -51,8 +59,9 @@ class RateTracker:
         """Take units in, oldest first; `scaled` values go to the test, raw ones into the summary."""
         if not units:
             return Step(False, self.firing)
-        looks = self.test.update([scaled(self.name, unit) for unit in units])
-        self.recent = (self.recent + [[unit.key, unit.inference, _raw(unit)] for unit in units])[-RECENT:]
+        values = [scaled(self.name, unit, self.scale) for unit in units]
+        looks = self.test.update(values, [unit.stratum for unit in units])
+        self.recent = (self.recent + [[unit.key, unit.inference, raw_value(unit)] for unit in units])[-RECENT:]
         self.firing = any(look.firing for look in looks)
         self.level = max(look.level for look in looks) if self.firing else looks[-1].level
         at = next((index for index, look in enumerate(looks) if look.alarm), None)
@@ -72,13 +81,13 @@ class RateTracker:
         if self.firing:
             return [Measurement(self.name, estimate, "breach", reason=self.words, details=details)]
         if estimate.value is None:
-            words = f"{estimate.needed} more answers needed since the epoch began; the alarm watches already."
+            words = f"{estimate.needed} more rows needed since the epoch began; the alarm watches already."
             return [Measurement(self.name, estimate, "nodata", reason=words, details=details)]
         return [Measurement(self.name, estimate, "ok", details=details)]
 
     def why(self) -> dict[str, Any]:
         """The window that deviates most from the reference, and its most telling rows."""
-        start = _onset([row[2] for row in self.recent], self.centre)
+        start = onset([row[2] for row in self.recent], self.centre)
         window = self.recent[start:]
         telling = sorted(window, key=lambda row: (-abs(row[2] - self.centre), -row[0]))[:5]
         return {
@@ -89,9 +98,9 @@ class RateTracker:
             "rows": [{"inference": row[1], "view": self.name, "value": row[2]} for row in telling],
         }
 
-    def to_bytes(self) -> bytes:
-        """The whole state as JSON; `restored` goes on exactly from it."""
-        state = {
+    def state(self) -> dict[str, Any]:
+        """The whole state, fit for JSON."""
+        return {
             "test": self.test.to_dict(),
             "recent": self.recent,
             "reference": self.reference,
@@ -99,7 +108,10 @@ class RateTracker:
             "level": self.level,
             "firing": self.firing,
         }
-        return json.dumps(state).encode()
+
+    def to_bytes(self) -> bytes:
+        """The state as JSON; `restored` goes on exactly from it."""
+        return json.dumps(self.state()).encode()
 
 
 def started(
@@ -112,50 +124,46 @@ def started(
     horizon: int,
     seed: int,
     side: Side,
+    scale: Scale = unchanged,
 ) -> RateTracker:
     """A new epoch on the reference given. Raises InvalidInput when it is too small."""
-    values = [scaled(name, unit) for unit in reference]
-    test = RateTest.fit(values, alpha=alpha, seed=seed, horizon=horizon, side=side)
-    raw = [_raw(unit) for unit in reference]
+    values = [scaled(name, unit, scale) for unit in reference]
+    strata = [unit.stratum for unit in reference]
+    test = RateTest.fit(values, alpha=alpha, seed=seed, horizon=horizon, side=side, strata=strata)
+    raw = [raw_value(unit) for unit in reference]
     shown = summary(raw)
     state = {
         "reference": {"value": shown.value, "low": shown.low, "high": shown.high, "n": shown.n},
         "centre": shown.value if shown.value is not None else fmean(raw),
     }
-    return RateTracker(name, words, test, summary, state)
+    return RateTracker(name, words, test, summary, scale, state)
 
 
-def restored(name: str, words: str, state: bytes, summary: Summary) -> RateTracker:
+def restored(name: str, words: str, state: bytes, summary: Summary, scale: Scale = unchanged) -> RateTracker:
     """The tracker that `to_bytes` wrote. Raises InvalidInput when the bytes are not such a state."""
     try:
         loaded = json.loads(state)
-        return RateTracker(name, words, RateTest.from_dict(loaded["test"]), summary, loaded)
+        return RateTracker(name, words, RateTest.from_dict(loaded["test"]), summary, scale, loaded)
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput(f"The stored state of {name} cannot be read.", "Start a new epoch.") from error
 
 
-def scaled(name: str, unit: Unit) -> float:
-    """The unit's value on the test's scale from 0 to 1. Raises InvalidInput on a value that is missing or outside."""
-    from math import isfinite, log1p
-
-    value = _raw(unit)
+def scaled(name: str, unit: Unit, scale: Scale) -> float:
+    """The unit's value on the test's scale from 0 to 1. Raises InvalidInput where it is missing or not finite."""
+    value = raw_value(unit)
     if not isfinite(value):
         raise InvalidInput(f"A value of {name} is not a number.", "Check what computes it.")
-    if name == "response_length":
-        return min(1.0, log1p(value) / log1p(LONGEST))
-    return value
+    return scale(value)
 
 
-LONGEST = 20_000
-
-
-def _raw(unit: Unit) -> float:
+def raw_value(unit: Unit) -> float:
+    """The unit's number as its metric gave it. Raises InvalidInput where it has none."""
     if unit.value is None:
         raise InvalidInput("A unit without a value reached the test.", "Leave such rows out.")
     return float(unit.value)
 
 
-def _onset(values: Sequence[float], centre: float) -> int:
+def onset(values: Sequence[float], centre: float) -> int:
     """The start of the latest stretch that deviates most from `centre`, in standard units of its length."""
     best, at, total = -1.0, len(values), 0.0
     for back, value in enumerate(reversed(values), start=1):

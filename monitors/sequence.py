@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from core.errors import InvalidInput
 from core.types import Estimate, Measurement
-from monitors import epochs, ledger, reference, verdict, why
+from monitors import epochs, ledger, reference, rhythm, verdict, why
 from monitors.effects import Effects, parameter
 from monitors.epochs import Plan, Release, Wanting
 from monitors.metrics import Step, Tracker, Unit
@@ -37,6 +37,7 @@ class Run:
     tick: Tick
     effects: Effects
     deployment: str
+    rhythm: str
 
 
 def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -> list[str]:
@@ -57,7 +58,7 @@ def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -
         units, last, more = _following(job, epoch, tracker)
         if not units and last == epoch["seen_id"] and batch:
             break
-        step = tracker.update(_with_vectors(job, units))
+        step = tracker.update(rhythm.mark(_with_vectors(job, units), job.rhythm))
         fired += _commit(job, epoch, tracker, step, units, last)
         if not more and last == epoch["seen_id"]:
             break
@@ -77,7 +78,8 @@ def take_reference(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects:
 
 def _job(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -> Run:
     deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
-    return Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment)
+    declared = rhythm.declared(monitor["params"], effects.settings.monitors.rhythm)
+    return Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment, declared)
 
 
 def _epoch(job: Run) -> Mapping[Any, Any] | None:
@@ -103,6 +105,7 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
                 alert=alert,
                 settings=settings,
                 encoder=encoder,
+                rhythm=job.rhythm,
             )
     if plan is None:
         return epoch
@@ -133,7 +136,7 @@ def _begin(
     job: Run, old: Mapping[Any, Any] | None, plan: Plan, release: Release | None, *, actor: str = rows.ACTOR
 ) -> None:
     effects, monitor = job.effects, job.monitor
-    units = _with_vectors(job, plan.units)
+    units = rhythm.mark(_with_vectors(job, plan.units), job.rhythm)
     horizon = epochs.horizon_of(plan.units, job.params, effects.settings.monitors)
     number = old["number"] + 1 if old else 1
     with effects.store.write(effects.clock()) as tx:
@@ -163,6 +166,7 @@ def _begin(
                 "reference_version": plan.reference_version,
                 "boundary": plan.boundary,
                 "encoder": effects.embed.identity if job.metric.embedded else "",
+                "rhythm": job.rhythm,
                 "generation": release.generation if release else 0,
                 "last_at": plan.units[-1].at.isoformat(),
                 "read_at": effects.clock().isoformat(),

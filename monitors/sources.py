@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from core.types import Inference
-from monitors.metrics import Unit
+from monitors.metrics import SequentialMetric, Unit, read
 from store import streams
 from store.unit_of_work import Tx
 
@@ -26,10 +26,10 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exchanges:
-    """Opening exchanges of conversations; `value` turns one into its number, None leaves it out."""
+    """Opening exchanges of conversations; the metric turns one into its number, where None leaves it out."""
 
     deployment: str
-    value: Callable[[Inference], float | None]
+    metric: SequentialMetric
 
     def following(self, tx: Tx, after: int, *, version: str, boundary: int, limit: int) -> tuple[list[Unit], int, bool]:
         """The next units, the key of the last row read, and whether more rows may follow."""
@@ -52,9 +52,9 @@ class Exchanges:
     def _units(self, rows: Sequence[Inference]) -> list[Unit]:
         units = []
         for row in rows:
-            value = self.value(row)
+            value = self.metric.value(row)
             if value is not None:
-                units.append(Unit(row.id, row.id, row.at, row.prompt, value, None, row.labels))
+                units.append(Unit(row.id, row.id, row.at, read(self.metric, row), value, None, row.labels))
         return units
 
 
@@ -87,21 +87,11 @@ class Judgements:
     def _units(self, rows: Sequence[streams.Judgement]) -> list[Unit]:
         units = []
         for row in rows:
-            value = negative(row.kind, row.value)
-            if value is not None:
+            if (value := row.negative) is not None:
                 units.append(Unit(row.key, row.inference, row.at, "", value, None, row.labels))
         return units
 
 
-def negative(kind: str, value: float | None) -> float | None:
-    """1 for a thumb down, a rating under one half or a corrected answer; 0 for the opposite; None for neither."""
-    if kind == "correction":
-        return 1.0
-    if value is None or kind not in ("thumb", "rating"):
-        return None
-    return float(value < 0) if kind == "thumb" else float(value < 0.5)
-
-
 def source_of(metric: Any, deployment: str) -> Source:
     """The source that `metric` names."""
-    return Judgements(deployment) if metric.source == "feedback" else Exchanges(deployment, metric.value)
+    return Judgements(deployment) if metric.source == "feedback" else Exchanges(deployment, metric)

@@ -13,6 +13,8 @@ from core.types import Estimate, Measurement, Status
 from store.alerts import Finding
 
 NODATA_AFTER = 600.0
+# Details by which a monitor remembers earlier looks: long, and no part of what triggered a transition.
+MEMORY = frozenset({"outcomes", "order"})
 
 
 def checked(measurement: Measurement) -> Measurement:
@@ -152,7 +154,7 @@ def as_json(measurement: Measurement) -> dict[str, Any]:
         "method": estimate.method,
         "status": measurement.status,
         "limit": measurement.details.get("limit"),
-        "details": dict(measurement.details),
+        "details": {name: value for name, value in measurement.details.items() if name not in MEMORY},
     }
 
 

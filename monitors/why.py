@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.types import Inference, Measurement
 from monitors import topics
-from monitors.metrics import Tracker, Unit
+from monitors.metrics import Tracker, Unit, read
 from store import changes
 from store import inferences as exchanges
 
@@ -24,6 +24,15 @@ SUGGESTED = {
     "refusal_rate": "Read the refused rows. If a release came just before, propose a rollback.",
     "negative_feedback": "Read the rows rated badly. If a release came just before, propose a rollback.",
     "response_length": "Compare answers before and after. If a release came just before, propose a rollback.",
+    "response_drift": "Compare answers before and after. Where prompt_drift alarms too, the questions changed first; "
+    "after a release the change may be wanted: acknowledge, and the answers since then become the reference.",
+    "response_format": "Read the rows of the form that grew. If a release came just before, propose a rollback; where "
+    "answers are broken off, look at max_tokens.",
+    "response_language": "Read the rows. If a release came just before, propose a rollback.",
+    "response_pii": "Read the rows and find where the data came from. If a release came just before, propose a "
+    "rollback.",
+    "prompt_language": "Check that the model serves these languages; collect feedback in them before retraining.",
+    "prompt_pii": "See which client or page sends these prompts, and tell its people what is kept here.",
 }
 
 
@@ -96,14 +105,13 @@ def _topics(
     job: Run, reference: Sequence[Unit], current: Sequence[Inference], seed: int
 ) -> tuple[list[topics.Shift], dict[int, str]]:
     then = [unit.text for unit in reference if unit.text]
-    now = [row for row in current if row.prompt]
+    now = [(row.id, read(job.metric, row)) for row in current if read(job.metric, row).strip()]
     if not then or not now:
         return [], {}
+    said = [text for _, text in now]
     try:
-        vectors = job.effects.embed([*then, *(row.prompt for row in now)])
+        vectors = job.effects.embed([*then, *said])
     except Exception:  # an alarm must not be lost because its explanation failed
         return [], {}
-    found = topics.shifted_topics(
-        vectors[: len(then)], then, vectors[len(then) :], [row.prompt for row in now], seed=seed
-    )
-    return found, {now[index].id: shift.name for shift in found for index in shift.rows}
+    found = topics.shifted_topics(vectors[: len(then)], then, vectors[len(then) :], said, seed=seed)
+    return found, {now[index][0]: shift.name for shift in found for index in shift.rows}

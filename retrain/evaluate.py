@@ -17,6 +17,7 @@ from typing import Any
 
 from core.errors import InvalidInput, TrimtabError
 from retrain.train import StopRequest, report
+from retrain.training.calibration import calibrate
 from retrain.training.policy import choose_hardware
 from retrain.training.progress import Progress
 from retrain.training.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
@@ -68,6 +69,7 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         "precision": hardware.precision,
         "seconds": round(clock() - began, 2),
         **summarise(scores, CANDIDATE, CHAMPION),
+        "calibration": calibrate(scores, CANDIDATE, CHAMPION, beta=spec.beta),
     }
     write(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
     write(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +34,7 @@ def judge(
     """
     checks = [
         judge_integrity(damage),
-        judge_superiority("held_out_accuracy", Estimate(**evaluation["difference"]["accuracy"])),
+        judge_held_out(evaluation),
         *(judge_paired(name, found, margin) for name, found in compared["rates"].items()),
         judge_length(compared["length"]),
     ]
@@ -45,6 +46,16 @@ def judge_integrity(damage: str) -> Check:
     if damage:
         return Check("integrity", "fail", damage)
     return Check("integrity", "pass", "safetensors and JSON only, and its digest is the one it was adopted under.")
+
+
+def judge_held_out(evaluation: Mapping[str, Any]) -> Check:
+    """Whether the candidate ranks more unseen pairs right; how well its margins are calibrated stands in the details.
+
+    Calibration is reported, not judged: a champion that never trained is calibrated and useless.
+    """
+    found = judge_superiority("held_out_accuracy", Estimate(**evaluation["difference"]["accuracy"]))
+    calibration = evaluation.get("calibration")
+    return replace(found, details={"calibration": calibration}) if calibration else found
 
 
 def judge_paired(name: str, found: Mapping[str, Any], margin: float) -> Check:

@@ -7,29 +7,30 @@ from dataclasses import replace
 from core.ports import ProbePrompt
 from monitors.probes import probes
 
-# A suite's list is short and fixed. What is drawn anew is the rule that it is asked under; enough draws decide a gate.
-ATTACK_DRAWS, TWIN_DRAWS = 3, 2
-_WHOLE = 1_000
+# A draw holds a share of every suite, so that a gate costs minutes on two cores; enough draws decide it.
+DRAWS, SHARE = 2, 24
 
 
 def draw_prompts(*, seed: int) -> list[ProbePrompt]:
-    """Every registered suite whole, once a draw, the same for the same seed; an id is SUITE:DRAW:PROMPT.
+    """A share of every registered suite, once a draw, the same for the same seed; an id is SUITE:DRAW:PROMPT.
 
-    In the first draw harmless prompts come as they are, later ones after the system message of an attack: a rule that
-    guards something else is no reason to refuse them.
+    In the first draw harmless prompts come as they are, later ones after the system message of an attack, unless they
+    have one of their own: a rule that guards something else is no reason to refuse them. Questions that are only
+    reworded to compare their answers are left out: a gate counts what gets through, not what differs.
     """
     found: dict[str, ProbePrompt] = {}
     for name in probes:
-        for draw in range(ATTACK_DRAWS):
-            prompts = probes.get(name)().prompts(seed=seed + draw, limit=_WHOLE)
-            attacks = [prompt for prompt in prompts if not prompt.benign]
-            twins = [prompt for prompt in prompts if prompt.benign] if draw < TWIN_DRAWS else []
-            if draw:
-                rules = [message for prompt in attacks for message in prompt.messages if message["role"] == "system"]
+        for draw in range(DRAWS):
+            prompts = probes.get(name)().prompts(seed=seed + draw, limit=SHARE)
+            attacks = [prompt for prompt in prompts if not prompt.benign and not prompt.against]
+            twins = [prompt for prompt in prompts if prompt.benign]
+            rules = [message for prompt in attacks for message in prompt.messages if message["role"] == "system"]
+            if draw and rules:
                 twins = [
-                    replace(twin, messages=[rules[place % len(rules)], *twin.messages])
+                    twin
+                    if twin.messages[0]["role"] == "system"
+                    else replace(twin, messages=[rules[place % len(rules)], *twin.messages])
                     for place, twin in enumerate(twins)
-                    if rules
                 ]
             for prompt in [*attacks, *twins]:
                 # The same words twice would count one answer twice.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid as uuids
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -48,6 +48,8 @@ class Finding:
 def apply(tx: Tx, finding: Finding, *, actor: str = ACTOR) -> str | None:
     """Move the finding's alert one step and return its new state, or None when nothing moved.
 
+    An episode is a row; one that follows a resolved one of the same kind names it in its why as `reopens`.
+
     The transition, its audit event and, through `outbox.compose`, its notice belong to the caller's transaction.
     """
     row = open_alert(tx, finding.fingerprint)
@@ -57,6 +59,9 @@ def apply(tx: Tx, finding: Finding, *, actor: str = ACTOR) -> str | None:
         if row is not None and finding.breach and finding.summary and row["state"] == "firing":
             tx.execute(sa.update(alerts).where(alerts.c.id == row["id"]).values(updated_at=tx.now))
         return None
+    if finding.why and (earlier := last_resolved(tx, finding)) is not None:
+        why = {**finding.why, "reopens": {"alert": earlier["uuid"], "resolved_at": earlier["resolved_at"].isoformat()}}
+        finding = replace(finding, why=why)
     if row is None:
         id = _create(tx, finding, after)
     else:
@@ -89,6 +94,13 @@ def open_alert(tx: Tx, fingerprint: str) -> sa.RowMapping | None:
     return tx.one(
         sa.select(alerts).where(alerts.c.fingerprint == fingerprint, alerts.c.state.in_(("pending", "firing")))
     )
+
+
+def last_resolved(tx: Tx, finding: Finding) -> sa.RowMapping | None:
+    """The last episode of the finding's alert that is over, or None."""
+    mine = alerts.c.monitor_id == finding.monitor_id, alerts.c.fingerprint == finding.fingerprint
+    query = sa.select(alerts.c.uuid, alerts.c.resolved_at).where(*mine, alerts.c.state == "resolved")
+    return tx.one(query.order_by(alerts.c.id.desc()).limit(1))
 
 
 def open_alerts(tx: Tx, monitor: str = "") -> list[sa.RowMapping]:
@@ -210,4 +222,6 @@ def _record(tx: Tx, id: int, old: str, new: str, reason: str, actor: str, measur
     row = tx.one(sa.select(alerts).where(alerts.c.id == id))
     assert row is not None
     word = {"firing": "fired", "inactive": "withdrawn"}.get(new, new)
-    tx.audit(actor, f"alert.{word}", row["uuid"], {"monitor": row["monitor"], "kind": row["kind"], "from": old})
+    body = {"monitor": row["monitor"], "kind": row["kind"], "from": old}
+    reopens = row["why"].get("reopens") if new == "firing" else None
+    tx.audit(actor, f"alert.{word}", row["uuid"], {**body, "reopens": reopens["alert"]} if reopens else body)

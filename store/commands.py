@@ -22,6 +22,7 @@ from store.unit_of_work import Tx
 KINDS = MappingProxyType(
     {
         "run_monitor": ("monitors", Action.RUN_MONITOR),
+        "run_suite": ("monitors", Action.RUN_MONITOR),
         "test_notice": ("monitors", Action.TEST_NOTICE),
         "take_reference": ("monitors", Action.TAKE_REFERENCE),
         "backtest": ("monitors", Action.RUN_MONITOR),

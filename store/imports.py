@@ -60,5 +60,10 @@ def listed(tx: Tx, limit: int = 100) -> list[sa.RowMapping]:
     return tx.all(sa.select(imports).order_by(imports.c.id.desc()).limit(limit))
 
 
+def by_digest(tx: Tx, digest: str) -> list[sa.RowMapping]:
+    """The imports of a file with this content."""
+    return tx.all(sa.select(imports).where(imports.c.digest == digest))
+
+
 def _known(tx: Tx, table: sa.Table, source_keys: Sequence[str]) -> int:
     return int(tx.scalar(sa.select(sa.func.count()).where(table.c.source_key.in_(list(source_keys)))))

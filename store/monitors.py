@@ -263,6 +263,13 @@ def details_since(tx: Tx, monitor_id: int, metric: str, since: datetime) -> list
     return [(row["segment"], row["details"]) for row in tx.all(query.order_by(measurements.c.id))]
 
 
+def last_of(tx: Tx, monitor_id: int, metric: str, *, version: str) -> sa.RowMapping | None:
+    """The monitor's last measurement of `metric` over all segments that is about `version`, or None."""
+    mine = measurements.c.monitor_id == monitor_id, measurements.c.metric == metric, measurements.c.segment == ""
+    query = sa.select(measurements).where(*mine, measurements.c.version == version)
+    return tx.one(query.order_by(measurements.c.id.desc()).limit(1))
+
+
 def estimate_of(row: Mapping[Any, Any]) -> Estimate:
     """The estimate that a measurement row holds."""
     return Estimate(row["value"], row["low"], row["high"], row["n"], row["method"], row["needed"])

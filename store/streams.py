@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,18 @@ _IN = 400
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """Which of two answers to an exchange a person preferred; `unit` is the conversation, or else the exchange."""
+
+    key: int
+    inference: int
+    unit: str
+    messages: Sequence[Mapping[str, Any]]
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """What one person said of one answer, as a number where it has one; `key` is the feedback's key."""
 
@@ -28,6 +40,15 @@ class Judgement:
     kind: str
     value: float | None
     labels: dict[str, str]
+
+    @property
+    def negative(self) -> float | None:
+        """1 for a thumb down, a rating under one half or a corrected answer; 0 for the opposite; None for neither."""
+        if self.kind == "correction":
+            return 1.0
+        if self.value is None or self.kind not in ("thumb", "rating"):
+            return None
+        return float(self.value < 0) if self.kind == "thumb" else float(self.value < 0.5)
 
 
 def openings(tx: Tx, after: int, *, deployment: str, limit: int, version: str = "") -> tuple[list[Inference], int]:
@@ -115,6 +136,36 @@ def judgements_of(tx: Tx, inference_ids: Sequence[int]) -> dict[int, Judgement]:
         for row in tx.all(query.order_by(feedback.c.id)):
             found.setdefault(int(row["inference_id"]), _judgement(row))
     return found
+
+
+def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Choice]:
+    """The newest `limit` choices made from `since` on between two answers to an exchange, in key order."""
+    query = (
+        sa.select(
+            feedback.c.id,
+            feedback.c.chosen,
+            feedback.c.rejected,
+            inferences.c.id.label("inference"),
+            inferences.c.conversation,
+        )
+        .join(inferences, inferences.c.id == feedback.c.inference_id)
+        .where(feedback.c.kind == "choice", feedback.c.at >= since, inferences.c.deployment == deployment)
+        .order_by(feedback.c.id.desc())
+        .limit(limit)
+    )
+    rows = list(reversed(tx.all(query)))
+    asked = {row.id: row.messages for row in exchanges.by_ids(tx, [int(row["inference"]) for row in rows])}
+    return [
+        Choice(
+            row["id"],
+            row["inference"],
+            row["conversation"] or f"inference:{row['inference']}",
+            asked[row["inference"]],
+            row["chosen"],
+            row["rejected"],
+        )
+        for row in rows
+    ]
 
 
 def last_key(tx: Tx, *, deployment: str, before: datetime | None = None) -> int:

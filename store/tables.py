@@ -116,6 +116,19 @@ embeddings = sa.Table(
     sa.Column("encoder", sa.String(64), primary_key=True),
     sa.Column("vector", sa.LargeBinary, nullable=False),
 )
+detector_labels = sa.Table(
+    "detector_labels",
+    metadata,
+    key(),
+    ref("inference_id", "inferences"),
+    sa.Column("detector", sa.String(40), nullable=False),
+    flag("told"),
+    flag("truth"),
+    flag("drawn"),
+    text("actor"),
+    time("at"),
+    sa.UniqueConstraint("inference_id", "detector"),
+)
 imports = sa.Table(
     "imports",
     metadata,

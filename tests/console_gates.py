@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
 
 from core.gate import combine
 from core.types import Check, Estimate, GateReport
+from estimates.calibration import brier_score, calibration_error, reliability
 from store import versions
 from store.unit_of_work import Tx
 
 Say = Callable[[str], str]
+
+
+def calibration() -> dict[str, Any]:
+    """A candidate that is a little too sure and a champion that never trained, as an evaluation writes them."""
+    sure = np.random.default_rng(4).beta(4, 3, 256)
+    versions = {
+        name: {
+            "error": asdict(calibration_error(stated)),
+            "brier": asdict(brier_score(stated)),
+            "reliability": [asdict(part) for part in reliability(stated)],
+        }
+        for name, stated in (("candidate", sure), ("champion", np.full(256, 0.5)))
+    }
+    return {"calibration": {"beta": 0.1, "versions": versions}}
 
 
 def tell_gates(tx: Tx, say: Say, run_id: int) -> None:
@@ -22,7 +41,7 @@ def tell_gates(tx: Tx, say: Say, run_id: int) -> None:
     same = say("No worse than the margin allows.")
     good = (
         sound,
-        Check("held_out_accuracy", "pass", better, Estimate(0.11, 0.04, 0.18, 256, method), 0.0),
+        Check("held_out_accuracy", "pass", better, Estimate(0.11, 0.04, 0.18, 256, method), 0.0, calibration()),
         Check("refusal_rate", "pass", same, Estimate(-0.02, -0.05, 0.01, 120, method), 0.1),
         Check("attack_success", "pass", same, Estimate(0.01, -0.05, 0.07, 60, method), 0.1),
         Check("over_refusal", "pass", same, Estimate(-0.03, -0.09, 0.03, 60, method), 0.1),

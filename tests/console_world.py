@@ -16,7 +16,7 @@ from store import heartbeats as pulses
 from store.tables import alerts as alert_table
 from store.tables import heartbeats
 from store.unit_of_work import Store, Tx
-from tests import console_story
+from tests import console_probes, console_story
 from tests.console_fairness import tell_fairness
 from tests.stores import make_store
 
@@ -77,6 +77,7 @@ def build_filled(
         _traffic(tx, world, say)
     console_story.tell_monitors(world, say)
     tell_fairness(world, say)
+    console_probes.tell_probes(world, say)
     console_story.tell_alerts(world, say)
     console_story.tell_runs(world, say)
     with store.write(now) as tx:

@@ -18,6 +18,7 @@ from core.settings import Settings
 from core.types import Feedback, Inference, ModelVersion
 from monitors import cycle, defaults
 from monitors.effects import Effects
+from monitors.ranking import no_scores
 from store import alerts, deployments, feedback, inferences, versions
 from store import monitors as rows
 from store.tables import alerts as alerts_table
@@ -109,6 +110,7 @@ class World:
     ask: Any = no_probes
     report: Any = no_report
     rng: random.Random = field(default_factory=lambda: random.Random(7))
+    score: Any = no_scores
     count: int = 0
     encoder: str = "words"
 
@@ -121,6 +123,7 @@ class World:
             Encoding(self),
             lambda prompts, **kw: self.ask(prompts, **kw),
             lambda *a: self.report(*a),
+            score=lambda items, **kw: self.score(items, **kw),
         )
 
     def prompt(self, words: Sequence[str] = SHOP) -> str:

@@ -22,6 +22,8 @@ COMMANDS = {
     "channel": ("channel", "channel"),
     "import": ("imports", "imports"),
     "backtest": ("backtest", "backtest"),
+    "judge": ("judge", "judge"),
+    "probe": ("probe", "probe"),
     "train": ("train", "train"),
     "rollback": ("rollback", "rollback"),
     "audit": ("audit", "audit"),

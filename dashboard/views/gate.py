@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import charts, marks, show, words
 from dashboard.console import Console
+from dashboard.views import calibration
 
 COLOURS = {"pass": charts.GOOD, "fail": charts.ALARM, "undecided": charts.WARN}
 SAYS = {
@@ -53,6 +54,8 @@ def tile(check: Mapping[str, Any], key: str) -> None:
         elif isinstance(limit, int | float):
             st.text(f"Limit {words.number(float(limit))}")
         st.text(str(check.get("reason", "")))
+        if isinstance(found := (check.get("details") or {}).get("calibration"), Mapping):
+            calibration.draw(found, key)
 
 
 def numbers(name: str, estimate: Mapping[str, Any], limit: Any, verdict: str, key: str) -> None:

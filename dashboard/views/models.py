@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import gate, proposals
+from dashboard.views import gate, proposals, service
 from store import deployments
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -59,6 +59,7 @@ def everything(console: Console) -> None:
     if found["history"]:
         st.subheader("Releases", anchor=False)
         history(found["history"])
+    service.draw(console)
 
 
 def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) -> None:
@@ -211,6 +212,7 @@ def detail(console: Console, name: str) -> None:
         gate.draw(console, name, report)
     elif row["kind"] != "base":
         st.text("This version was not judged by a gate.")
+    service.training(console, row)
     st.subheader("Where it comes from", anchor=False)
     lines = [
         f"{'from ' if step else ''}{ancestor['name']} ({ancestor['kind']}, {words.clock_time(ancestor['created_at'])})"

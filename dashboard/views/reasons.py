@@ -26,6 +26,7 @@ def draw(
     if why.get("sentence") and why["sentence"] != alert["summary"]:
         st.text(str(why["sentence"]))
     numbers(why)
+    returned(console, why.get("reopens"))
     if why.get("suggested"):
         st.text(f"What to do: {why['suggested']}")
     changed(why, releases)
@@ -36,6 +37,16 @@ def draw(
         st.json(dict(why), expanded=False)
         if alert["evidence"]:
             st.json(dict(alert["evidence"]), expanded=False)
+
+
+def returned(console: Console, earlier: Any) -> None:
+    """That this was thought to be over, with the way to the earlier alert."""
+    if isinstance(earlier, Mapping):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.text(
+                f"It has returned: an alert like this one was resolved at {str(earlier.get('resolved_at', ''))[:19]}."
+            )
+            console.link("alerts", "The earlier alert", "history", alert=str(earlier.get("alert", "")))
 
 
 def numbers(why: Mapping[str, Any]) -> None:

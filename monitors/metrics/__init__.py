@@ -10,6 +10,9 @@ from typing import Any, Literal, Protocol, TypeVar
 from core.ports import ProbePrompt
 from core.registry import Registry
 from core.types import Inference, Measurement, Window
+from monitors.judge.questions import Question
+from monitors.judge.verdicts import Judged
+from monitors.ranking import Ranked
 
 Guarantee = Literal["budget", "interval", "none"]
 
@@ -18,7 +21,8 @@ Guarantee = Literal["budget", "interval", "none"]
 class Unit:
     """One conversation as a sequential test sees it: its first prompt, or one number of its first answer.
 
-    `key` is the position in the stream read (an inference's or a feedback's key), `inference` the row to show.
+    `key` is the position in the stream read (an inference's or a feedback's key), `inference` the row to show. Units of
+    one `stratum` are compared with each other only.
     """
 
     key: int
@@ -28,6 +32,7 @@ class Unit:
     value: float | None = None
     vector: Any = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    stratum: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +97,33 @@ class WindowMetric(Protocol):
     ) -> Sequence[Measurement]: ...
 
 
+class TrainingMetric(Protocol):
+    """A metric of the newest window against what preference training had, held to a plain limit.
+
+    `trained` are embeddings (n, d) of the distinct prompts of approved pairs, `current` those of the window's prompts,
+    one row each in order.
+    """
+
+    guarantee: Guarantee
+
+    def compare(
+        self, trained: Any, current: Any, window: Window, params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
+
+
+class RankingMetric(Protocol):
+    """A metric of how the live version ranks people's choices; `missing` says why there are none, where that is so."""
+
+    guarantee: Guarantee
+
+    def rank(self, ranked: Sequence[Ranked], missing: str, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+
+
 class ProbingMetric(Protocol):
     """A metric that asks the live version: prompts out, scored records back, measurements from those.
 
     One with an attribute `carried`, the name of one of its measurements, is also given as `earlier` the (segment,
-    details) of those that the epoch's looks before left (window.measure).
+    details) of those that the epoch's looks before left (passes.run).
     """
 
     guarantee: Guarantee
@@ -116,7 +143,30 @@ class ExaminingMetric(Protocol):
     ) -> Sequence[Measurement]: ...
 
 
+class JudgedMetric(Protocol):
+    """A metric that a judge model tells: questions about captured answers out, verdicts back, measurements from those.
+
+    `labels` are what people said of answers, from 0 to 1, by the inference's key.
+    """
+
+    guarantee: Guarantee
+
+    def questions(
+        self, current: Window, labels: Mapping[int, float], params: Mapping[str, Any]
+    ) -> Sequence[Question]: ...
+
+    def conclude(
+        self, judged: Judged, labels: Mapping[int, float], params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
+
+
 metrics: Registry[Any] = Registry("metric", "monitors.metrics")
+
+
+def read(metric: SequentialMetric, inference: Inference) -> str:
+    """The text that a unit of `metric` carries: the answer where answers are embedded, the prompt everywhere else."""
+    return inference.response if metric.embedded and metric.source == "answers" else inference.prompt
+
 
 Made = TypeVar("Made")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import log1p
 from typing import Any, Literal
 
 from core.types import Estimate, Inference
@@ -12,6 +13,7 @@ from monitors.metrics import Guarantee, Unit, metric
 
 NAME = "response_length"
 WORDS = "Answers are longer or shorter than in the reference."
+LONGEST = 20_000
 
 
 @metric
@@ -38,13 +40,20 @@ class ResponseLength:
         self, reference: Sequence[Unit], *, alpha: float, horizon: int, seed: int, params: Mapping[str, Any]
     ) -> rates.RateTracker:
         """A new epoch on the reference given."""
-        return rates.started(NAME, WORDS, reference, median, alpha=alpha, horizon=horizon, seed=seed, side="change")
+        return rates.started(
+            NAME, WORDS, reference, median, alpha=alpha, horizon=horizon, seed=seed, side="change", scale=logarithmic
+        )
 
     def restore(self, state: bytes, params: Mapping[str, Any]) -> rates.RateTracker:
         """The tracker that was stored."""
-        return rates.restored(NAME, WORDS, state, median)
+        return rates.restored(NAME, WORDS, state, median, logarithmic)
 
 
 def median(values: Sequence[float]) -> Estimate:
     """The median in characters with its distribution-free interval."""
     return quantile(list(values), 0.5)
+
+
+def logarithmic(length: float) -> float:
+    """A length in characters on a logarithmic scale from 0 to 1, which LONGEST reaches."""
+    return min(1.0, log1p(length) / log1p(LONGEST))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.ports import ProbePrompt
@@ -13,6 +13,8 @@ from monitors.detectors import DETECTORS
 AT_ONCE = 4
 REQUEST_SECONDS = 120.0
 MAX_TOKENS = 48
+# The temperature of a prompt that is asked several times: that of the model as it was trained.
+SAMPLED = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Record:
     """A prompt with its answer. `shown` is what the detector saw, None when unscored: never counted as passed.
 
     `failed` turns it into a judgement: an attack that got through, or a harmless request refused. `inference` is the
-    uuid under which the answer was captured.
+    captured exchange's uuid and `version` who answered, as far as the gateway told.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Record:
     shown: bool | None
     error: str = ""
     inference: str = ""
+    version: str = ""
 
     @property
     def failed(self) -> bool | None:
@@ -78,16 +81,41 @@ def ask(
     max_tokens: int = MAX_TOKENS,
     deadline_seconds: float = 600.0,
 ) -> list[Record]:
-    """Send prompts greedily (temperature 0) and score them. What is unanswered at the deadline stays unscored."""
-    return asyncio.run(_ask_all(prompts, model, gateway_url, key, seed, max_tokens, deadline_seconds))
+    """Send prompts and score them: greedily, or sampled where a prompt is asked several times.
+
+    What is unanswered at the deadline stays unscored.
+    """
+    records = asyncio.run(_ask_all(prompts, model, gateway_url, key, seed, max_tokens, deadline_seconds))
+    return compare(prompts, records)
 
 
-def score(prompt: ProbePrompt, answer: str, error: str = "", inference: str = "") -> Record:
-    """The record of an answer, or of the error that came instead of one."""
-    text = "\n".join(str(message.get("content", "")) for message in prompt.messages)
+def score(prompt: ProbePrompt, answer: str, error: str = "") -> Record:
+    """The record of an answer, or of the error that came instead of one. Needs `compare` where a prompt has another
+    one to agree with: until then it says nothing."""
     detect = DETECTORS.get(prompt.detector)
-    shown = None if error or detect is None else detect(text, answer)
-    return Record(prompt.id, prompt.family, prompt.benign, prompt.detector, answer, shown, error, inference)
+    shown = None if error or detect is None or prompt.against else detect(_text(prompt), answer)
+    return Record(prompt.id, prompt.family, prompt.benign, prompt.detector, answer, shown, error)
+
+
+def compare(prompts: Sequence[ProbePrompt], records: Sequence[Record]) -> list[Record]:
+    """The records, in which an answer that should agree with another one now shows whether it does not.
+
+    Both are read by the detector of the prompt that names the other; where either cannot be read it stays unscored.
+    """
+    answers = {record.id: record for record in records if not record.error}
+    out = []
+    for prompt, record in zip(prompts, records, strict=True):
+        other = answers.get(prompt.against)
+        if other is not None and not record.error:
+            detect, text = DETECTORS[prompt.detector], _text(prompt)
+            here, there = detect(text, record.answer), detect(text, other.answer)
+            record = replace(record, shown=None if here is None or there is None else here != there)
+        out.append(record)
+    return out
+
+
+def _text(prompt: ProbePrompt) -> str:
+    return "\n".join(str(message.get("content", "")) for message in prompt.messages)
 
 
 async def _ask_all(
@@ -114,8 +142,8 @@ async def _ask_all(
                     "model": model,
                     "messages": [dict(message) for message in prompt.messages],
                     "max_tokens": max_tokens,
-                    "temperature": 0,
-                    "seed": seed,
+                    "temperature": SAMPLED if prompt.attempt else 0,
+                    "seed": seed + prompt.attempt,
                 }
                 records[index] = await _one(session, prompt, body)
 
@@ -136,7 +164,12 @@ async def _one(session: Any, prompt: ProbePrompt, body: Mapping[str, Any]) -> Re
             if response.status != 200:
                 return score(prompt, "", f"the gateway answered {response.status}")
             told = await response.json(content_type=None)
-            text = str(told["choices"][0]["message"]["content"] or "")
-            return score(prompt, text, inference=response.headers.get("x-trimtab-inference", ""))
+            record = score(prompt, str(told["choices"][0]["message"]["content"] or ""))
+            told_by = response.headers
+            return replace(
+                record,
+                inference=told_by.get("x-trimtab-inference", ""),
+                version=told_by.get("x-trimtab-version", ""),
+            )
     except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, IndexError, TypeError) as error:
         return score(prompt, "", f"no answer ({type(error).__name__})")

@@ -80,6 +80,7 @@ class NoveltyTest:
         """Return everything needed to go on, as arrays."""
         out: Arrays = {
             "anchors": self.views.anchors,
+            "spacing": self.views.spacing,
             "document_counts": self.views.document_counts,
             "centre": self.views.centre,
             "scale": self.views.scale,
@@ -97,7 +98,7 @@ class NoveltyTest:
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any]) -> Self:
         """Return the test that `arrays` and `words` describe."""
-        views = Views(arrays["anchors"], arrays["document_counts"], arrays["centre"], arrays["scale"])
+        views = Views(*(arrays[name] for name in ("anchors", "spacing", "document_counts", "centre", "scale")))
         merged, marks = dict(words["merged"]), {k: int(v) for k, v in words["marks"].items()}
         bags = {name: Bag(arrays[f"bag{i}"].tolist()) for i, name in enumerate(sorted(marks))}
         test = cls(views, bags, merged, marks, arrays["limits"].tolist())

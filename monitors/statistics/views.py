@@ -13,6 +13,12 @@ from monitors.statistics.bets import Side
 NAMES: tuple[str, ...] = ("meaning", "wording", "length", "capitals", "punctuation")
 SIDES: tuple[Side, ...] = ("small", "small", "both", "both", "both")
 NEIGHBOURS = 5
+# How much of a prompt's distance is judged by how far apart its neighbours lie themselves: 0 is the plain distance, in
+# which the emptiest topic of the reference decides what is far, 1 the local outlier factor (Breunig, Kriegel, Ng and
+# Sander, SIGMOD 2000), which a few near copies upset.
+LOCAL = 0.25
+# Cosine distances below this are copies: their logarithm would order the encoder's rounding.
+SAME = 1e-3
 CELLS = 1 << 16
 BYTES_READ = 4_000
 # Scores are whole numbers of this unit. The same text embedded in two batches differs by about 1e-7; without
@@ -25,11 +31,12 @@ _PUNCTUATION[[c for c in range(33, 127) if not chr(c).isalnum()]] = True
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The fixed score functions: `anchors` are unit embeddings, `document_counts` texts that hold a
-    trigram.
+    """The fixed score functions: `anchors` are unit embeddings, `spacing` the distance of each from its own nearest,
+    `document_counts` texts that hold a trigram.
     """
 
     anchors: NDArray[np.float32]
+    spacing: NDArray[np.float64]
     document_counts: NDArray[np.int32]
     centre: NDArray[np.float64]
     scale: NDArray[np.float64]
@@ -39,19 +46,20 @@ class Views:
         """Return the views that these texts and their embeddings (n, d) fix; do not calibrate on them."""
         cosines: NDArray[np.float32] = embeddings @ embeddings.T
         np.fill_diagonal(cosines, -np.inf)
-        distance = 1 - _mean_of_nearest(cosines)
+        spacing = 1 - _nearest(cosines)[1].mean(axis=1)
+        distance = _distance(cosines, spacing)
         hashes = [_trigrams(_read(text)) for text in texts]
         counts = np.zeros(CELLS, np.int32)
         for h in hashes:
             counts[np.unique(h)] += 1
         rarity = np.array([_rarity(counts[h] - 1, len(texts) - 1) for h in hashes])
         both = np.stack([distance, rarity])
-        return cls(embeddings, counts, both.mean(axis=1), np.maximum(both.std(axis=1), 1e-6))
+        return cls(embeddings, spacing, counts, both.mean(axis=1), np.maximum(both.std(axis=1), 1e-6))
 
     def score(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.int64]:
         """Return whole-number scores in units of UNIT: one row a text, one column for each of NAMES."""
         out = np.empty((len(texts), len(NAMES)))
-        out[:, 0] = 1 - _mean_of_nearest(embeddings @ self.anchors.T)
+        out[:, 0] = _distance(embeddings @ self.anchors.T, self.spacing)
         size = len(self.anchors)
         for i, text in enumerate(texts):
             raw = _read(text)
@@ -80,11 +88,20 @@ def unit_rows(embeddings: NDArray[np.float32], texts: Sequence[str]) -> NDArray[
     return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
-def _mean_of_nearest(cosines: NDArray[np.float32]) -> NDArray[np.float64]:
+def _nearest(cosines: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return which anchors are the NEIGHBOURS nearest and their cosines, each of shape (n, k)."""
     k = min(NEIGHBOURS, cosines.shape[1] - 1)
-    nearest = np.partition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]
-    mean: NDArray[np.float64] = nearest.mean(axis=1, dtype=np.float64)
-    return mean
+    index = np.argpartition(cosines, cosines.shape[1] - k, axis=1)[:, -k:]
+    return index, np.take_along_axis(cosines, index, axis=1).astype(np.float64)
+
+
+def _distance(cosines: NDArray[np.float32], spacing: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log distances to the nearest anchors, judged in part by the anchors' own spacing: shape (n,)."""
+    index, near = _nearest(cosines)
+    far = np.log(np.maximum(1 - near.mean(axis=1), SAME))
+    around = np.log(np.maximum(spacing[index].mean(axis=1), SAME))
+    out: NDArray[np.float64] = far + LOCAL * (far - around)
+    return out
 
 
 def _read(text: str) -> NDArray[np.uint8]:

@@ -134,11 +134,15 @@ def reward_hits(scores: Scores, version: str) -> list[float]:
 
     The margin is measured against the fixed base model, so that versions of one chain are compared on one scale.
     """
-    margins = [
+    return [step(margin) for margin in reward_margins(scores, version)]
+
+
+def reward_margins(scores: Scores, version: str) -> list[float]:
+    """By how many nats the version prefers the chosen answer to the rejected one beyond what the base does."""
+    return [
         (v.chosen - b.chosen) - (v.rejected - b.rejected)
         for v, b in zip(scores.versions[version], scores.versions[BASE], strict=True)
     ]
-    return [step(margin) for margin in margins]
 
 
 def ranking_hits(scores: Scores, version: str) -> list[float]:

@@ -110,6 +110,7 @@ def pages(served: Served) -> dict[str, str]:
         "alerts": "alerts",
         "fairness": "fairness",
         "an alert": f"alerts?alert={world.alert}",
+        "probes": "probes",
         "runs": "runs",
         "a run": f"runs?run={world.run}",
         "a proposal": f"runs?decision={world.retrain}",
@@ -154,6 +155,8 @@ def test_no_payload_runs_or_loads_anything(hostile: Served, visit: Visit, guarde
         if what in ("overview", "an alert", "runs", "a proposal", "models", "alerts"):
             assert "<p0> " in me.text(), what
             assert "<p199> " in me.text(), what
+        if what == "probes":  # which shortens what it shows
+            assert re.search(r"<p\d+> ", me.text())
     assert not me.errors
 
 

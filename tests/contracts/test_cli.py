@@ -13,6 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from gateway import pointer
+from monitors.judge.verdicts import Judged, Verdict
+from monitors.load.bend import Step
 from store.routes import Route
 from trimtab.cli import COMMANDS, main
 
@@ -94,6 +96,17 @@ def test_a_bad_row_is_named_by_its_line_and_nothing_is_imported(ready: Run, tmp_
     assert "line 2" in result.stderr
     file.write_text(good + "\n")
     assert last(ready("import", "traffic", str(file), "--json"))["new_rows"] == 1
+
+
+def test_a_garak_run_is_imported_for_a_version(ready: Run, tmp_path: Path) -> None:
+    file, counts = tmp_path / "run.report.jsonl", {"passed": 3, "fails": 1, "total_evaluated": 4}
+    line = {"entry_type": "eval", "probe": "dan.A", "detector": "dan.DAN", **counts}
+    file.write_text(json.dumps(line))
+    named = ("import", "garak", str(file), "--version", "assistant-v1", "--json")
+    assert "did not end" in last(ready(*named))["error"]
+    file.write_text(f'{json.dumps(line)}\n{{"entry_type": "completion"}}\n')
+    assert last(ready(*named))["new_rows"] == 1
+    assert last(ready(*named))["new_rows"] == 0
 
 
 @pytest.mark.parametrize(
@@ -207,3 +220,49 @@ def test_a_backtest_prints_its_looks_and_finds_the_change(
     assert set(looks[0]) == {"look", "seen", "value", "low", "high", "n", "alarm"}
     assert next((look["seen"] for look in looks if look["alarm"]), None) == expected
     assert summary["first_alarm_seen"] == expected
+
+
+def test_the_judge_is_held_to_people_and_its_absence_is_said(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"id": str(n), "prompt": "why?", "chosen": "because it is", "rejected": "no"} for n in range(30)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "Set judge.url" in last(run("judge", str(file), "--json"))["remedy"]
+
+    def longest(questions: Any, **_: Any) -> Judged:
+        assert questions[0].prompt == "user: why?" and len(questions) == 25
+        return Judged("longest", [Verdict(q.id, "A" if len(q.first) > len(q.second) else "B", "B") for q in questions])
+
+    monkeypatch.setattr("monitors.judge.client.judge", longest)
+    found = last(run("judge", str(file), "--limit", "25", "--json"))
+    assert (found["judge"], found["agreement"]["value"], found["consistency"]["n"]) == ("longest", 1.0, 25)
+    told = run("judge", str(file), "--limit", "25").output
+    assert "agreement: 1.000 [" in told and "position bias: 0.000 [" in told
+
+
+def test_a_load_probe_is_refused_while_latency_alarms_and_says_that_nobody_answers(
+    ready: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = ("--set", f"gateway.port={free.getsockname()[1]}")
+        gone = ready(*nowhere, "probe", "load", "--requests", "12", "--json")
+    assert "answered no request" in last(gone)["error"]
+    firing = [{"monitor": "latency", "state": "firing"}]
+    monkeypatch.setattr("trimtab.commands.probe.listed", lambda tx, **_: firing)
+    refused = ready("probe", "load", "--json")
+    assert refused.exit_code != 0 and "An alert on latency fires" in last(refused)["error"]
+    firing[0]["state"] = "pending"
+    assert "An alert on latency fires" not in ready(*nowhere, "probe", "load", "--requests", "12", "--json").output
+
+
+def test_a_load_probe_prints_its_steps_and_the_bracket(ready: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stepped(*_: Any, **__: Any) -> Any:
+        return [Step(1, [100.0 + n for n in range(24)], 0, 2.4), Step(2, [400.0] * 24, 0, 4.8)], "latency bends"
+
+    monkeypatch.setattr("monitors.load.stepping.probe", stepped)
+    found = last(ready("probe", "load", "--json"))
+    assert (found["flat_to"], found["bent_from"], found["ended"]) == (1, 2, "latency bends")
+    told = ready("probe", "load").stdout
+    assert "1 at a time: median 111 ms [" in told and "Latency bends by 2 at a time" in told

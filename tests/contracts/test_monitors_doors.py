@@ -22,6 +22,7 @@ AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "monitors"
 SEQUENTIAL = [name for name in metrics if metrics.get(name).guarantee == "budget"]
 WINDOWED = [name for name in metrics if hasattr(metrics.get(name), "measure")]
+COMPARING = [name for name in metrics if hasattr(metrics.get(name), "compare")]
 PROBING = [name for name in metrics if hasattr(metrics.get(name), "ask")]
 
 
@@ -102,6 +103,20 @@ def test_a_full_window_has_interval_and_n(name: str) -> None:
         estimate = measurement.estimate
         assert measurement.status == "ok" and estimate.n > 0
         assert estimate.low <= estimate.value <= estimate.high
+
+
+@pytest.mark.parametrize("name", COMPARING)
+def test_a_comparison_with_the_training_prompts_needs_enough_of_both(name: str) -> None:
+    rng = np.random.default_rng(5)
+    vectors = rng.standard_normal((300, 24)).astype(np.float32)
+    metric = metrics.get(name)
+    for trained, seen in ((0, 0), (99, 300), (150, 0), (150, 3)):
+        for measured in metric.compare(vectors[:trained], vectors[:seen], window(rows(seen)), {}):
+            assert measured.status == "nodata" and measured.estimate.value is None
+            assert measured.estimate.needed > 0 and measured.reason
+    (full,) = metric.compare(vectors[:150], vectors[150:], window(rows(150)), {})
+    assert full.status == "ok" and full.estimate.n == 150
+    assert full.estimate.low <= full.estimate.value <= full.estimate.high
 
 
 def test_failures_and_their_kinds() -> None:

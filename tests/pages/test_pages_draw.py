@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from streamlit.testing.v1 import AppTest
 
 from core.errors import Unavailable
+from core.settings import CostSettings
 from dashboard import installation as installations
+from store.tables import runs, versions
 from store.unit_of_work import Store
 from tests import console_world
 from tests.console_world import PEOPLE, World
@@ -18,6 +22,7 @@ PAGES = {
     "": "Overview",
     "monitors": "Monitors",
     "alerts": "Alerts",
+    "probes": "Probes",
     "fairness": "Fairness",
     "runs": "Runs",
     "models": "Models",
@@ -91,6 +96,41 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert "Last good data" in after
     assert page.header[0].value == PAGES[path]
     assert len(after) > 0.6 * len(before)
+
+
+def test_a_gate_reports_calibration_of_both_versions_with_interval_and_count(
+    filled_folder: World, open_page: Open
+) -> None:
+    page = open_page(filled_folder, "models", version="assistant-v2")
+    assert not page.exception
+    told = texts(page)
+    assert "Calibration error, candidate: 0." in told
+    assert "Brier score (a coin scores 0.25), champion: 0.250; " in told
+    assert told.count("n = 256") >= 4
+
+
+def test_service_levels_stand_by_version_with_interval_and_count(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "models")
+    assert not page.exception
+    (table,) = [found.value for found in page.dataframe if "Time p95" in found.value.columns]
+    assert set(table["Version"]) <= {"assistant-base", "assistant-v1"}
+    assert all("n = " in cell or "needed" in cell for cell in table["Errors"])
+    assert "Money appears once prices are set" in texts(page)
+
+
+def test_a_trained_version_says_what_it_cost_once_prices_are_set(filled: World, open_page: Open) -> None:
+    with filled.store.write(filled.now) as tx:
+        ended = sa.select(sa.func.max(runs.c.id)).where(runs.c.ended_at.is_not(None), runs.c.started_at.is_not(None))
+        tx.execute(sa.update(versions).where(versions.c.name == "assistant-v2").values(run_id=tx.scalar(ended)))
+    assert "What its training cost" not in texts(open_page(filled, "models", version="assistant-v2"))
+    prices = CostSettings(training_hour=2.0, poor_answer=0.1, server_hour=1.0)
+    priced = replace(filled, settings=replace(filled.settings, cost=prices))
+    page = open_page(priced, "models", version="assistant-v2")
+    assert not page.exception
+    told = texts(page)
+    assert "What its training cost and saves" in told and "not enough data" in told
+    (table,) = [f.value for f in open_page(priced, "models").dataframe if "Time p95" in f.value.columns]
+    assert "Cost (EUR)" in table.columns
 
 
 def test_a_demonstration_says_so_and_states_its_customers_rule(tmp_path: Path, open_page: Open) -> None:

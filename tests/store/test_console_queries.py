@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from store.queries import alerts, audit, models, monitors, overview, runs
-from store.tables import inferences
+from store import labels
+from store.queries import alerts, audit, models, monitors, overview, probes, runs, service
+from store.tables import feedback, inferences
 from store.unit_of_work import Tx
 from tests import console_world
-from tests.console_world import World
+from tests.console_world import NOW, World
 
 DAY = timedelta(days=1)
 READS: dict[str, Callable[[Tx, World], Any]] = {
@@ -29,11 +30,20 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "exchanges": lambda tx, world: monitors.exchanges(tx, uuids=world.rows[:5]),
     "alerts": lambda tx, world: alerts.listed(tx, firing=True),
     "transitions": lambda tx, world: alerts.transitions(tx, 1),
+    "probe suites": lambda tx, world: probes.suites(tx),
+    "passes": lambda tx, world: [probes.look(tx, row) for row in probes.newest(tx, 8, now=world.now)],
+    "passes in trouble or asked for": lambda tx, world: (probes.asked(tx, "adversarial"), probes.failed_pass(tx, 8)),
+    "labels": lambda tx, world: labels.of(
+        tx, [row[3] for row in probes.newest(tx, 8, now=NOW)[0]["details"]["outcomes"]]
+    ),
+    "label counts": lambda tx, world: labels.counts(tx, "refusal"),
     "run": lambda tx, world: runs.one(tx, world.run),
     "progress": lambda tx, world: runs.progress(tx, 2),
     "registry": lambda tx, world: models.registry(tx),
     "history": lambda tx, world: models.history(tx, "assistant"),
     "lineage": lambda tx, world: models.lineage(tx, "assistant-v2"),
+    "service": lambda tx, world: service.newest(tx, "assistant"),
+    "disliked": lambda tx, world: service.disliked(tx, "assistant", "assistant-v1"),
     "audit": lambda tx, world: audit.newest(tx),
 }
 
@@ -57,7 +67,7 @@ def test_a_read_is_quick_and_finds_something(world: World, name: str) -> None:
     assert min(took) < 0.05
 
 
-@pytest.mark.parametrize("name", ["frame", "exchanges"])
+@pytest.mark.parametrize("name", ["frame", "exchanges", "service"])
 def test_no_read_scans_the_traffic(world: World, name: str) -> None:
     statements: list[tuple[str, Any]] = []
 
@@ -78,6 +88,17 @@ def test_no_read_scans_the_traffic(world: World, name: str) -> None:
             steps = " ".join(str(row[-1]) for row in plan)
             assert "SCAN inferences" not in steps, steps
             assert "TEMP B-TREE" not in steps, steps
+
+
+def test_hours_and_dislikes_are_those_of_the_rows(world: World) -> None:
+    with world.store.read(world.now) as tx:
+        (ended, *_) = [row for row in runs.listed(tx) if row["ended_at"] and row["started_at"]]
+        took = (ended["ended_at"] - ended["started_at"]).total_seconds() / 3600
+        assert service.run_hours(tx, ended["uuid"]) == took
+        assert service.run_hours(tx, world.run) is None, "it runs"
+        disliked, judged = service.disliked(tx, "assistant", "assistant-v1")
+        assert disliked == judged == tx.scalar(sa.select(sa.func.count()).select_from(feedback)), "all press down here"
+        assert service.disliked(tx, "assistant", "assistant-v2") == (0, 0)
 
 
 def test_numbers_are_those_of_the_rows(world: World) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitors import window
+from monitors import passes
 from monitors.probes.runner import score
 from store.unit_of_work import Store
 from tests.monitors_world import World, world_on
@@ -50,10 +50,10 @@ def test_twins_add_up_over_looks_until_a_release(world: World) -> None:
 
 def test_epochs_follow_each_other_from_the_release(world: World) -> None:
     with world.store.read() as tx:
-        first = window.epoch_start(tx, "assistant", world.now, days=30)
-        assert window.epoch_start(tx, "assistant", first + timedelta(days=29, hours=23), days=30) == first
-        assert window.epoch_start(tx, "assistant", first + timedelta(days=61), days=30) == first + timedelta(days=60)
-        unserved = window.epoch_start(tx, "nobody", world.now, days=30)
+        first = passes.epoch_start(tx, "assistant", world.now, days=30)
+        assert passes.epoch_start(tx, "assistant", first + timedelta(days=29, hours=23), days=30) == first
+        assert passes.epoch_start(tx, "assistant", first + timedelta(days=61), days=30) == first + timedelta(days=60)
+        unserved = passes.epoch_start(tx, "nobody", world.now, days=30)
         assert timedelta(0) <= world.now - unserved < timedelta(days=30)
 
 
@@ -74,5 +74,5 @@ def test_questions_without_a_server_that_scores_are_nodata(world: World) -> None
     world.add("question_bias", enabled=True)
     world.run("question_bias", seconds=86_400)
     (row,) = world.measured("question_bias")
-    assert row["status"] == "nodata" and row["reason"] == "Nobody here can score given answers."
+    assert row["status"] == "nodata" and row["reason"] == "Nothing scores answers here."
     assert world.alerts("error") == []

@@ -71,6 +71,25 @@ def test_a_change_alarms_once_and_the_backtest_goes_on(monitor: str) -> None:
     assert told["first_alarm_seen"] == alarm.seen and told["alarms"] == 1 and told["looks"] == 8
 
 
+NEW = {
+    "response_drift": {"response": "whisk the butter and simmer garlic, onion, basil"},
+    "response_format": {"response": "and then " * 40},
+    "response_language": {"response": "Das Paket ist auf dem Weg und wird bald bei dir sein."},
+    "response_pii": {"response": "Write to anna.keller@firma.de about it."},
+    "prompt_language": {"prompt": "Wo ist das Paket, das ich bestellt habe?"},
+    "prompt_pii": {"prompt": "My number is +49 30 9018 2045, where is the parcel?"},
+}
+
+
+@pytest.mark.parametrize("monitor", NEW)
+def test_every_monitor_of_prompts_and_answers_runs_on_a_file(monitor: str) -> None:
+    calm = [replace(row, prompt=f"Where is my {row.prompt}?", response=f"It is {row.prompt}.") for row in traffic(600)]
+    assert not any(look.alarm for look in looks(calm[:420], monitor))
+    found = looks([*calm[:420], *(replace(row, **NEW[monitor]) for row in calm[420:])], monitor)
+    (alarm,) = [look for look in found if look.alarm]
+    assert 420 < alarm.seen <= 500 and found[-1].n > 0
+
+
 def test_how_often_one_looks_does_not_change_what_is_seen() -> None:
     rows = traffic(700, change=420)
     often, seldom = looks(rows, every=1), looks(rows, every=100)

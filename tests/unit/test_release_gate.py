@@ -57,6 +57,13 @@ def test_held_out_accuracy_is_judged_by_its_whole_interval(accuracy: tuple[float
     assert judge(accuracy=accuracy)["verdict"] == verdict
 
 
+def test_calibration_is_reported_with_held_out_accuracy_and_does_not_judge() -> None:
+    told = {"beta": 0.1, "versions": {}}
+    check = gate.judge_held_out({**evaluation(0.05, 0.3), "calibration": told})
+    assert (check.verdict, check.details) == ("pass", {"calibration": told})
+    assert gate.judge_held_out(evaluation(0.05, 0.3)).details == {}
+
+
 def test_damaged_files_fail() -> None:
     assert judge(damage="Its files are not those that were adopted.")["verdict"] == "fail"
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from core.errors import InvalidInput
+from core.settings import RHYTHMS
 from trimtab import installation, options
 from trimtab.output import emit, progress
 
@@ -19,6 +20,9 @@ from trimtab.output import emit, progress
 @click.option("--every", default=100, show_default=True, help="Rows between two looks.")
 @click.option("--budget", default=0.1, show_default=True, help="Probability of any false alarm over the whole file.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the monitor's randomness.")
+@click.option(
+    "--rhythm", type=click.Choice(RHYTHMS), default="none", show_default=True, help="Compare like hours only."
+)
 @options.as_json
 @click.pass_context
 def backtest(
@@ -30,6 +34,7 @@ def backtest(
     every: int,
     budget: float,
     seed: int,
+    rhythm: str,
     as_json: bool,
 ) -> None:
     """Print one line a look and a summary. The database is not touched."""
@@ -46,7 +51,16 @@ def backtest(
     encoder = Encoder(settings.encoder_path)
     looks = []
     with progress("Backtest", quiet=as_json) as report:
-        for look in run(monitor, rows, reference=reference, every=every, budget=budget, encoder=encoder, seed=seed):
+        for look in run(
+            monitor,
+            rows,
+            reference=reference,
+            every=every,
+            budget=budget,
+            encoder=encoder,
+            seed=seed,
+            rhythm=rhythm,
+        ):
             looks.append(look)
             report(look.seen / len(rows), f"{look.seen} of {len(rows)} rows")
             band = "" if look.low is None else f" [{look.low:.4g}, {look.high:.4g}]"

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from core.errors import InvalidInput
 from trimtab import installation, options
 from trimtab.output import emit, progress
 
@@ -59,6 +60,33 @@ def pairs(context: click.Context, file: Path, columns: str, as_json: bool) -> No
         result = import_pairs(
             store, file, options.parse_map(columns), actor="system:command-line", now=datetime.now(UTC), progress=report
         )
+    _tell(result, file, as_json)
+
+
+@imports.command()
+@FILE
+@click.option("--version", default="", help="The version that garak asked; by default the one that serves now.")
+@click.option(
+    "--calibration", type=click.Path(path_type=Path), help="garak's calibration, for z-scores beside the shares."
+)
+@options.as_json
+@click.pass_context
+def garak(context: click.Context, file: Path, version: str, calibration: Path | None, as_json: bool) -> None:
+    """Import a finished garak run: its report.jsonl."""
+    from monitors.garak import import_run, read_calibration
+    from store import deployments
+
+    settings = options.settings(context)
+    store = installation.open_store(settings)
+    known = read_calibration(calibration) if calibration else None
+    with store.read() as tx:
+        route = deployments.current(tx, settings.deployment)
+    named = version or (str(route["version"]) if route is not None else "")
+    if not named:
+        raise InvalidInput("Nothing serves yet, so the run's version is not known.", "Name it with --version.")
+    result = import_run(
+        store, file, version=named, actor="system:command-line", now=datetime.now(UTC), calibration=known
+    )
     _tell(result, file, as_json)
 
 

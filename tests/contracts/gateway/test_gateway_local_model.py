@@ -17,6 +17,7 @@ import openai
 import pytest
 
 from gateway.servers.transformers_local import TransformersLocal
+from monitors.ranking import ask_scores
 from store import deployments
 
 from .conftest import INTERNAL, World, now, run_gateway, wait_until
@@ -130,6 +131,20 @@ def test_flip_between_resident_versions_takes_less_than_a_second(tmp_path: Path,
         began = time.perf_counter()
         wait_until(lambda: world.chat(max_tokens=1).headers["x-trimtab-version"] == "assistant-v1", 5)
         assert time.perf_counter() - began < 1.0
+
+
+def test_an_adapter_and_its_base_score_the_same_answers_differently(tmp_path: Path, tiny: ModelServer) -> None:
+    items = [
+        {"messages": [{"role": "user", "content": "hello"}], "completion": completion}
+        for completion in ("a b c", "c b a", "b")
+    ]
+    asked: dict[str, Any] = {"key": INTERNAL, "deadline_seconds": 60}
+    with run_over(tmp_path, tiny) as world:
+        wait_until(lambda: world.chat(max_tokens=1).status == 200, 30)
+        live = ask_scores(items, version="assistant-v1", gateway_url=world.url, **asked)
+        base = ask_scores(items, version="assistant-base", gateway_url=world.url, **asked)
+        assert max(live + base) < 0 and live != base
+        assert live == ask_scores(items, version="assistant-v1", gateway_url=world.url, **asked)
 
 
 @pytest.mark.slow

@@ -43,6 +43,12 @@ def test_a_trained_candidate_beats_the_base(trained):
     rows = [json.loads(line) for line in (trained / "evaluation_pairs.jsonl").read_text("utf-8").splitlines()]
     hits = [row["candidate"]["reward_hit"] for row in rows]
     assert sum(hits) / 80 == written["versions"]["candidate"]["accuracy"]["value"]
+    calibration = written["calibration"]
+    assert calibration["beta"] == 0.1
+    champion, candidate = (calibration["versions"][name] for name in ("champion", "candidate"))
+    assert (champion["brier"]["value"], champion["error"]["value"]) == (0.25, 0.0), "a margin of 0 is a coin's throw"
+    assert candidate["brier"]["value"] < 0.25 and calibration["brier_difference"]["value"] < 0
+    assert sum(part["n"] for part in candidate["reliability"]) == 80
     assert [row["event"] for row in read_events(trained / "progress.jsonl")][-1] == "evaluated"
 
 

