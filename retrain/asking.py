@@ -117,7 +117,7 @@ class Asker:
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> list[float]:
         """The log-probability of each item's completion after its messages. Raises Refused, Unavailable."""
-        body = {"deployment": self.deployment, "version": version, "items": [dict(item) for item in items]}
+        body = {"version": version, "items": [dict(item) for item in items]}
         told = await self._call("POST", "/internal/score", json=body)
         try:
             scores = [float(value) for value in told["logprobs"]]

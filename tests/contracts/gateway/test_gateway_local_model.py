@@ -113,8 +113,10 @@ def test_given_answers_are_scored_by_the_version_asked_for(tmp_path: Path, tiny:
     asked = [{"role": "user", "content": "Who?"}]
     items = [{"messages": asked, "completion": text} for text in ("hello", "hello hello hello")]
     with run_over(tmp_path, tiny) as world:
-        base = world.send("POST", "/internal/score", {"items": items}, key=INTERNAL).json
-        adapted = world.send("POST", "/internal/score", {"items": items, "version": "assistant-v1"}, key=INTERNAL).json
+        base, adapted = (
+            world.send("POST", "/internal/score", {"items": items, "version": version}, key=INTERNAL).json
+            for version in ("assistant-base", "assistant-v1")
+        )
     assert base["version"] == "assistant-base" and adapted["version"] == "assistant-v1"
     assert base["logprobs"][1] < base["logprobs"][0] < 0.0
     assert adapted["logprobs"] != base["logprobs"]
