@@ -24,9 +24,10 @@ from estimates.corrected import corrected_rate
 from estimates.means import mean, paired_difference
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
-from estimates.sequences import rate_sequence
+from estimates.sequences import mean_sequence, rate_sequence
 
 BAR = 0.94
+LOOKS = (20, 30, 45, 70, 100, 150, 220, 320, 460, 660, 1000)
 MONTE_CARLO = 5e-4
 SIZES = (20, 30, 50, 100, 300, 1000)
 RATES = (0.0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.8, 0.95, 0.99, 0.999, 1.0)
@@ -59,6 +60,21 @@ def sequences(runs: int, seed: int) -> Iterator[tuple[str, float, float]]:
             kept += all(e.low <= p <= e.high for e in found)
             total += found[-1].high - found[-1].low
         yield f"rate {p}, 981 looks", kept / runs, total / runs
+
+
+def mean_sequences(runs: int, seed: int) -> Iterator[tuple[str, float, float]]:
+    """Yield (cell, share of histories without any miss at LOOKS values, mean width at the last): paired differences
+    of shares with the noise and gap named.
+    """
+    for noise, gap in ((0.0, 0.1), (0.02, 0.0), (0.05, 0.1), (0.3, 0.0), (0.5, 0.3)):
+        rng = np.random.default_rng([seed, int(100 * noise), int(100 * gap)])
+        kept, total = 0, 0.0
+        for _ in range(runs):
+            drawn = (rng.random(LOOKS[-1]) < noise + gap).astype(float) - (rng.random(LOOKS[-1]) < noise)
+            found = [mean_sequence(drawn[:n], low=-1, high=1) for n in LOOKS]
+            kept += all(e.low <= gap <= e.high for e in found)
+            total += found[-1].high - found[-1].low
+        yield f"noise {noise} gap {gap}, {len(LOOKS)} looks", kept / runs, total / runs
 
 
 def values(n: int) -> Iterator[tuple[str, Callable[[np.random.Generator], np.ndarray], float]]:
@@ -233,11 +249,11 @@ def main() -> int:
             print(f"proportion\t{cell}\tcoverage {cover:.4f} (exact)\tmean width {width:.4f}")
             worst["proportion"] = min(worst.get("proportion", (2.0, 0.0, "")), (cover, width, cell))
             failed |= cover < BAR
-    if args.only in ("", "sequence"):
+    for name, histories in (("sequence", sequences), ("mean sequence", mean_sequences)):
         runs = max(1, args.runs // 20)
-        for cell, cover, width in sequences(runs, args.seed):
-            print(f"sequence\t{cell}\tcoverage {cover:.4f} of {runs}\tmean width at the end {width:.4f}", flush=True)
-            worst["sequence"] = min(worst.get("sequence", (2.0, 0.0, "")), (cover, width, cell))
+        for cell, cover, width in histories(runs, args.seed) if args.only in ("", name) else ():
+            print(f"{name}\t{cell}\tcoverage {cover:.4f} of {runs}\tmean width at the end {width:.4f}", flush=True)
+            worst[name] = min(worst.get(name, (2.0, 0.0, "")), (cover, width, cell))
             failed |= cover < 0.95 - 3 * sqrt(0.95 * 0.05 / runs)
     for family in FAMILIES:
         for i, (name, cell, draw) in enumerate(family()):

@@ -14,6 +14,8 @@ QUALITY = frozenset(
         "response_language",
         "response_pii",
         "bias_twins",
+        "group_gaps",
+        "question_bias",
         "adversarial",
         "errors",
         "latency",

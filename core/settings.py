@@ -104,6 +104,10 @@ class RetrainSettings:
     gate_margin: float = field(
         default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
     )
+    gate_questions: bool = field(
+        default=False,
+        metadata={"help": "Let the gate also compare stereotyped answers to fixed questions; needs a scoring server."},
+    )
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
     threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 

@@ -96,10 +96,15 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A drawn row and the probability with which the plan included it."""
+    """A drawn row and the probability with which the plan included it.
+
+    `negative` is what people said of the answer: 1 for a negative first judgement, 0 for another, None where nobody
+    judged or the metric did not ask.
+    """
 
     inference: Inference
     probability: float
+    negative: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -189,3 +189,12 @@ def test_notice(console: Console, channel: str) -> bool:
         "Asked. The notice goes out within seconds.",
         lambda tx, actor: commands.ask(tx, "test_notice", owner="monitors", args={"channel": channel}, actor=actor),
     )
+
+
+def set_params(console: Console, monitor: str, params: Mapping[str, Any], *, revision: int) -> bool:
+    """Give a monitor other parameters; `revision` is the one that was shown."""
+    return act(
+        console,
+        "Saved. The next look uses it.",
+        lambda tx, actor: monitors.edit(tx, monitor, revision=revision, actor=actor, params=dict(params)),
+    )

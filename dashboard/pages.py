@@ -13,7 +13,7 @@ from dashboard import marks, show, words
 from dashboard.console import Console, SignedOut, enter
 from dashboard.installation import current
 from dashboard.verdict import silent
-from dashboard.views import alerts, audit, models, monitors, overview, probes, runs
+from dashboard.views import alerts, audit, fairness, models, monitors, overview, probes, runs
 from store.queries import overview as queries
 
 GROUPS = {
@@ -22,7 +22,7 @@ GROUPS = {
         "monitors": ("Monitors", monitors.draw),
         "alerts": ("Alerts", alerts.draw),
     },
-    "Safety": {"probes": ("Probes", probes.draw)},
+    "Safety": {"probes": ("Probes", probes.draw), "fairness": ("Fairness", fairness.draw)},
     "Improve": {"runs": ("Runs", runs.draw), "models": ("Models", models.draw)},
     "Admin": {"audit": ("Audit", audit.draw)},
 }

@@ -22,6 +22,7 @@ SHARES = frozenset(
         "errors",
         "error_rate",
         "bias_twins",
+        "group_gaps",
         "adversarial",
         "attack_success",
         "attack_success_per_try",
@@ -78,7 +79,7 @@ def clock_time(at: datetime | None) -> str:
 
 def unit(metric: str) -> tuple[float, str]:
     """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
-    if metric == POINTS:
+    if metric == POINTS or metric == "gap" or metric.endswith("_gap"):
         return 100.0, " points"
     if metric in SHARES or metric.endswith(("_rate", "_share")):
         return 100.0, " %"
@@ -101,7 +102,7 @@ def _digits(value: float, sign: str = "", *, fixed: bool = False) -> str:
     return f"{value:{sign}.{places}f}"
 
 
-def interval(row: Mapping[str, Any], metric: str = "") -> str:
+def interval(row: Mapping[Any, Any], metric: str = "") -> str:
     """The interval and the count behind a measured value: 95 % interval 1.2 % to 3.4 %, n = 400."""
     n = f"n = {row['n']:,}"
     if row.get("value") is None:
@@ -116,7 +117,7 @@ def interval(row: Mapping[str, Any], metric: str = "") -> str:
     return f"{_digits(low * scale, fixed=scale != 1.0)} to {number(high, metric)}, {n}"
 
 
-def missing(row: Mapping[str, Any]) -> str:
+def missing(row: Mapping[Any, Any]) -> str:
     """How much is there and how much is needed where there is no value."""
     needed = int(row.get("needed") or 0)
     if needed:

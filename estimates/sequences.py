@@ -5,6 +5,8 @@ together.
 from collections.abc import Callable
 from math import exp, log
 
+import numpy as np
+from numpy.typing import ArrayLike
 from scipy.special import betaln
 
 from core.errors import InvalidInput
@@ -35,14 +37,56 @@ def rate_sequence(successes: int, n: int, *, minimum: int = MINIMUM, level: floa
     return Estimate(value, low, high, n, method)
 
 
+# Stakes that the bets are spread over, as shares of the largest stake that cannot lose everything.
+STAKES = (np.arange(24) + 0.5) / 24
+
+
+def mean_sequence(
+    values: ArrayLike, *, low: float, high: float, minimum: int = MINIMUM, level: float = LEVEL
+) -> Estimate:
+    """Return the mean of values between `low` and `high` with limits that hold at every look together.
+
+    `values` are in the order in which they came; given those before it, each has the mean that is asked for.
+    A value of the mean is left out once a fair bet against it has multiplied its stake 2 / (1 - level)
+    times; bets of fixed shares are mixed evenly on each side (Waudby-Smith and Ramdas, Estimating means of
+    bounded random variables by betting, 2024, section 4; Ville's inequality). Narrow where most values are
+    equal, as differences of paired answers are. Missing below `minimum` values. Raises InvalidInput on
+    values outside the bounds.
+    """
+    y = np.asarray(values, float)
+    if not high > low or (y.size and not (np.isfinite(y).all() and y.min() >= low and y.max() <= high)):
+        raise InvalidInput(f"A value lies outside {low} to {high}.", "Give the bounds that hold for every value.")
+    method = f"betting sequence {level:.2%}, every look"
+    if y.size < max(minimum, 1):
+        return Estimate.missing(y.size, method, max(minimum, 1) - y.size)
+    span = high - low
+    share = (y - low) / span
+    value, wanted = float(share.mean()), log(2 / (1 - level))
+    distinct, counts = np.unique(share, return_counts=True)
+    below = _bet_limit(distinct, counts, wanted, value)
+    above = 1 - _bet_limit(1 - distinct, counts, wanted, 1 - value)
+    return Estimate(low + span * value, low + span * below, low + span * above, y.size, method)
+
+
+def _bet_limit(share: np.ndarray, counts: np.ndarray, wanted: float, value: float) -> float:
+    """The largest mean, at most `value`, that bets on larger values refute; wealth falls as the mean grows."""
+
+    def refuted(mean: float) -> bool:
+        gains = np.log1p(STAKES[:, None] * (share / mean - 1)) @ counts
+        return float(np.logaddexp.reduce(gains)) - log(len(STAKES)) >= wanted
+
+    return _edge(value, 1e-9, refuted, 1e-9) if value > 1e-9 and refuted(1e-9) else 0.0
+
+
 def _log_likelihood(successes: int, n: int, p: float) -> float:
     return (successes * log(p) if successes else 0.0) + ((n - successes) * log(1 - p) if successes < n else 0.0)
 
 
-def _edge(inside: float, outer: float, outside: Callable[[float], bool]) -> float:
+def _edge(inside: float, outer: float, outside: Callable[[float], bool], width: float = 0.0) -> float:
+    """A point outside, at most `width` (or one step of a float) from one inside."""
     for _ in range(200):
         middle = (inside + outer) / 2
-        if middle in (inside, outer):
+        if middle in (inside, outer) or abs(outer - inside) <= width:
             break
         if outside(middle):
             outer = middle

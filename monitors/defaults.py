@@ -161,9 +161,36 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "plan": {"kind": "recent", "size": 400},
         "rule": {
             "direction": "above",
-            "limit": 0.05,
+            "limit": 0.02,
             "nodata_after_seconds": 86_400,
         },
+    },
+    {
+        "name": "group_gaps",
+        "title": "One group of users gets worse service",
+        "severity": "warning",
+        "every_seconds": 3600.0,
+        "plan": {"kind": "latest", "size": 4000},
+        "rule": {
+            "direction": "above",
+            "limit": 0.02,
+            # Where requests carry no labels there is nothing to compare: no reason to call anybody soon.
+            "nodata_after_seconds": 30 * 86_400,
+        },
+    },
+    {
+        "name": "question_bias",
+        "title": "Answers lean towards stereotypes",
+        "severity": "warning",
+        "every_seconds": 24 * 3600.0,
+        "params": {"timeout_seconds": 1800},
+        "rule": {
+            "direction": "above",
+            "limit": 0.2,
+            "nodata_after_seconds": 3 * 86_400,
+        },
+        # A look scores several hundred answers: minutes on two cores. People switch it on.
+        "enabled": False,
     },
     {
         "name": "judged_quality",

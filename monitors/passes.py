@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from core.types import Measurement, Window
@@ -31,9 +32,31 @@ def run(
     seconds = parameter(params, "timeout_seconds", 600.0)
     records = effects.ask(prompts, seed=seed, deadline_seconds=seconds * 0.9) if prompts else []
     took = (effects.clock() - began).total_seconds()
-    first, *rest = metric.judge([_of(version, record) for record in records], params, **known)
+    carried = {"earlier": _earlier(monitor, metric, effects, deployment)} if hasattr(metric, "carried") else {}
+    first, *rest = metric.judge([_of(version, record) for record in records], params, **known, **carried)
     pace = {"seconds": round(took, 1), "answered": sum(not record.error for record in records)}
     return [replace(first, details={**first.details, **pace}), *rest], version
+
+
+def epoch_start(tx: Tx, deployment: str, now: datetime, *, days: float) -> datetime:
+    """When the present epoch began: epochs of `days` follow each other from the moment the live version went live.
+
+    The grid does not depend on what was measured, so that statements about an epoch hold at each of its looks.
+    """
+    served, length = deployments.current(tx, deployment), timedelta(days=days)
+    if served is None:
+        return rows.slot(now, length.total_seconds())
+    began: datetime = served["changed_at"]
+    return began + (max(now - began, timedelta(0)) // length) * length
+
+
+def _earlier(
+    monitor: Mapping[Any, Any], metric: Any, effects: Effects, deployment: str
+) -> list[tuple[str, Mapping[str, Any]]]:
+    now = effects.clock()
+    with effects.store.read(now) as tx:
+        since = epoch_start(tx, deployment, now, days=effects.settings.monitors.epoch_days)
+        return rows.details_since(tx, monitor["id"], metric.carried, since)
 
 
 def recall(tx: Tx, monitor: Mapping[Any, Any], version: str) -> Memory:

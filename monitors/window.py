@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from core.errors import Unavailable
 from core.types import Measurement, Plan, Sampled, Window
 from monitors import passes, ranking, sampling
 from monitors.effects import Effects, parameter
-from store import feedback, pairs, streams
+from store import deployments, feedback, pairs, streams
 from store import inferences as exchanges
 from store.unit_of_work import Tx
 
@@ -60,6 +60,13 @@ def recent_only(window: Window, effects: Effects, params: Mapping[str, Any]) -> 
     return Window(window.role, window.first, window.last, window.plan, kept)
 
 
+def with_judgements(tx: Tx, window: Window) -> Window:
+    """The window with what people said of its answers."""
+    found = streams.judgements_of(tx, [row.inference.id for row in window.rows])
+    told = {key: judged.negative for key, judged in found.items()}
+    return replace(window, rows=tuple(replace(row, negative=told.get(row.inference.id)) for row in window.rows))
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """What a look found and in which window. `version` is the one version that it is about, where there is one."""
@@ -74,6 +81,8 @@ def measure(monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: 
     deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
     with effects.store.read(effects.clock()) as tx:
         window = draw(tx, monitor["plan"], deployment=deployment, seed=seed)
+        if getattr(metric, "judged", False):
+            window = with_judgements(tx, window)
     window = recent_only(window, effects, monitor["params"])
     if hasattr(metric, "questions"):
         with effects.store.read(effects.clock()) as tx:
@@ -85,6 +94,8 @@ def measure(monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: 
     if hasattr(metric, "ask"):
         measured, version = passes.run(monitor, metric, effects, window, deployment=deployment, seed=seed)
         return Look(window, measured, version)
+    if hasattr(metric, "examine"):
+        return _examined(monitor, metric, effects, window, deployment)
     if hasattr(metric, "rank"):
         ranked, missing = _ranked(deployment, effects, monitor["params"])
         return Look(window, list(metric.rank(ranked, missing, monitor["params"])))
@@ -95,6 +106,20 @@ def measure(monitor: Mapping[Any, Any], metric: Any, effects: Effects, *, seed: 
         current = effects.embed([row.inference.prompt for row in window.rows])
         return Look(window, list(metric.compare(effects.embed(trained), current, window, monitor["params"])))
     return Look(window, list(metric.measure(None, window, monitor["params"])))
+
+
+def _examined(monitor: Mapping[Any, Any], metric: Any, effects: Effects, window: Window, deployment: str) -> Look:
+    with effects.store.read(effects.clock()) as tx:
+        route = deployments.current(tx, deployment)
+    version = str(route["version"]) if route is not None else ""
+    seconds = parameter(monitor["params"], "timeout_seconds", 600.0)
+
+    def score(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
+        if not version:
+            raise Unavailable("Nothing is deployed yet.", "Start the gateway.")
+        return effects.score(items, version=version, deadline_seconds=seconds * 0.9)
+
+    return Look(window, list(metric.examine(score, monitor["params"])), version)
 
 
 def _ranked(deployment: str, effects: Effects, params: Mapping[str, Any]) -> tuple[list[ranking.Ranked], str]:

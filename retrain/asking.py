@@ -115,6 +115,18 @@ class Asker:
             tasks = [group.create_task(one(messages)) for messages in asked]
         return [task.result() for task in tasks]
 
+    async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> list[float]:
+        """The log-probability of each item's completion after its messages. Raises Refused, Unavailable."""
+        body = {"version": version, "items": [dict(item) for item in items]}
+        told = await self._call("POST", "/internal/score", json=body)
+        try:
+            scores = [float(value) for value in told["logprobs"]]
+        except (KeyError, TypeError, ValueError):
+            scores = []
+        if len(scores) != len(items):
+            raise Unavailable("The gateway's scores cannot be read.", "Restart the gateway.")
+        return scores
+
     async def close(self) -> None:
         """Close every connection."""
         session, self._session = self._session, None

@@ -11,6 +11,7 @@ from core.errors import Conflict, Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
 from core.types import Inference, ModelVersion
+from monitors import questions
 from monitors.detectors import DETECTORS
 from monitors.probes import runner
 from retrain import artefacts, gate, proposals
@@ -54,7 +55,8 @@ class Bench:
     async def compare(self, candidate: str, champion: str, *, seed: int, tell: Tell) -> dict[str, Any]:
         """Ask both versions the same; returns {"rates": {name: ...}, "length": ...} without any text in it.
 
-        Each rate has a value (True, False, or None for unscored) a prompt and version, and the prompt's group.
+        Each rate has a value (True, False, or None for unscored) a prompt and version, and the prompt's group. With
+        the setting gate_questions, stereotyped answers to the fixed questions are one of the rates.
         """
         replayed = await asyncio.to_thread(self._recent)
         probed = draw_prompts(seed=seed)
@@ -66,7 +68,27 @@ class Bench:
                 await tell("answers", before + done, 2 * len(asked))
 
             answers[name] = await self.asker.answers(version, asked, max_tokens=TOKENS, seed=seed, tell=told)
-        return score(replayed, probed, answers)
+        compared = score(replayed, probed, answers)
+        if self.settings.retrain.gate_questions:
+            compared["rates"]["stereotyped_answers"] = await self._lean(candidate, champion, tell)
+        return compared
+
+    async def _lean(self, candidate: str, champion: str, tell: Tell) -> dict[str, Any]:
+        """Whether each answer to the fixed questions fits the stereotype; None for all where nobody can score."""
+        asked, _ = questions.read_questions()
+        items = questions.list_items(asked)
+        # As with probes, both versions answer the same fixed list: questions are what another draw would change.
+        out: dict[str, Any] = {"groups": [question.id for question in asked]}
+        for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
+            scores: list[float] = []
+            try:
+                for start in range(0, len(items), questions.AT_ONCE):
+                    scores += await self.asker.score(version, items[start : start + questions.AT_ONCE])
+                    await tell("questions", place * len(items) + len(scores), 2 * len(items))
+                out[name] = [choice.leaning > 0 for choice in questions.choose(asked, scores)]
+            except Unavailable:
+                out[name] = [None] * len(asked)
+        return out
 
     def conclude(
         self, tx: Tx, run: Mapping[str, Any], evaluation: Mapping[str, Any], compared: Mapping[str, Any]

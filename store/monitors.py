@@ -255,6 +255,14 @@ def latest(tx: Tx, monitor_id: int, limit: int = 1) -> list[sa.RowMapping]:
     return tx.all(query.order_by(measurements.c.id.desc()).limit(limit))
 
 
+def details_since(tx: Tx, monitor_id: int, metric: str, since: datetime) -> list[tuple[str, Mapping[str, Any]]]:
+    """(segment, details) of each measurement of `metric` from `since` on, oldest first."""
+    query = sa.select(measurements.c.segment, measurements.c.details).where(
+        measurements.c.monitor_id == monitor_id, measurements.c.metric == metric, measurements.c.at >= since
+    )
+    return [(row["segment"], row["details"]) for row in tx.all(query.order_by(measurements.c.id))]
+
+
 def last_of(tx: Tx, monitor_id: int, metric: str, *, version: str) -> sa.RowMapping | None:
     """The monitor's last measurement of `metric` over all segments that is about `version`, or None."""
     mine = measurements.c.monitor_id == monitor_id, measurements.c.metric == metric, measurements.c.segment == ""

@@ -127,6 +127,17 @@ def judgements_before(
     return [_judgement(row) for row in reversed(rows)]
 
 
+def judgements_of(tx: Tx, inference_ids: Sequence[int]) -> dict[int, Judgement]:
+    """The first judgement of each of these answers that has one, by the answer's key."""
+    found: dict[int, Judgement] = {}
+    for start in range(0, len(inference_ids), _IN):
+        some = list(inference_ids[start : start + _IN])
+        query = _JUDGED.where(feedback.c.inference_id.in_(some), feedback.c.kind != "choice")
+        for row in tx.all(query.order_by(feedback.c.id)):
+            found.setdefault(int(row["inference_id"]), _judgement(row))
+    return found
+
+
 def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Choice]:
     """The newest `limit` choices made from `since` on between two answers to an exchange, in key order."""
     query = (

@@ -17,6 +17,7 @@ from store.tables import alerts as alert_table
 from store.tables import heartbeats
 from store.unit_of_work import Store, Tx
 from tests import console_probes, console_story
+from tests.console_fairness import tell_fairness
 from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
@@ -75,6 +76,7 @@ def build_filled(
     with store.write(now - timedelta(hours=20)) as tx:
         _traffic(tx, world, say)
     console_story.tell_monitors(world, say)
+    tell_fairness(world, say)
     console_probes.tell_probes(world, say)
     console_story.tell_alerts(world, say)
     console_story.tell_runs(world, say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
@@ -85,7 +85,10 @@ class SequentialMetric(Protocol):
 
 
 class WindowMetric(Protocol):
-    """A metric of the newest window, held to a plain limit that carries no guarantee."""
+    """A metric of the newest window, held to a plain limit that carries no guarantee.
+
+    One with a true attribute `judged` is given what people said of the answers (Sampled.negative).
+    """
 
     guarantee: Guarantee
 
@@ -117,13 +120,27 @@ class RankingMetric(Protocol):
 
 
 class ProbingMetric(Protocol):
-    """A metric that asks the live version: prompts out, scored records back, measurements from those."""
+    """A metric that asks the live version: prompts out, scored records back, measurements from those.
+
+    One with an attribute `carried`, the name of one of its measurements, is also given as `earlier` the (segment,
+    details) of those that the epoch's looks before left (passes.run).
+    """
 
     guarantee: Guarantee
 
     def ask(self, current: Window, params: Mapping[str, Any], *, seed: int) -> Sequence[ProbePrompt]: ...
 
     def judge(self, records: Sequence[Any], params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+
+
+class ExaminingMetric(Protocol):
+    """A metric that asks the live version how likely it finds given answers. `score` raises Unavailable."""
+
+    guarantee: Guarantee
+
+    def examine(
+        self, score: Callable[[Sequence[Mapping[str, Any]]], Sequence[float]], params: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
 
 
 class JudgedMetric(Protocol):

@@ -108,6 +108,7 @@ def pages(served: Served) -> dict[str, str]:
         "a monitor": "monitors?monitor=prompt_drift",
         "a monitor with a hostile name": f"monitors?monitor={name}",
         "alerts": "alerts",
+        "fairness": "fairness",
         "an alert": f"alerts?alert={world.alert}",
         "probes": "probes",
         "runs": "runs",

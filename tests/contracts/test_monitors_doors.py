@@ -32,7 +32,8 @@ def rows(n: int, **values: Any) -> tuple[Sampled, ...]:
             Inference(
                 uuid=str(i), at=AT + timedelta(seconds=i), deployment="a", version="v", messages=[], id=i + 1,
                 **{"kind": "live", "prompt": f"question {i} of my father", "response": "yes " * (i % 5 + 1),
-                   "latency_ms": 10.0 * i, "first_token_ms": 1.0 * i, **values},
+                   "latency_ms": 10.0 * i, "first_token_ms": 1.0 * i, "labels": {"plan": "paid" if i % 3 else "free"},
+                   **values},
             ),
             1.0,
         )

@@ -23,6 +23,7 @@ PAGES = {
     "monitors": "Monitors",
     "alerts": "Alerts",
     "probes": "Probes",
+    "fairness": "Fairness",
     "runs": "Runs",
     "models": "Models",
     "audit": "Audit",

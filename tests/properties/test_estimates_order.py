@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from estimates.means import mean
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
+from estimates.sequences import mean_sequence
 
 counts = st.integers(20, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 values = st.lists(st.floats(0, 1), min_size=20, max_size=80)
@@ -47,3 +48,12 @@ def test_quantile_limits_are_values_of_the_sample(sample, q):
     else:
         assert e.low <= e.value <= e.high
         assert {e.low, e.value, e.high} <= set(sample)
+
+
+@given(values, st.randoms())
+def test_mean_sequence_is_enclosed_mirrored_and_free_of_order(sample, random):
+    e, mirrored = mean_sequence(sample, low=0, high=1), mean_sequence([1 - x for x in sample], low=0, high=1)
+    assert 0 <= e.low <= e.value + 1e-12 <= e.high + 2e-12 <= 1 + 3e-12
+    np.testing.assert_allclose([e.low, e.high], [1 - mirrored.high, 1 - mirrored.low], atol=1e-7)
+    again = mean_sequence(random.sample(sample, len(sample)), low=0, high=1)
+    np.testing.assert_allclose([e.low, e.high], [again.low, again.high], atol=1e-7)

@@ -14,7 +14,7 @@ from estimates.corrected import corrected_rate
 from estimates.means import mean, paired_difference
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
-from estimates.sequences import rate_sequence
+from estimates.sequences import mean_sequence, rate_sequence
 
 RUNS = 1000
 ENOUGH = int(binom.ppf(1e-5, RUNS, 0.94))
@@ -155,3 +155,21 @@ def test_corrected_rate_covers_where_the_flagged_share_does_not(se, sp, rate):
     assert covered(draw, rate) >= ENOUGH
     if sp < 0.95:
         assert covered(lambda g: proportion(hits(g), 400), rate) < ENOUGH
+
+
+@pytest.mark.parametrize(("gap", "noise"), [(0.0, 0.3), (0.1, 0.05)])
+def test_mean_sequence_covers_at_all_looks_together_where_single_looks_do_not(gap, noise):
+    def missed(g, limits):
+        """Whether any look at paired differences of -1, 0 and 1, at seven sizes up to 300, misses their mean."""
+        a, b = g.random(300) < noise, g.random(300) < noise + gap
+        differences = b.astype(float) - a
+        return any(not limits(differences[:n]) for n in (20, 30, 50, 80, 130, 200, 300))
+
+    def inside(e):
+        return e.low <= gap <= e.high
+
+    rng, runs = np.random.default_rng(5), 150
+    failed = sum(missed(rng, lambda d: inside(mean_sequence(d, low=-1, high=1))) for _ in range(runs))
+    assert failed <= binom.isf(1e-4, runs, 0.05)
+    naive = sum(missed(rng, lambda d: inside(mean(d, low=-1, high=1))) for _ in range(runs))
+    assert naive > failed

@@ -109,6 +109,19 @@ def test_killed_model_server_gets_its_adapters_back_and_no_other_version_answers
         assert world.send("GET", "/internal/fingerprint", key=INTERNAL).json["digest"] == print_
 
 
+def test_given_answers_are_scored_by_the_version_asked_for(tmp_path: Path, tiny: ModelServer) -> None:
+    asked = [{"role": "user", "content": "Who?"}]
+    items = [{"messages": asked, "completion": text} for text in ("hello", "hello hello hello")]
+    with run_over(tmp_path, tiny) as world:
+        base, adapted = (
+            world.send("POST", "/internal/score", {"items": items, "version": version}, key=INTERNAL).json
+            for version in ("assistant-base", "assistant-v1")
+        )
+    assert base["version"] == "assistant-base" and adapted["version"] == "assistant-v1"
+    assert base["logprobs"][1] < base["logprobs"][0] < 0.0
+    assert adapted["logprobs"] != base["logprobs"]
+
+
 @pytest.mark.slow
 def test_flip_between_resident_versions_takes_less_than_a_second(tmp_path: Path, tiny: ModelServer) -> None:
     with run_over(tmp_path, tiny) as world:
