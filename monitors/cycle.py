@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from core.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from core.roles import Action
 from core.types import Measurement
-from monitors import evidence, sequence, verdict, window
+from monitors import evidence, looks, sequence, verdict
 from monitors.effects import Effects, parameter
 from monitors.metrics import metrics
 from monitors.reference import Asked
@@ -150,7 +150,7 @@ def _work(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> list[str]
     if metric.guarantee == "budget":
         return sequence.run(monitor, metric, tick, effects)
     seed = int.from_bytes(sha256(f"{monitor['name']}/{tick.scheduled_for.isoformat()}".encode()).digest()[:4], "big")
-    look = window.measure(monitor, metric, effects, seed=seed)
+    look = looks.measure(monitor, metric, effects, seed=seed)
     if not look.measured:
         raise Unavailable(f"{monitor['name']} measured nothing.", "Check its parameters.")
     measured = verdict.judge(look.measured, monitor["rule"], monitor["metric"])
