@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from math import log
 from typing import Any
 
-TOPICS = 24
+# Rows a topic on average, coarse to fine: a whole new subject shows in the first, a single new question in the last.
+GRAINS = (100, 30, 12)
+TOPICS = 90
 ROUNDS = 15
+# A topic most of whose rows are in one listed before tells nothing new.
+OVERLAP = 0.5
 _WORD = re.compile(r"[^\W\d_]{3,20}")
 
 
@@ -44,8 +48,9 @@ def shifted_topics(
 ) -> list[Shift]:
     """Topics of both sets together, those that grew most first; `reference` and `current` are unit vectors (n, d).
 
-    Topics are clusters (spherical k-means, Dhillon and Modha 2001) made without knowing which set a row is from, so
-    that under no change the hypergeometric law of the counts holds; named by class-based tf-idf (Grootendorst 2022).
+    Topics are clusters at several grains (spherical k-means, Dhillon and Modha 2001) made without knowing which set a
+    row is from, so that under no change the hypergeometric law of the counts holds; the correction is over all of them.
+    They are named by class-based tf-idf (Grootendorst 2022). Of topics that share most rows the clearest is listed.
     """
     import numpy as np
 
@@ -53,31 +58,29 @@ def shifted_topics(
         return []
     both = np.concatenate([reference, current]).astype(np.float32)
     texts = [*reference_texts, *current_texts]
-    k = max(2, min(TOPICS, len(both) // 10))
-    labels = _cluster(both, k, seed)
-    groups = []
-    for topic in range(int(labels.max()) + 1):
-        members = np.flatnonzero(labels == topic)
-        if len(members):
-            groups.append((members, texts, topic))
-    names = _names([[texts[i] for i in members] for members, _, _ in groups])
-    counts = [
-        (name, members[members >= len(reference)] - len(reference), int((members < len(reference)).sum()))
-        for name, (members, _, _) in zip(names, groups, strict=True)
-    ]
-    shifts = [
-        Shift(
-            name,
-            len(now),
-            len(current),
-            then,
-            len(reference),
-            _fisher(len(now), len(current), then, len(reference)),
-            tuple(now.tolist()),
-        )
-        for name, now, then in counts
-    ]
-    return _corrected(shifts)
+    groups: list[Any] = []
+    for k in sorted({max(2, min(TOPICS, len(both) // grain)) for grain in GRAINS}):
+        labels = _cluster(both, k, seed)
+        found = [np.flatnonzero(labels == topic) for topic in range(int(labels.max()) + 1)]
+        members = [rows for rows in found if len(rows)]
+        groups += zip(_names([[texts[i] for i in rows] for rows in members]), members, strict=True)
+    shifts = []
+    for name, members in groups:
+        now = members[members >= len(reference)] - len(reference)
+        then = len(members) - len(now)
+        p = _fisher(len(now), len(current), then, len(reference))
+        shifts.append(Shift(name, len(now), len(current), then, len(reference), p, tuple(now.tolist())))
+    return _distinct(_corrected(shifts))
+
+
+def _distinct(shifts: Sequence[Shift]) -> list[Shift]:
+    """The shifts without those that mostly repeat one before them."""
+    out: list[Shift] = []
+    for shift in shifts:
+        rows = set(shift.rows)
+        if not any(len(rows & set(other.rows)) > OVERLAP * max(len(rows), 1) for other in out):
+            out.append(shift)
+    return out
 
 
 def shifted_segments(reference: Sequence[Mapping[str, str]], current: Sequence[Mapping[str, str]]) -> list[Shift]:

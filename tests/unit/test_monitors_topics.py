@@ -1,0 +1,50 @@
+"""Attribution: a small planted topic comes first with its name, and what is listed does not repeat itself."""
+
+import numpy as np
+
+from monitors.topics import OVERLAP, shifted_topics
+
+COMMON = ["parcel", "refund", "card", "late", "order", "gift", "size", "return"]
+
+
+def traffic(rng, n):
+    """Return unit embeddings around eight common topics, and texts that name them."""
+    topic = rng.integers(8, size=n)
+    rows = np.eye(24)[topic] + 0.15 * rng.normal(size=(n, 24))
+    texts = [f"where is my {COMMON[t]} please" for t in topic]
+    return unit(rows), texts
+
+
+def planted(rng, n):
+    """Return unit embeddings around a ninth topic."""
+    return unit(np.eye(24)[9] + 0.15 * rng.normal(size=(n, 24))), ["reset the kubernetes cluster"] * n
+
+
+def unit(rows):
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def shifts(rng, extra, seed):
+    known, texts = traffic(rng, 500)
+    rows, said = traffic(rng, 100 - extra)
+    more, new = planted(rng, extra) if extra else (rows[:0], [])
+    return shifted_topics(known, texts, np.concatenate([rows, more]), said + new, seed=seed)
+
+
+def test_a_topic_of_eight_rows_in_a_hundred_is_first_significant_and_named():
+    found = shifts(np.random.default_rng(1), 8, seed=1)
+    assert found[0].p <= 0.05 and set(found[0].rows) == set(range(92, 100))
+    assert "kubernetes" in found[0].name
+    assert found[0].as_json()["significant"] and found[0].reference == 0
+
+
+def test_listed_topics_do_not_repeat_each_other():
+    found = shifts(np.random.default_rng(2), 30, seed=2)
+    for place, shift in enumerate(found):
+        for other in found[:place]:
+            assert len(set(shift.rows) & set(other.rows)) <= OVERLAP * max(len(shift.rows), 1)
+
+
+def test_no_rows_on_one_side_tell_nothing():
+    rows, texts = traffic(np.random.default_rng(4), 20)
+    assert shifted_topics(rows[:0], [], rows, texts, seed=0) == [] == shifted_topics(rows, texts, rows[:0], [], seed=0)
