@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from core.errors import InvalidInput
 from core.types import Inference
+from monitors.defaults import DEFAULTS
 from monitors.metrics import Step, Unit, metrics, read
 from monitors.rhythm import mark
+from monitors.statistics.budget import Budget
+
+# Texts embedded at once: encoders are slow on single ones.
+BLOCK = 500
 
 
 class Encoder(Protocol):
@@ -54,32 +59,78 @@ def backtest(
     where the rows are too few.
     """
     metric = metrics.get(monitor)
-    if metric.guarantee != "budget" or metric.source == "feedback":
-        known = [n for n in metrics if metrics.get(n).guarantee == "budget" and metrics.get(n).source != "feedback"]
-        raise InvalidInput(f"{monitor} cannot be backtested on traffic alone.", f"Use one of: {', '.join(known)}.")
-    _require(reference, every, budget, len(rows))
-    seen_before: set[str] = set()
-    base = mark(_units(metric, rows[:reference], seen_before, encoder), rhythm)
-    if len(base) < metric.minimum:
+    if monitor not in replayable():
         raise InvalidInput(
-            f"The reference holds {len(base)} rows that {monitor} can read; it needs {metric.minimum}.",
-            "Give a larger --reference, or traffic with answers for the monitors of answers.",
+            f"{monitor} cannot be backtested on traffic alone.", f"Use one of: {', '.join(replayable())}."
         )
+    _require(reference, every, budget, len(rows))
+    units = _units(metric, rows, rhythm)
+    within = sum(place < reference for place, _ in units)
+    if within < metric.minimum:
+        raise InvalidInput(
+            _too_few(monitor, within), "Give a larger --reference, or traffic with answers for the monitors of answers."
+        )
+    ready = _embedded(metric, units, encoder)
+    base = [next(ready)[1] for _ in range(within)]
     horizon = max(len(rows) - reference, 1)
     tracker = metric.start(base, alpha=budget, horizon=horizon, seed=seed, params={})
+    waiting = next(ready, None)
     for number, start in enumerate(range(reference, len(rows), every), start=1):
-        chunk = rows[start : start + every]
-        step: Step = tracker.update(mark(_units(metric, chunk, seen_before, encoder), rhythm))
+        seen = min(start + every, len(rows))
+        taken = []
+        while waiting is not None and waiting[0] < seen:
+            taken.append(waiting[1])
+            waiting = next(ready, None)
+        step: Step = tracker.update(taken)
         estimate = tracker.measure()[0].estimate
-        seen = start + len(chunk)
         yield Look(number, seen, estimate.value, estimate.low, estimate.high, estimate.n, step.alarm)
 
 
+def replayable() -> list[str]:
+    """The statistical monitors that traffic alone can feed."""
+    return [
+        name for name in metrics if metrics.get(name).guarantee == "budget" and metrics.get(name).source != "feedback"
+    ]
+
+
+def unreadable(monitor: str, rows: Sequence[Inference], reference: int) -> str:
+    """Why the monitor cannot be replayed on these rows, in a sentence; empty where it can."""
+    found = len(_units(metrics.get(monitor), rows[:reference], "none"))
+    return _too_few(monitor, found) if found < metrics.get(monitor).minimum else ""
+
+
+def _too_few(monitor: str, found: int) -> str:
+    return f"The reference holds {found} rows that {monitor} can read; it needs {metrics.get(monitor).minimum}."
+
+
+def share_out(budget: float, monitors: Sequence[str]) -> dict[str, float]:
+    """What each of the monitors may spend of one budget, by the weights that an installation starts with."""
+    weights = {row["name"]: float(row["weight"]) for row in DEFAULTS if row["name"] in monitors}
+    ledger = Budget.open(budget, weights, dict.fromkeys(weights, 1))
+    out = {}
+    for name in weights:
+        ledger, out[name] = ledger.grant(name, "backtest")
+    return out
+
+
 def summarise(
-    monitor: str, looks: Sequence[Look], *, rows: int, reference: int, every: int, budget: float
-) -> Mapping[str, Any]:
-    """The last line of a backtest: whether and when the monitor alarmed, and what was promised."""
+    monitor: str,
+    looks: Sequence[Look],
+    *,
+    rows: int,
+    reference: int,
+    every: int,
+    budget: float,
+    onset: int | None = None,
+) -> dict[str, Any]:
+    """The last line of a backtest: whether and when the monitor alarmed, and what was promised.
+
+    With `onset`, the number of rows before a known change, also how many rows after it the first alarm came; a monitor
+    alarms once, so one that alarmed before has no delay.
+    """
     alarms = [look for look in looks if look.alarm]
+    first = alarms[0].seen if alarms else None
+    delay = first - onset if first is not None and onset is not None and first > onset else None
     return {
         "summary": True,
         "monitor": monitor,
@@ -90,29 +141,38 @@ def summarise(
         "looks": len(looks),
         "alarms": len(alarms),
         "first_alarm_look": alarms[0].look if alarms else None,
-        "first_alarm_seen": alarms[0].seen if alarms else None,
+        "first_alarm_seen": first,
+        **({} if onset is None else {"onset": onset, "delay": delay}),
     }
 
 
-def _units(metric: Any, rows: Sequence[Inference], seen: set[str], encoder: Encoder | None) -> list[Unit]:
-    units = []
+def _units(metric: Any, rows: Sequence[Inference], rhythm: str) -> list[tuple[int, Unit]]:
+    """The units of the rows, each with the place of its row: a conversation's first, where the metric can read it."""
+    found, seen = [], set()
     for place, row in enumerate(rows):
         if row.conversation and row.conversation in seen:
             continue
-        if row.conversation:
-            seen.add(row.conversation)
+        seen.add(row.conversation)
         value = metric.value(row)
         if value is not None:
-            units.append(Unit(row.id or place, row.id or place, row.at, read(metric, row), value, None, row.labels))
-    if not metric.embedded or not units:
-        return units
+            key = row.id or place
+            found.append((place, Unit(key, key, row.at, read(metric, row), value, None, row.labels)))
+    units = mark([unit for _, unit in found], rhythm)
+    return [(place, unit) for (place, _), unit in zip(found, units, strict=True)]
+
+
+def _embedded(metric: Any, units: Sequence[tuple[int, Unit]], encoder: Encoder | None) -> Iterator[tuple[int, Unit]]:
+    """The units with their vectors, where the metric reads such; texts are embedded a block at a time."""
+    if not metric.embedded:
+        yield from units
+        return
     if encoder is None:
         raise InvalidInput("This monitor needs the encoder.", "Run `trimtab models` to prepare it.")
-    vectors = encoder.embed([unit.text for unit in units])
-    return [
-        Unit(u.key, u.inference, u.at, u.text, u.value, vector, u.labels)
-        for u, vector in zip(units, vectors, strict=True)
-    ]
+    for start in range(0, len(units), BLOCK):
+        block = units[start : start + BLOCK]
+        vectors = encoder.embed([unit.text for _, unit in block])
+        for (place, unit), vector in zip(block, vectors, strict=True):
+            yield place, replace(unit, vector=vector)
 
 
 def _require(reference: int, every: int, budget: float, rows: int) -> None:

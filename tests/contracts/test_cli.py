@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from gateway import pointer
 from monitors.judge.verdicts import Judged, Verdict
 from monitors.load.bend import Step
 from store.routes import Route
+from tests.monitors_world import SHOP, embed_words
 from trimtab.cli import COMMANDS, main
 
 Run = Callable[..., Result]
@@ -220,6 +223,40 @@ def test_a_backtest_prints_its_looks_and_finds_the_change(
     assert set(looks[0]) == {"look", "seen", "value", "low", "high", "n", "alarm"}
     assert next((look["seen"] for look in looks if look["alarm"]), None) == expected
     assert summary["first_alarm_seen"] == expected
+
+
+def test_all_monitors_share_one_budget_over_a_file_and_draw_a_picture(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From row 400 on every other answer refuses."""
+    monkeypatch.setattr("trimtab.installation.require_models", lambda settings: None)
+    monkeypatch.setattr("models.encoder.Encoder", lambda path: SimpleNamespace(embed=embed_words))
+    rng, file, picture = random.Random(1), tmp_path / "traffic.jsonl", tmp_path / "course.html"
+    rows = [
+        {
+            "id": str(n),
+            "at": f"2026-11-01T{n // 60:02d}:{n % 60:02d}:00Z",
+            "prompt": " ".join(rng.choices(SHOP, k=6)),
+            "response": "I cannot help with that." if n >= 400 and n % 2 else "It arrives on Monday.",
+        }
+        for n in range(500)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run(
+        *("backtest", "--monitor", "all", "--traffic", str(file), "--reference", "300", "--every", "50"),
+        *("--budget", "0.1", "--onset", "400", "--picture", str(picture), "--json"),
+    )
+    assert result.exit_code == 0, result.output
+    *lines, total = [json.loads(line) for line in result.stdout.splitlines()]
+    ended = {line["monitor"]: line for line in lines if "summary" in line}
+    assert {"prompt_drift", "refusal_rate", "response_length", "response_format"} <= set(ended)
+    assert sum("summary" not in line for line in lines) == 4 * len(ended)
+    assert "refusal_rate" in total["alarmed"] and ended["refusal_rate"]["delay"] in (50, 100)
+    assert total["granted"] == pytest.approx(sum(line["budget"] for line in ended.values()))
+    assert 0 < total["granted"] <= 0.1
+    assert total["skipped"] == {}
+    page = picture.read_text("utf-8")
+    assert "refusal_rate" in page and "<script src=" not in page
 
 
 def test_the_judge_is_held_to_people_and_its_absence_is_said(
