@@ -15,12 +15,23 @@ from store import options
 from store.queries.budget import LEDGER
 from store.unit_of_work import Tx
 
+# Rows that were imported with hardly a second between them tell no pace.
+SHORTEST = timedelta(minutes=10)
 
-def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSettings) -> float:
+
+def grant(
+    tx: Tx,
+    monitor: Mapping[Any, Any],
+    epoch: str,
+    settings: MonitorSettings,
+    *,
+    before: Mapping[Any, Any] | None = None,
+) -> float:
     """The alpha of `monitor`'s epoch called `epoch`; the same when asked again.
 
     A new period opens a new ledger; when monitors came, went or were re-weighted, or the budget changed, what is
-    unspent is divided anew.
+    unspent is divided anew. Where the epoch `before` read its whole horizon, as many more as its pace leaves room for
+    in the period share what is left, so that busy traffic does not use it up in a few hours.
     """
     total = rows.budget(tx, settings.budget)
     statistical = {
@@ -42,6 +53,8 @@ def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSetti
         if kept["weights"] != weights or budget.total != total:
             left = max((period - (tx.now - started)).total_seconds() / 86_400, 1)
             budget = Budget(total, {}, budget.grants).divide(weights, _expected(statistical, settings, left))
+    if epoch not in budget.grants.get(monitor["name"], {}):
+        budget = _paced(budget, monitor["name"], before, started + period - tx.now)
     budget, alpha = budget.grant(monitor["name"], epoch)
     value = {
         "started_at": started.isoformat(),
@@ -52,6 +65,18 @@ def grant(tx: Tx, monitor: Mapping[Any, Any], epoch: str, settings: MonitorSetti
     }
     options.put(tx, LEDGER, value, actor=rows.ACTOR)
     return alpha
+
+
+def _paced(budget: Budget, monitor: str, before: Mapping[Any, Any] | None, left: timedelta) -> Budget:
+    """The budget, replanned where the rows of `before`, by their own times, took less time than was expected."""
+    if before is None or before["seen_rows"] < before["horizon"]:
+        return budget
+    first, last = before["details"].get("first_at"), before["details"].get("last_at")
+    if not first or not last:
+        return budget
+    lasted = max(datetime.fromisoformat(last) - datetime.fromisoformat(first), SHORTEST)
+    wanted, share = ceil(left / lasted), budget.shares[monitor]
+    return budget.expect(monitor, wanted) if wanted > share.expected - share.granted else budget
 
 
 def _expected(statistical: Mapping[str, Any], settings: MonitorSettings, days: float) -> dict[str, int]:

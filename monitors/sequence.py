@@ -140,7 +140,7 @@ def _begin(
     horizon = epochs.horizon_of(plan.units, job.params, effects.settings.monitors)
     number = old["number"] + 1 if old else 1
     with effects.store.write(effects.clock()) as tx:
-        alpha = ledger.grant(tx, monitor, f"{monitor['name']}/{number}", effects.settings.monitors)
+        alpha = ledger.grant(tx, monitor, f"{monitor['name']}/{number}", effects.settings.monitors, before=old)
     seed = int.from_bytes(sha256(f"{monitor['name']}/{number}".encode()).digest()[:4], "big")
     tracker = job.metric.start(units, alpha=alpha, horizon=horizon, seed=seed, params=job.params)
     with effects.store.write(effects.clock()) as tx:
@@ -168,6 +168,7 @@ def _begin(
                 "encoder": effects.embed.identity if job.metric.embedded else "",
                 "rhythm": job.rhythm,
                 "generation": release.generation if release else 0,
+                "first_at": plan.units[-1].at.isoformat(),
                 "last_at": plan.units[-1].at.isoformat(),
                 "read_at": effects.clock().isoformat(),
             },

@@ -15,11 +15,12 @@ MOST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A monitor's part: `amount` to spend over `expected` epochs since the parts were last fixed."""
+    """A monitor's part since the parts were last fixed: `amount` to spend over `expected` epochs, `gone` of it."""
 
     amount: float
     expected: int
     granted: int = 0
+    gone: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,20 @@ class Budget:
         part = (1 - KEPT) / share.expected if over < 0 else KEPT * 0.5 ** (over + 1)
         alpha = min(MOST, share.amount * part)
         grants = {**self.grants, monitor: {**self.grants.get(monitor, {}), epoch: alpha}}
-        shares = {**self.shares, monitor: replace(share, granted=share.granted + 1)}
+        used = replace(share, granted=share.granted + 1, gone=share.gone + alpha)
+        shares = {**self.shares, monitor: used}
         return replace(self, shares=shares, grants=grants), alpha
+
+    def expect(self, monitor: str, epochs: int) -> Self:
+        """Return the ledger in which what is left of the monitor's share has to do for `epochs` more epochs.
+
+        For a monitor whose epochs end sooner than was thought. Raises InvalidInput without a share or an epoch.
+        """
+        share = self.shares.get(monitor)
+        if share is None or epochs < 1:
+            raise InvalidInput(f"Monitor {monitor} cannot plan {epochs} epochs.", "Give it a weight and an epoch.")
+        left = Share(max(0.0, share.amount - share.gone), epochs)
+        return replace(self, shares={**self.shares, monitor: left})
 
     @property
     def spent(self) -> float:

@@ -11,7 +11,8 @@ from monitors.statistics.budget import MOST, Budget
 
 names = st.sampled_from("abcde")
 divisions = st.dictionaries(names, st.tuples(st.floats(0.01, 100), st.integers(1, 20)), min_size=1)
-steps = st.lists(st.one_of(st.tuples(names, st.integers(0, 40)), divisions), max_size=60)
+replans = st.tuples(st.just("expect"), names, st.integers(1, 3000))
+steps = st.lists(st.one_of(st.tuples(names, st.integers(0, 40)), divisions, replans), max_size=60)
 
 
 def parts(division):
@@ -24,6 +25,10 @@ def test_spending_never_exceeds_the_total(total, first, walk):
     for step in walk:
         if isinstance(step, dict):
             ledger = ledger.divide(*parts(step))
+            continue
+        if step[0] == "expect":
+            if step[1] in ledger.shares:
+                ledger = ledger.expect(*step[1:])
             continue
         monitor, epoch = step
         if monitor not in ledger.shares and str(epoch) not in ledger.grants.get(monitor, {}):
@@ -65,6 +70,13 @@ def test_equal_monitors_share_equally_over_their_epochs():
     assert refusals == pytest.approx(0.9 * 0.2 / 3)
 
 
+def test_what_is_left_does_for_many_short_epochs():
+    ledger, first = Budget.open(0.4, {"drift": 1.0}, {"drift": 4}).grant("drift", "one")
+    ledger, second = ledger.expect("drift", 100).grant("drift", "two")
+    assert first == pytest.approx(0.9 * 0.4 / 4)
+    assert second == pytest.approx(0.9 * (0.4 - first) / 100)
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -72,6 +84,8 @@ def test_equal_monitors_share_equally_over_their_epochs():
         lambda: Budget.open(float("nan"), {"a": 1.0}, {"a": 1}),
         lambda: Budget.open(1.0, {"a": 0.0}, {"a": 1}),
         lambda: Budget.open(1.0, {"a": 1.0}, {}),
+        lambda: Budget.open(1.0, {"a": 1.0}, {"a": 1}).expect("b", 3),
+        lambda: Budget.open(1.0, {"a": 1.0}, {"a": 1}).expect("a", 0),
         lambda: Budget.from_dict({"total": 1}),
         lambda: Budget.from_dict({"total": 1, "shares": {"a": {"b": 1}}, "grants": {}}),
     ],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from core.settings import MonitorSettings
+from monitors import ledger
+from store import monitors as rows
 from store.unit_of_work import Store
 from tests.monitors_world import World, world_on
 
@@ -101,3 +104,20 @@ def test_the_alphas_of_a_period_stay_within_the_budget(world: World) -> None:
         world.release(f"assistant-v{number + 1}")
     assert len(world.epochs()) > 12
     assert sum(epoch["alpha"] for epoch in world.epochs()) <= 1.0
+
+
+def test_busy_traffic_spreads_what_is_left_over_the_epochs_that_its_pace_brings(world: World) -> None:
+    """An epoch that read its horizon within an hour leaves room for about two thousand more in the period."""
+    read = {"seen_rows": 300, "horizon": 300}
+    hour = {"first_at": world.now.isoformat(), "last_at": (world.now + timedelta(hours=1)).isoformat()}
+    month = {**hour, "last_at": (world.now + timedelta(days=30)).isoformat()}
+    settings = MonitorSettings(budget=1.0)
+    with world.store.write(world.now) as tx:
+        monitor = rows.get(tx, "refusal_rate")
+        first = ledger.grant(tx, monitor, "1", settings)
+        unhurried = ledger.grant(tx, monitor, "2", settings, before={**read, "details": month})
+        unfinished = ledger.grant(tx, monitor, "3", settings, before={"seen_rows": 9, "horizon": 300, "details": hour})
+        busy = [ledger.grant(tx, monitor, f"{n}", settings, before={**read, "details": hour}) for n in range(4, 9)]
+    assert first == unhurried == unfinished
+    assert 0 < busy[0] < first / 100
+    assert busy == pytest.approx([busy[0]] * 5, rel=0.01)
