@@ -23,7 +23,7 @@ SCORING_PART = 0.3
 # The budget is promised whole and spent up to this part: what is left covers traffic that is not quite exchangeable.
 SPENT = 0.9
 # Of what is spent: one share for each of VIEWS.
-SHARES: tuple[float, ...] = (0.32, 0.12, 0.04, 0.04, 0.04, 0.44)
+SHARES: tuple[float, ...] = (0.52, 0.14, 0.04, 0.04, 0.04, 0.22)
 VIEWS: tuple[str, ...] = (*NAMES, "mixture")
 RECENT = 400
 FORMAT = 3
