@@ -20,6 +20,9 @@ IDLE_SECONDS = 0.5
 # Passes of a print between two steps of the answers: whoever waits for a proof waits on a release or a rollback, and
 # an answer is held up by no more than so many passes at a time.
 PRINT_PASSES = 2
+# Requests that wait for their first token go before a print for so many seconds: the first answer of an earlier version
+# counts before its proof, but a proof that never comes would be worth nothing.
+PRINT_PATIENCE = 1.5
 RATE_SECONDS = 10.0
 
 
@@ -30,6 +33,7 @@ class Task:
     steps: Generator[None, None, Any]
     future: Future[Any]
     parts: int
+    since: float
 
 
 class Engine:
@@ -154,7 +158,7 @@ class Engine:
         future: Future[Any] = Future()
         with self.wake:
             place = self.tasks.append if parts == 1 else self.tasks.appendleft
-            place(Task(task(self.versions), future, parts))
+            place(Task(task(self.versions), future, parts, self.clock()))
             self.wake.notify_all()
         return future
 
@@ -221,7 +225,7 @@ class Engine:
 
     def advance_task(self) -> bool:
         """The next parts of the first task; a task that waits for answers goes to the back."""
-        if not self.tasks:
+        if not self.tasks or self.postponed(self.tasks[0]):
             return False
         task = self.tasks.popleft()
         try:
@@ -234,6 +238,12 @@ class Engine:
         except Exception as error:
             task.future.set_exception(error)
         return True
+
+    def postponed(self, task: Task) -> bool:
+        """True while a print stands behind requests that have no token yet, PRINT_PATIENCE seconds at most."""
+        assert self.decoder is not None
+        untold = bool(self.waiting) or self.decoder.reading is not None
+        return task.parts > 1 and untold and self.clock() - task.since < PRINT_PATIENCE
 
     def refuse_rest(self) -> None:
         """Ends what is still queued when the server stops."""

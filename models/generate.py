@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import torch
 
 SLICE = 256
+# Prompts are read together up to so many tokens, padding included: more would keep the first of them from answering
+# until the last is read, and a processor gains nothing from reading them at once.
+READ_TOGETHER = 64
 
 
 @dataclass(slots=True)
@@ -65,12 +68,18 @@ class Decoder:
         return [row for batch in (self.running, self.reading) if batch for row in batch.rows]
 
     def room(self, waiting: list[Request]) -> int:
-        """How many of `waiting`, from the front, fit now by rows and by cache size (rows times the longest answer)."""
+        """How many of `waiting`, from the front, to read now.
+
+        Bounded by rows, by cache size (rows times the longest answer), and beyond the first by READ_TOGETHER.
+        """
         if self.reading is not None:
             return 0
         sizes = [len(row.request.prompt) + row.request.sampling.max_tokens for row in self.rows()]
-        count = 0
+        count = longest = 0
         for request in waiting:
+            longest = max(longest, len(request.prompt))
+            if count and (count + 1) * longest > READ_TOGETHER:
+                break
             sizes.append(len(request.prompt) + request.sampling.max_tokens)
             if len(sizes) > self.limit or (len(sizes) > 1 and len(sizes) * max(sizes) > self.tokens):
                 break

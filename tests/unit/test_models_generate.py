@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from models.adapters import Versions
-from models.generate import SLICE, Decoder
+from models.generate import READ_TOGETHER, SLICE, Decoder
 from models.load import Base, load_base
 from models.requests import Piece, Request, Sampling
 from models.sampling import choose
@@ -207,6 +207,14 @@ def test_room_counts_rows_and_cache(base: Base, versions: Versions) -> None:
     assert decoder(base, versions, rows=3).room(waiting) == 3
     assert decoder(base, versions, tokens=200).room(waiting) == 2
     assert decoder(base, versions, tokens=10).room(waiting) == 1, "one answer always fits an empty decoder"
+
+
+def test_prompts_are_read_together_only_while_they_are_short(base: Base, versions: Versions) -> None:
+    (short, _), (long, _) = ask(base, "ab"), ask(base, "word " * READ_TOGETHER)
+    batch = decoder(base, versions, rows=999)
+    assert batch.room([short, short]) == 2
+    assert batch.room([long, short]) == batch.room([short, long]) == 1
+    assert batch.room([short] * 999) == READ_TOGETHER // len(short.prompt)
 
 
 def test_timing_follows_the_clock(base: Base, versions: Versions) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator
+from concurrent.futures import Future
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from models.adapters import Versions
-from models.engine import PRINT_PASSES, Engine
+from models.engine import PRINT_PASSES, PRINT_PATIENCE, Engine, Task
 from models.fingerprint import LENGTH, PROMPTS, Fingerprint, matches, take_fingerprint
 from models.generate import Decoder
 from models.load import Base, load_base
@@ -119,3 +121,16 @@ def test_matches_allows_rounding_and_nothing_more() -> None:
     assert matches(one, Fingerprint("y", ((1, 2),), ((-0.51, -1.0),)))
     assert not matches(one, Fingerprint("y", ((1, 2),), ((-0.6, -1.0),)))
     assert not matches(one, Fingerprint("y", ((1, 3),), ((-0.5, -1.0),)))
+
+
+def test_a_print_waits_for_first_tokens_but_not_for_long() -> None:
+    now = [0.0]
+    engine = Engine(lambda: None, lambda: now[0])  # type: ignore[arg-type, return-value]
+    engine.decoder = SimpleNamespace(reading=None)  # type: ignore[assignment]
+    steps = iter(())
+    proof, scores = Task(steps, Future(), PRINT_PASSES, 0.0), Task(steps, Future(), 1, 0.0)  # type: ignore[arg-type]
+    assert not engine.postponed(proof)
+    engine.waiting.append(SimpleNamespace())  # type: ignore[arg-type]
+    assert engine.postponed(proof) and not engine.postponed(scores)
+    now[0] = PRINT_PATIENCE
+    assert not engine.postponed(proof)
