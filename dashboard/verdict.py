@@ -43,6 +43,12 @@ def status(tile: Tile) -> str:
     return str(tile.latest["status"]) if tile.latest is not None else "none"
 
 
+def running(tiles: Sequence[Tile]) -> list[Tile]:
+    """The monitors that are not paused, those that need somebody first."""
+    order = ("breach", "error", "ok", "nodata", "none")
+    return sorted((tile for tile in tiles if status(tile) != "paused"), key=lambda tile: order.index(status(tile)))
+
+
 def judge(frame: Frame, tiles: Sequence[Tile]) -> Verdict:
     """The overview's verdict, worst first."""
     states = [status(tile) for tile in tiles]

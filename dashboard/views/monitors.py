@@ -12,7 +12,7 @@ from core.roles import Action
 from core.rules import limits
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
-from dashboard.verdict import status
+from dashboard.verdict import running, status
 from dashboard.views import asked, backtests, budget, limit, reference
 from dashboard.views.overview import RANGES
 from store.queries import monitors as queries
@@ -45,8 +45,12 @@ def everything(console: Console) -> None:
             ),
         )
         return
-    for tile in tiles:
+    for tile in running(tiles):
         line(console, tile, due)
+    if paused := [tile for tile in tiles if status(tile) == "paused"]:
+        st.subheader(f"Paused ({len(paused)})", anchor=False)
+        for tile in paused:
+            line(console, tile, due)
     budget.draw(console)
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from core.rules import limits
 from dashboard import charts, marks, show, words
 from dashboard.console import Console
-from dashboard.verdict import PARTS, SILENT_SECONDS, judge, status
+from dashboard.verdict import PARTS, SILENT_SECONDS, judge, running, status
 from store import monitors as monitor_rows
 from store.queries import overview as queries
 from store.queries.overview import Frame, Tile
@@ -41,7 +41,7 @@ def draw(console: Console) -> None:
     waiting(console, *found["waiting"])
     if tiles:
         watched(console, tiles)
-        over_time(console, [tile.monitor["name"] for tile in tiles])
+        over_time(console, [tile.monitor["name"] for tile in running(tiles)])
     left, right = st.columns(2, gap="large")
     with left:
         promise(console, found["budget"], found["allowed"], tiles)
@@ -104,11 +104,16 @@ def waiting(console: Console, proposals: Sequence[Any], alerts: Sequence[Any]) -
 
 
 def watched(console: Console, tiles: Sequence[Tile]) -> None:
-    """A tile a monitor: its state, its value with interval and count, and where it came from."""
+    """A tile for each monitor that runs: its state, its value with interval and count, and where it came from."""
     st.subheader("What is watched", anchor=False)
+    shown = running(tiles)
     with st.grid(min_column_width=260, gap="small"):
-        for tile in tiles:
+        for tile in shown:
             card(console, tile)
+    if paused := len(tiles) - len(shown):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="paused"):
+            show.say(f"Paused: {words.count(paused, 'monitor')}.", "quiet", "paused")
+            console.link("monitors", "See them", "arrow_forward")
 
 
 def card(console: Console, tile: Tile) -> None:

@@ -1,0 +1,24 @@
+"""Which monitors the console shows first, and which it keeps apart."""
+
+from __future__ import annotations
+
+from dashboard.verdict import running
+from store.queries.overview import Tile
+
+
+def tile(name: str, status: str | None, *, enabled: bool = True) -> Tile:
+    latest = None if status is None else {"status": status}
+    return Tile({"name": name, "enabled": enabled}, latest, [])  # type: ignore[arg-type]
+
+
+def test_what_needs_somebody_comes_first_and_the_paused_not_at_all() -> None:
+    tiles = [
+        tile("calm", "ok"),
+        tile("new", None),
+        tile("off", "breach", enabled=False),
+        tile("broken", "error"),
+        tile("few", "nodata"),
+        tile("moved", "breach"),
+        tile("also calm", "ok"),
+    ]
+    assert [shown.monitor["name"] for shown in running(tiles)] == ["moved", "broken", "calm", "also calm", "few", "new"]
