@@ -48,17 +48,7 @@ def series(
         for row in rows
     ]
     figure = go.Figure()
-    for part in _unbroken(scaled):
-        times = [row["at"] for row in part]
-        figure.add_scatter(
-            x=[*times, *times[::-1]],
-            y=[*[row["high"] for row in part], *[row["low"] for row in part][::-1]],
-            fill="toself",
-            fillcolor=BAND,
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    _band(figure, scaled, "at")
     figure.add_scatter(
         x=[row["at"] for row in scaled],
         y=[row["value"] for row in scaled],
@@ -83,6 +73,21 @@ def series(
     return _calm(figure, 300)
 
 
+def _band(figure: Figure, rows: Sequence[Row], along: str) -> None:
+    """Draw the interval of each unbroken stretch of rows as a band along the column named."""
+    for part in _unbroken(rows):
+        places = [row[along] for row in part]
+        figure.add_scatter(
+            x=[*places, *places[::-1]],
+            y=[*[row["high"] for row in part], *[row["low"] for row in part][::-1]],
+            fill="toself",
+            fillcolor=BAND,
+            line={"width": 0},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+
+
 def replayed(looks: Sequence[Row], metric: str, reference: int) -> Figure:
     """A backtest: value and interval by rows read, the reference as a shaded part, a mark at each alarm."""
     import plotly.graph_objects as go
@@ -96,17 +101,7 @@ def replayed(looks: Sequence[Row], metric: str, reference: int) -> Figure:
         for look in looks
     ]
     figure = go.Figure()
-    for part in _unbroken(scaled):
-        seen = [row["seen"] for row in part]
-        figure.add_scatter(
-            x=[*seen, *seen[::-1]],
-            y=[*[row["high"] for row in part], *[row["low"] for row in part][::-1]],
-            fill="toself",
-            fillcolor=BAND,
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    _band(figure, scaled, "seen")
     figure.add_scatter(
         x=[row["seen"] for row in scaled],
         y=[row["value"] for row in scaled],

@@ -74,7 +74,10 @@ def test_any_phrase_told_twelve_times_is_a_loop(words, times):
     assert loops("To begin with: " + " ".join(words * times))
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v) | st.dictionaries(st.text(), v)))  # fmt: skip  # noqa: E501
+LEAVES = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(st.recursive(LEAVES, lambda v: st.lists(v) | st.dictionaries(st.text(), v)))
 def test_any_json_object_is_json_and_any_text_has_a_form(value):
     assert form(json.dumps({"value": value})) == "json"
     assert form(str(value)) in FORMS

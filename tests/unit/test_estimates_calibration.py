@@ -68,7 +68,9 @@ def test_pairs_of_one_prompt_count_once():
         e = calibration_error(np.repeat(p, 4), bins=BINS, clusters=clusters)
         return e.low, e.high
 
-    draw = lambda g: preferences(g, 60, 0.3, 1.5)  # noqa: E731
+    def draw(g):
+        return preferences(g, 60, 0.3, 1.5)
+
     assert covered(lambda p: interval(p, names), truth, draw) >= ENOUGH
     assert covered(interval, truth, draw) < covered(lambda p: interval(p, names), truth, draw)
 
