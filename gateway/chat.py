@@ -12,6 +12,7 @@ from core.ports import ChatPiece, ChatRequest
 from core.types import Inference, TrafficKind
 from gateway.auth import Caller
 from gateway.context import Gateway
+from gateway.draw import unit_of
 from gateway.errors import Invalid, tell
 from gateway.openai import ChatCall, Events, read_call, write_answer
 from gateway.upstream import Busy
@@ -91,8 +92,10 @@ async def chat(gateway: Gateway, web: Web, caller: Caller) -> None:
             extras=getattr(gateway.server, "extras", frozenset()),
         )
         kind = _kind(web, caller)
-        deployment, version = _target(gateway, call.model, caller)
-        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, gateway.names.draw())
+        uuid = gateway.names.draw()
+        unit = unit_of(call.user, call.conversation, uuid) if kind == "live" else ""
+        deployment, version = _target(gateway, call.model, caller, unit)
+        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, uuid)
         await _answer(gateway, web, exchange)
     finally:
         gateway.answering -= 1
@@ -202,7 +205,7 @@ def _kind(web: Web, caller: Caller) -> TrafficKind:
             raise Invalid("X-Trimtab-Kind is not one of probe and shadow.", param="X-Trimtab-Kind")
 
 
-def _target(gateway: Gateway, model: str, caller: Caller) -> tuple[str, str]:
+def _target(gateway: Gateway, model: str, caller: Caller, unit: str) -> tuple[str, str]:
     deployment, marked, version = model.partition("@")
     try:
         if marked and not caller.internal:
@@ -216,4 +219,7 @@ def _target(gateway: Gateway, model: str, caller: Caller) -> tuple[str, str]:
             code="model_not_found",
             status=404,
         ) from None
-    return deployment, version if marked else served.version
+    if marked:
+        return deployment, version
+    # Probes look at what serves: a canary is for clients.
+    return deployment, gateway.router.pick(served, unit) if unit else served.version
