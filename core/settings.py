@@ -28,6 +28,7 @@ class GatewaySettings:
     max_tokens_limit: int = field(default=1024, metadata={"help": "Most tokens a request may ask for."})
     timeout_seconds: float = field(default=120.0, metadata={"help": "Longest wait for the model server."})
     capture_queue: int = field(default=4096, metadata={"help": "Captures held in memory before chats go uncaptured."})
+    shadow_per_minute: int = field(default=30, metadata={"help": "Most requests a minute that a shadow copies."})
     open_access: bool = field(default=False, metadata={"help": "Answer without an API key (loopback trials only)."})
 
 

@@ -53,6 +53,20 @@ class Exchange:
             self.finish_reason = piece.finish_reason
             self.prompt_tokens, self.completion_tokens = piece.prompt_tokens, piece.completion_tokens
 
+    def request(self) -> ChatRequest:
+        """What the server is asked."""
+        call = self.call
+        return ChatRequest(
+            version=self.version,
+            messages=call.messages,
+            max_tokens=call.max_tokens,
+            temperature=call.temperature,
+            top_p=call.top_p,
+            stop=call.stop,
+            seed=call.seed,
+            extra={**call.extra, "stream": call.stream},
+        )
+
     def row(self) -> Inference:
         """What is captured of it."""
         return Inference(
@@ -136,10 +150,12 @@ async def _answer(gateway: Gateway, web: Web, exchange: Exchange) -> None:
             gateway.meters.answer.observe(exchange.ended - exchange.begun)
             if exchange.call.stream and exchange.first:
                 gateway.meters.first_token.observe(exchange.first - exchange.begun)
+            if exchange.kind == "live":
+                gateway.shadow.offer(exchange, gateway.answering)
 
 
 async def _whole(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.Future[None]) -> None:
-    async with aclosing(gateway.router.answer(_request(exchange))) as pieces:  # type: ignore[type-var]
+    async with aclosing(gateway.router.answer(exchange.request())) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
     body = write_answer(_identity(exchange), int(exchange.at.timestamp()), exchange.call.model, exchange.row())
@@ -156,7 +172,7 @@ async def _stream(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.
         exchange.version,
         include_usage=call.include_usage,
     )
-    async with aclosing(gateway.router.answer(_request(exchange))) as pieces:  # type: ignore[type-var]
+    async with aclosing(gateway.router.answer(exchange.request())) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
             part = events.text(piece.text) if piece.text else b""
@@ -168,20 +184,6 @@ async def _stream(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.
     left.cancel()
     await web.send(
         events.ending(exchange.finish_reason or "stop", exchange.prompt_tokens, exchange.completion_tokens), last=True
-    )
-
-
-def _request(exchange: Exchange) -> ChatRequest:
-    call = exchange.call
-    return ChatRequest(
-        version=exchange.version,
-        messages=call.messages,
-        max_tokens=call.max_tokens,
-        temperature=call.temperature,
-        top_p=call.top_p,
-        stop=call.stop,
-        seed=call.seed,
-        extra={**call.extra, "stream": call.stream},
     )
 
 

@@ -102,7 +102,7 @@ class Router:
 
     def pick(self, served: Served, unit: str) -> str:
         """The version that answers `unit`: in a canary the candidate for its share, once it is loaded."""
-        on = served.trial == "canary" and served.candidate in self._loaded
+        on = served.trial == "canary" and self.ready(served.candidate)
         return served.candidate if on and drawn(served.salt, unit, served.share) else served.version
 
     async def answer(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
@@ -199,6 +199,10 @@ class Router:
     def loaded(self) -> list[str]:
         """The versions that can answer at once."""
         return sorted(self._loaded)
+
+    def ready(self, version: str) -> bool:
+        """Whether `version` can answer at once."""
+        return version in self._loaded
 
     def in_flight(self) -> int:
         """Answers under way."""

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from core.errors import Unavailable
+from core.ports import ChatPiece, ChatRequest
+from core.settings import GatewaySettings
 from gateway import pointer
+from gateway.chat import Exchange
 from gateway.draw import drawn
+from gateway.openai import ChatCall
 from gateway.router import Router
 from gateway.servers.scripted import Scripted
-from store import deployments, trials
+from gateway.shadow import BUSY
+from store import deployments, inferences, trials
 from store.unit_of_work import Store
 
 from .conftest import INTERNAL, World, now, run_gateway, wait_until
@@ -20,12 +30,12 @@ AWAY = "sqlite:////nonexistent-folder/trimtab.db"
 USERS = [f"user-{number}" for number in range(60)]
 
 
-def begin(world: World, version: str = "assistant-v1", *, share: int = 20) -> str:
+def begin(world: World, version: str = "assistant-v1", *, share: int = 20, state: Any = "canary") -> str:
     """Put `version` on trial and wait until the gateway follows; returns the row's uuid."""
     with world.store.write(now()) as tx:
         uuid = deployments.request_promotion(tx, "assistant", version, actor="system:test", reason="test", share=share)
         row = next(row for row in deployments.requested(tx) if row["uuid"] == uuid)
-        trials.begin(tx, row["id"], "canary", actor="system:test")
+        trials.begin(tx, row["id"], state, actor="system:test")
     wait_until(lambda: world.gateway.router.served["assistant"].candidate == version)
     wait_until(lambda: version in world.gateway.router.loaded())
     return uuid
@@ -144,3 +154,63 @@ async def _until(check: Callable[[], bool]) -> None:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("it did not come about in time")
+
+
+def shadowing(folder: Path, server: Scripted) -> contextlib.AbstractContextManager[World]:
+    return run_gateway(folder, server, gateway=GatewaySettings(port=0, shadow_per_minute=60_000))
+
+
+def test_a_shadow_answers_copies_that_nobody_sees_and_no_monitor_counts(tmp_path: Path) -> None:
+    with shadowing(tmp_path, Scripted()) as world:
+        begin(world, share=0, state="shadow")
+        for number in range(6):
+            reply = world.chat(f"question {number}", user="ann")
+            assert reply.headers["x-trimtab-version"] == "assistant-base"
+            assert "assistant-v1" not in reply.raw.decode()
+            world.settle(lambda number=number: world.gateway.shadow.counts.answered == number + 1)  # type: ignore[misc]
+        world.captured(12)
+        found = world.rows("SELECT kind, version, count(*), count(DISTINCT user_hash) FROM inferences GROUP BY 1, 2")
+        assert found == [("live", "assistant-base", 6, 1), ("shadow", "assistant-v1", 6, 1)]
+        with world.store.read() as tx:
+            assert inferences.key_range(tx)[2] == 6, "what monitors watch"
+        assert 'outcome="answered"} 6' in world.send("GET", "/metrics", key=INTERNAL).raw.decode()
+
+
+def test_a_shadow_that_hangs_or_fails_costs_no_live_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Scripted()
+    generate = server.generate
+
+    async def broken(request: ChatRequest) -> AsyncIterator[ChatPiece]:
+        if request.version == "assistant-v1":
+            await asyncio.sleep(0.3)
+            raise Unavailable("Broken.", "No.")
+        async for piece in generate(request):
+            yield piece
+
+    monkeypatch.setattr(server, "generate", broken)
+    with shadowing(tmp_path, server) as world:
+        begin(world, share=0, state="shadow")
+        replies = [world.chat(user=user) for user in USERS[:20]]
+        assert {reply.status for reply in replies} == {200}
+        world.settle(lambda: world.gateway.shadow.counts.failed >= 1)
+        assert world.gateway.shadow.counts.skipped >= 1, "one copy at a time; the others are left out"
+        world.settle(lambda: bool(world.rows("SELECT 1 FROM inferences WHERE kind = 'shadow' AND status = 503")))
+
+
+def test_a_shadow_keeps_to_its_pace_and_gives_way_to_load(world: World) -> None:
+    begin(world, share=0, state="shadow")
+    for user in USERS[:6]:
+        world.chat(user=user)
+    world.settle(lambda: world.gateway.shadow.counts.skipped == 5)
+    assert world.gateway.shadow.counts.answered <= 1, "30 a minute are one in two seconds"
+    exchange = Exchange(
+        ChatCall("assistant", [], 1, 1.0, 1.0, [], None, False, False, "ann", "", {}, {}),
+        "assistant",
+        "assistant-base",
+        "live",
+        now(),
+        0.0,
+        "x",
+    )
+    world.gateway.shadow._next = 0.0
+    assert not world.gateway.shadow.offer(exchange, BUSY + 1)
