@@ -3,68 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from dashboard import words
+from dashboard import plots, words
 from dashboard.charts import ALARM, CALM, QUIET, Row, plain
+from dashboard.plots import Bar, Dot, Plot, Word
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+PERCENT = 100.0
 
 
-def rates(measures: Sequence[Row], candidate: str, champion: str) -> Figure:
+def rates(measures: Sequence[Row], candidate: str, champion: str) -> Plot:
     """Two lines a measure, in per cent; a version with too few answers has an empty line that says so.
 
     A measure has `name`, `verdict`, and under `candidate` and `champion` an estimate. Red: the candidate is worse.
     """
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    labels = []
-    for measure in measures:
-        for version, name in (("candidate", candidate), ("champion", champion)):
-            found = measure[version]
-            label = f"{words.title(measure['name'])}, {plain(name)}"
-            labels.append(label)
-            if found["value"] is None:
-                figure.add_scatter(
-                    x=[0.0],
-                    y=[label],
-                    mode="text",
-                    text=[words.missing(found)],
-                    textposition="middle right",
-                    hoverinfo="skip",
-                    showlegend=False,
-                )
-                continue
-            worse = version == "candidate" and measure["verdict"] == "fail"
-            colour = ALARM if worse else CALM if version == "candidate" else QUIET
-            figure.add_scatter(
-                x=[100 * found["value"]],
-                y=[label],
-                error_x={
-                    "array": [100 * (found["high"] - found["value"])],
-                    "arrayminus": [100 * (found["value"] - found["low"])],
-                    "color": colour,
-                    "thickness": 4,
-                    "width": 0,
-                },
-                mode="markers",
-                marker={"color": colour, "size": 12},
-                customdata=[words.interval(found, measure["name"])],
-                hovertemplate="%{x:.1f} %<br>%{customdata}<extra></extra>",
-                showlegend=False,
-            )
-    figure.update_layout(
-        height=90 + 30 * max(len(labels), 1),
-        margin={"l": 8, "r": 8, "t": 16, "b": 24},
-        hovermode="closest",
-        dragmode=False,
-    )
-    figure.update_xaxes(ticksuffix=" %", fixedrange=True, rangemode="tozero", automargin=True)
-    figure.update_yaxes(
-        type="category", fixedrange=True, automargin=True, categoryorder="array", categoryarray=labels[::-1]
-    )
+    lines = [
+        (measure, version, name)
+        for measure in measures
+        for version, name in (("candidate", candidate), ("champion", champion))
+    ]
+    ends = [PERCENT * (measure[version]["high"] or 0.0) for measure, version, _ in lines]
+    labels = [f"{words.title(measure['name'])}, {plain(name)}" for measure, _, name in lines]
+    figure = Plot(plots.numbers(ends, unit=" %"), plots.names(labels), 30 * max(len(lines), 1))
+    for place, (measure, version, _) in enumerate(lines):
+        found, y = measure[version], place + 0.5
+        if found["value"] is None:
+            figure.marks.append(Word(0.0, y, words.missing(found)))
+            continue
+        worse = version == "candidate" and measure["verdict"] == "fail"
+        colour = ALARM if worse else CALM if version == "candidate" else QUIET
+        told = f"{words.number(found['value'], measure['name'])} ({words.interval(found, measure['name'])})"
+        figure.marks.append(Bar(PERCENT * found["low"], PERCENT * found["high"], y, colour, 4, told))
+        figure.marks.append(Dot(PERCENT * found["value"], y, colour, 12, told))
     return figure
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from math import ceil, exp, log
 from typing import Any, Literal
 
+from core.errors import InvalidInput
 from core.types import Estimate, Inference, Verdict
 from estimates.allocation import excess_evidence
 from estimates.sequences import rate_sequence
@@ -108,8 +109,10 @@ def judge(
     `worse` once one measure's evidence reaches its part of `alpha`: a candidate that is no worse on any measure is
     ever called so with probability at most `alpha`, over all looks and measures together. `go` once the candidate
     answered `wanted` units and, with a `margin` above 0, each measure's increase is under it by two confidence
-    sequences that together miss with probability at most `alpha`.
+    sequences that together miss with probability at most `alpha`. Raises InvalidInput unless `alpha` is between 0 and 1.
     """
+    if not 0 < alpha < 1:
+        raise InvalidInput(f"retrain.canary_alpha is {alpha}.", "Set it between 0 and 1, as 0.05.")
     limit = log(len(pairs) / alpha)
     judged = [
         _measure(name, *pair, share=share, limit=limit, alpha=alpha, margin=margin) for name, pair in pairs.items()

@@ -9,6 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from dashboard import actions, canary
+from dashboard.charts import ALARM
+from dashboard.plots import Bar, Dot, Word
 from retrain.canary import Tally, judge
 from store import decisions, deployments, tables, trials
 from tests.console_world import World
@@ -112,9 +114,11 @@ def test_the_figure_has_both_intervals_and_says_what_is_missing() -> None:
     few = {"value": None, "low": None, "high": None, "n": 3, "needed": 17}
     measures = [{"name": "errors", "verdict": "fail", "candidate": known, "champion": few}]
     figure = canary.rates(measures, "<b>new</b>", "old")
-    dot, words = figure.data
-    assert list(dot.x) == [10.0]
-    assert dot.error_x.array[0] == pytest.approx(10.0)
-    assert "<b>" not in dot.y[0]
-    assert words.text == ("3 of 20 rows needed",)
+    bar, dot, word = figure.marks
+    assert isinstance(bar, Bar)
+    assert isinstance(dot, Dot)
+    assert (bar.start, bar.end, dot.x) == (pytest.approx(5.0), pytest.approx(20.0), pytest.approx(10.0))
+    assert bar.colour == ALARM
+    assert word == Word(0.0, 1.5, "3 of 20 rows needed")
+    assert "<b>" not in figure.html()
     assert "candidate 10.0 %" in canary.described(measures)

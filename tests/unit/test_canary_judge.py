@@ -34,6 +34,7 @@ def first_alarm(hits: np.ndarray, share: float, limit: float) -> int | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.05, 0.5])
 def test_a_candidate_that_is_no_worse_is_seldom_called_worse_over_all_looks(share: float) -> None:
     """Also where what everybody asks changes midway, and both versions get worse together."""
@@ -102,6 +103,12 @@ def test_a_candidate_that_stands_above_the_margin_is_not_promised_an_end() -> No
     assert found.outcome == "wait"
     assert found.needed == 0
     assert "above the margin" in found.reason
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
+def test_a_level_that_is_none_is_refused(alpha: float) -> None:
+    with pytest.raises(InvalidInput, match="canary_alpha"):
+        told((1, 30), (4, 120), alpha=alpha)
 
 
 def answer(uuid: str, version: str, **more: object) -> Inference:
