@@ -109,7 +109,8 @@ def judge(
     `worse` once one measure's evidence reaches its part of `alpha`: a candidate that is no worse on any measure is
     ever called so with probability at most `alpha`, over all looks and measures together. `go` once the candidate
     answered `wanted` units and, with a `margin` above 0, each measure's increase is under it by two confidence
-    sequences that together miss with probability at most `alpha`. Raises InvalidInput unless `alpha` is between 0 and 1.
+    sequences that together miss with probability at most `alpha`. Raises InvalidInput unless `alpha` is above 0 and
+    below 1.
     """
     if not 0 < alpha < 1:
         raise InvalidInput(f"retrain.canary_alpha is {alpha}.", "Set it between 0 and 1, as 0.05.")
