@@ -32,6 +32,9 @@ SUGGESTED = {
     "response_pii": "Read the rows and find where the data came from. If a release came just before, propose a "
     "rollback.",
     "prompt_language": "Check that the model serves these languages; collect feedback in them before retraining.",
+    "response_sentiment": "Read the rows of the sentiment that grew, and look whether refusals rose too. If a release "
+    "came just before, propose a rollback.",
+    "prompt_sentiment": "Read the rows of the sentiment that grew: where people are upset, find out what about.",
     "prompt_pii": "See which client or page sends these prompts, and tell its people what is kept here.",
 }
 
