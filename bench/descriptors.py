@@ -48,11 +48,7 @@ CHANGES = {
     ),
     "response_language, 3 % German": ("response_language", 0.03, lambda row, i: {"response": GERMAN}),
     "prompt_sentiment, 10 % upset": ("prompt_sentiment", 0.10, lambda row, i: {"prompt": f"{row['prompt']} {UPSET}"}),
-    "response_sentiment, 10 % upset": (
-        "response_sentiment",
-        0.10,
-        lambda row, i: {"response": f"{row['response']} {UPSET}"},
-    ),
+    "response_sentiment, 10 % upset": ("response_sentiment", 0.10, lambda row, i: {"response": UPSET}),
     "response_format, 5 % broken off": ("response_format", 0.05, lambda row, i: {"finish_reason": "length"}),
     "response_format, 3 % in a loop": (
         "response_format",

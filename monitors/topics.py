@@ -30,6 +30,11 @@ class Shift:
     p: float
     rows: tuple[int, ...]
 
+    @property
+    def grew(self) -> bool:
+        """Whether its share is larger now than in the reference."""
+        return self.now * self.reference_of > self.reference * self.now_of
+
     def as_json(self) -> dict[str, Any]:
         """The shift for an alert's why: shares, counts and whether it is significant at 5 %."""
         return {
