@@ -13,6 +13,8 @@ from store.inferences import clean, hash_user, salt_of
 from store.tables import feedback, inference_texts, inferences
 from store.unit_of_work import Tx
 
+# Feedback of this source comes from people who were given answers to judge, not from those who had asked.
+CONSOLE = "console"
 _BATCH = 500
 
 

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from core.types import PreferencePair
-from store import alerts, decisions, options, pairs, runs
+from store import alerts, decisions, options, runs
 from store import monitors as monitor_rows
 from store.queries.budget import LEDGER
 from store.tables import alert_comments, channels, measurements, outbox, ticks
@@ -243,27 +242,6 @@ def tell_alerts(world: World, say: Say) -> None:
         alerts.apply(tx, alerts.Finding("latency", "rule", False, "", monitor_id=monitor_rows.get(tx, "latency")["id"]))
         world.alert = str(alerts.open_alerts(tx, "prompt_drift")[0]["uuid"])
         alert_id = int(alerts.get(tx, world.alert)["id"])
-        held = PreferencePair(
-            "00000000-0000-4000-a000-000000000001",
-            [{"role": "user", "content": say("Do my loyalty points expire?")}],
-            say("They expire after two years without an order."),
-            say("I cannot help with that."),
-            licence="own feedback",
-            source="feedback",
-        )
-        pairs.add(tx, [held], actor="system:pairs")
-        mending = {
-            "topic": say("points loyalty refund"),
-            "sentence": say(
-                "1 of 105 pairs wanted for this topic; label these 3 first, more must come from new traffic."
-            ),
-            "wanted": 105,
-            "held": 1,
-            "pairs": [held.uuid],
-            "label": list(world.rows[2:5]),
-            "unlabelled": 3,
-        }
-        alerts.attach(tx, world.alert, {"mending": [mending]})
         tx.insert(
             alert_comments,
             alert_id=alert_id,
