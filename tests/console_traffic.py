@@ -42,24 +42,32 @@ def topic_map(tx: Tx, world: World, say: Say) -> dict[str, Any]:
     now = [int(number >= REFERENCE) for number in range(len(ids))]
     found = []
     for number, name in enumerate(TOPICS):
-        own = sum(1 for t, n in zip(topic, now, strict=True) if t == number and n)
-        share = {"value": own / 100, "low": own / 100 - 0.07, "high": own / 100 + 0.09, "n": 100}
+        own, then = (31, 2) if number == 2 else (17, 24)
+        share, was = ({"value": n / 100, "low": n / 125, "high": n / 80, "n": 100} for n in (own, then))
+        moved = {
+            "value": (own - then) / 100,
+            "low": (own - then) / 100 - 0.1,
+            "high": (own - then) / 100 + 0.1,
+            "n": 100,
+        }
         found.append(
             {
                 "name": say(name),
                 "now": own,
-                "reference": own,
+                "reference": then,
                 "share_now": own / 100,
-                "share_reference": own / 100,
-                "p": 0.8,
+                "share_reference": then / 100,
+                "p": 1e-6 if number == 2 else 0.8,
                 "significant": number == 2,
                 "share": share,
-                "was": share,
-                "difference": {"value": 0.0, "low": -0.11, "high": 0.11, "n": 100},
+                "was": was,
+                "difference": moved,
                 "examples": [id for id, t, n in zip(ids, topic, now, strict=True) if t == number and n][:4],
             }
         )
     span = {"from": "2026-11-20T09:00:00+00:00", "to": "2026-11-20T13:00:00+00:00"}
+    found.sort(key=lambda topic: float(str(topic["p"])))
+    topic = [{2: 0, 0: 1, 1: 2}.get(number, number) for number in topic]
     return {
         "at": (world.now - timedelta(hours=1)).isoformat(),
         "against": "prompt_drift",

@@ -156,7 +156,7 @@ def detail(console: Console, uuid: str) -> None:
     for proposal in found["proposals"]:
         proposals.draw(console, proposal)
     reasons.draw(console, row, found["rows"], found["releases"])
-    mending.draw(row, found["to_label"], found["held"])
+    mending.draw(console, row, found["to_label"], found["held"])
     timeline(console, found)
     talk(console, row, found["comments"])
 

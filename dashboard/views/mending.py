@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import show
+from dashboard.console import Console
 
 ROWS = 8
 
@@ -20,12 +21,24 @@ def named(alert: Mapping[Any, Any]) -> tuple[list[str], list[str]]:
     ]
 
 
-def draw(alert: Mapping[Any, Any], exchanges: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]]) -> None:
+def to_label(alert: Mapping[Any, Any]) -> list[str]:
+    """Every exchange, by uuid, that the alert names for labelling."""
+    return list(dict.fromkeys(uuid for topic in _topics(alert) for uuid in _names(topic.get("label"))))
+
+
+def draw(
+    console: Console,
+    alert: Mapping[Any, Any],
+    exchanges: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Mapping[str, Any]],
+) -> None:
     """A sentence for each topic, with what to label first and the pairs nearest to it. All of it captured text."""
     found = _topics(alert)
     if not found:
         return
     st.subheader("What would mend it", anchor=False)
+    if to_label(alert):
+        console.link("traffic", "Label them", "label", alert=str(alert["uuid"]))
     asked = {row["uuid"]: row for row in exchanges}
     held = {row["uuid"]: row for row in pairs}
     for place, topic in enumerate(found):

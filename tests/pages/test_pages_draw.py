@@ -22,6 +22,7 @@ PAGES = {
     "": "Overview",
     "monitors": "Monitors",
     "alerts": "Alerts",
+    "traffic": "Traffic",
     "probes": "Probes",
     "fairness": "Fairness",
     "runs": "Runs",
