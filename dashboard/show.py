@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -96,11 +96,34 @@ def empty(title: str, steps: Sequence[str] = ()) -> None:
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, alt: str, key: str) -> None:
     """Rows as a table of text. `columns` gives the header, the program's own word, of each field."""
-    import pandas as pd
+    frame, config = _frame(rows, columns)
+    st.dataframe(frame, hide_index=True, column_config=config, alt=alt, key=key)
 
-    data = {header: [_cell(row.get(field)) for row in rows] for field, header in columns.items()}
-    config = {header: st.column_config.TextColumn(header) for header in columns.values()}
-    st.dataframe(pd.DataFrame(data), hide_index=True, column_config=config, alt=alt, key=key)
+
+def choose(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    *,
+    alt: str,
+    key: str,
+    chosen: Callable[[int | None], None],
+) -> None:
+    """A table like that whose rows can be chosen; `chosen` is told the place of the row, None when it is let go."""
+
+    def tell() -> None:
+        places = st.session_state[key]["selection"]["rows"]
+        chosen(places[0] if places and places[0] < len(rows) else None)
+
+    frame, config = _frame(rows, columns)
+    st.dataframe(
+        frame,
+        hide_index=True,
+        column_config=config,
+        alt=alt,
+        key=key,
+        on_select=tell,
+        selection_mode="single-row",
+    )
 
 
 def download(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, name: str, key: str) -> None:
@@ -147,6 +170,14 @@ def show_told() -> None:
         else:
             st.badge("Not done", icon=":material/block:", color="orange")
         st.text(told["words"])
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+    """The rows as a data frame of texts, and how its columns are shown."""
+    import pandas as pd
+
+    data = {header: [_cell(row.get(field)) for row in rows] for field, header in columns.items()}
+    return pd.DataFrame(data), {header: st.column_config.TextColumn(header) for header in columns.values()}
 
 
 def _cell(value: Any) -> str:

@@ -76,6 +76,8 @@ NEW = {
     "response_format": {"response": "and then " * 40},
     "response_language": {"response": "Das Paket ist auf dem Weg und wird bald bei dir sein."},
     "response_pii": {"response": "Write to anna.keller@firma.de about it."},
+    "response_sentiment": {"response": "That is a terrible mistake, and I hate to tell you so."},
+    "prompt_sentiment": {"prompt": "This is awful: the parcel is lost again and nobody cares."},
     "prompt_language": {"prompt": "Wo ist das Paket, das ich bestellt habe?"},
     "prompt_pii": {"prompt": "My number is +49 30 9018 2045, where is the parcel?"},
 }

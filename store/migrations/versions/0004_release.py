@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003_release"
-down_revision = "0002_probes"
+revision = "0004_release"
+down_revision = "0003_traffic"
 
 _ON_TRIAL = sa.text("state IN ('shadow', 'canary')")
 
