@@ -4,9 +4,10 @@
 
 Simulated people meet the candidate by chance, dislike, are refused or get an error; for the wrong rollbacks at rates
 that double midway for both versions alike. Looks after every event. Beside ours: a z-test at 95 % taken at every look,
-as dashboards do. Then the whole judge with its horizon and margin, looked at every 25 people: how often each candidate
-goes live, and after how many answers. Delays are in people who met the candidate; everybody judges (where one in ten
-does, ten times as many are needed). Exit code 1 when the lower 95 % limit of the wrong rollbacks is above the level.
+as dashboards do, and two confidence sequences until they part. Then the whole judge with its horizon and margin, looked
+at every 25 people: how often each candidate goes live, and after how many answers. Delays are in people who met the
+candidate; everybody judges (where one in ten does, ten times as many are needed). Exit code 1 when the lower 95 % limit
+of the wrong rollbacks is above the level.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from estimates.allocation import excess_evidence
 from estimates.proportions import exact_limits
 from estimates.quantiles import quantile
+from estimates.sequences import rate_sequence
 from retrain.canary import MEASURES, Tally, judge
 
 ALPHA, MARGIN, WANTED = 0.05, 0.1, 200
@@ -60,6 +62,19 @@ def ended(candidate: np.ndarray, went: dict[str, np.ndarray], share: float) -> t
     return (int(candidate[: first + 1].sum()) if first < len(candidate) else None), naive
 
 
+def parted(candidate: np.ndarray, went: dict[str, np.ndarray], share: float) -> int | None:
+    """How many had met the candidate when its interval lay above the champion's, at the same error a measure."""
+    level = 1 - ALPHA / len(MEASURES) / 2
+    event = went["negative_feedback"]
+    for seen in range(LOOK, len(candidate) + 1, LOOK):
+        met = candidate[:seen]
+        theirs = rate_sequence(int(event[:seen][met].sum()), int(met.sum()), level=level)
+        ours = rate_sequence(int(event[:seen][~met].sum()), int((~met).sum()), level=level)
+        if theirs.low is not None and ours.high is not None and theirs.low > ours.high:
+            return int(met.sum())
+    return None
+
+
 def outcome(candidate: np.ndarray, went: dict[str, np.ndarray], share: float) -> tuple[str, int]:
     """What the whole judge made of a canary (go, worse, or wait at the end), and after how many answers."""
     answered = 0
@@ -88,6 +103,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=1000)
     parser.add_argument("--delays", type=int, default=200)
+    parser.add_argument("--parted", type=int, default=100)
     parser.add_argument("--whole", type=int, default=100)
     given = parser.parse_args()
     failed = False
@@ -113,6 +129,11 @@ def main() -> int:
                 f"candidate; within {WANTED} in {told(within, given.delays)}; never in {delays.count(None)}"
             )
     share = 0.2
+    for rise in RISES[1:]:
+        seeds = [np.random.default_rng([run, 20, int(rise * 100)]) for run in range(given.parted)]
+        waits = [parted(*people(rng, share, rise, 1.0), share) for rng in seeds]
+        middle = np.median([MOST + 1 if one is None else one for one in waits]) if waits else float("nan")
+        print(f"20 %, +{100 * rise:.0f} points: two intervals part at {middle:.0f} in the median of {given.parted}")
     for rise in (0.0, 0.02, *RISES[:2], 0.15):
         ends = []
         for run in range(given.whole):

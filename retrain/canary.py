@@ -16,6 +16,8 @@ from monitors.detectors.refusal import refuses
 MEASURES = ("negative_feedback", "refusal_rate", "errors")
 WORDS = {"negative_feedback": "disliked", "refusal_rate": "refusing", "errors": "failed"}
 _MOST = 700.0  # exp() of more is no float
+# How seldom a draw that is as it should be may be taken for one that is not.
+SPLIT = 0.001
 
 
 @dataclass(slots=True)
@@ -109,8 +111,9 @@ def judge(
     `worse` once one measure's evidence reaches its part of `alpha`: a candidate that is no worse on any measure is
     ever called so with probability at most `alpha`, over all looks and measures together. `go` once the candidate
     answered `wanted` units and, with a `margin` above 0, each measure's increase is under it by two confidence
-    sequences that together miss with probability at most `alpha`. Raises InvalidInput unless `alpha` is above 0 and
-    below 1.
+    sequences that together miss with probability at most `alpha`. `wait`, whatever else was found, where the candidate
+    met more units than its `share` can explain: the events rest on that share. Raises InvalidInput unless `alpha` is
+    above 0 and below 1.
     """
     if not 0 < alpha < 1:
         raise InvalidInput(f"retrain.canary_alpha is {alpha}.", "Set it between 0 and 1, as 0.05.")
@@ -120,6 +123,9 @@ def judge(
     ]
     answered = pairs["errors"][0].units
     worse = [one for one in judged if one.verdict == "fail"]
+    met = answered + pairs["errors"][1].units
+    if excess_evidence(answered, met, share) >= -log(SPLIT):
+        return Judgement("wait", _broken(answered, met, share), answered, wanted, 0, judged)
     if worse:
         return Judgement("worse", " ".join(one.reason for one in worse), answered, wanted, 0, judged)
     unsettled = [one for one in judged if one.verdict == "undecided"]
@@ -181,6 +187,12 @@ def _within(name: str, theirs: Estimate, ours: Estimate, shown: tuple[float, flo
     # Intervals narrow with the root of what was counted.
     needed = ceil(theirs.n * (((most - increase) / room) ** 2 - 1)) if room > 0 else 0
     return Judged(name, "undecided", reason, theirs, ours, *shown, max(needed, 1) if room > 0 else 0)
+
+
+def _broken(answered: int, met: int, share: float) -> str:
+    return (
+        f"{answered} of {met} met the candidate, more than {100 * share:g} % explain: nothing follows from its numbers."
+    )
 
 
 def _missing(needed: int, unsettled: Sequence[Judged]) -> str:

@@ -105,6 +105,13 @@ def test_a_candidate_that_stands_above_the_margin_is_not_promised_an_end() -> No
     assert "above the margin" in found.reason
 
 
+def test_nothing_follows_where_the_draw_is_not_as_it_should_be() -> None:
+    found = told((30, 120), (5, 180))
+    assert (found.outcome, found.needed) == ("wait", 0)
+    assert "120 of 300 met the candidate" in found.reason
+    assert told((30, 60), (20, 1000)).outcome == "worse", "fewer than its share only make the test weaker"
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0, -1.0])
 def test_a_level_that_is_none_is_refused(alpha: float) -> None:
     with pytest.raises(InvalidInput, match="canary_alpha"):
