@@ -84,7 +84,7 @@ def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) 
         if earlier:
             allowed = console.may(Action.ROLL_BACK)
             if st.button("Roll back …", icon=":material/undo:", key="roll-back", disabled=not allowed):
-                go_back(console, route["version"], route["previous"], earlier)
+                go_back(console, route, earlier)
             if not allowed:
                 st.caption("An approver can roll back.")
         else:
@@ -92,11 +92,14 @@ def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) 
 
 
 @st.dialog("Roll back?", width="medium")
-def go_back(console: Console, live: str, previous: str, earlier: Sequence[str]) -> None:
+def go_back(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) -> None:
     """One reason and one click; which version only where there is a choice."""
+    live, previous = route["version"], route["previous"]
     place = list(earlier).index(previous) if previous in earlier else 0
     to = st.selectbox("Serve again", list(earlier), index=place, key="back-to") if len(earlier) > 1 else earlier[0]
     st.text(f"{live} serves now. {to} answers every request within a second; {live} is kept.")
+    if route["trial"]:
+        st.text(f"The {route['trial']} of {route['candidate']} ends with it.")
     reason = st.text_input("What is wrong?", key="back-why", max_chars=500)
     if st.button("Roll back", type="primary", icon=":material/undo:", key="back-do"):
         actions.roll_back(console, reason, away_from=live, to=to)

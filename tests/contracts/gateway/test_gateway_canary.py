@@ -157,7 +157,7 @@ async def _until(check: Callable[[], bool]) -> None:
 
 
 def shadowing(folder: Path, server: Scripted) -> contextlib.AbstractContextManager[World]:
-    return run_gateway(folder, server, gateway=GatewaySettings(port=0, shadow_per_minute=60_000))
+    return run_gateway(folder, server, gateway=GatewaySettings(port=0, shadow_per_minute=10**9))
 
 
 def test_a_shadow_answers_copies_that_nobody_sees_and_no_monitor_counts(tmp_path: Path) -> None:
