@@ -112,8 +112,8 @@ def judge(
     ever called so with probability at most `alpha`, over all looks and measures together. `go` once the candidate
     answered `wanted` units and, with a `margin` above 0, each measure's increase is under it by two confidence
     sequences that together miss with probability at most `alpha`. `wait`, whatever else was found, where the candidate
-    met more units than its `share` can explain: the events rest on that share. Raises InvalidInput unless `alpha` is
-    above 0 and below 1.
+    met more units than its `share` can explain: the events rest on that share. Raises InvalidInput unless
+    0 < `alpha` < 1.
     """
     if not 0 < alpha < 1:
         raise InvalidInput(f"retrain.canary_alpha is {alpha}.", "Set it between 0 and 1, as 0.05.")
