@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import sqlalchemy as sa
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
-from core.types import ModelVersion
-from store import audit, decisions, deployments, routes, tables, trials, versions
+from core.types import Feedback, Inference, ModelVersion
+from store import audit, decisions, deployments, feedback, inferences, routes, tables, trials, versions
 from store.unit_of_work import Store
 from tests.stores import make_store
 
@@ -210,3 +211,39 @@ def test_the_decision_behind_it_ends_with_it(store: Store) -> None:
             assert decisions.get(tx, made)["state"] == "approved"
             act(tx, uuid, actor="ann", reason="Now.")
             assert decisions.get(tx, made)["state"] == then
+
+
+def test_what_users_met_is_read_in_order_by_unit_and_kind(store: Store) -> None:
+    people = (("live", "ann", "c"), ("live", "", "c"), ("live", "", ""), ("shadow", "ann", ""), ("probe", "", ""))
+    met = [
+        Inference(
+            f"00000000-0000-0000-0000-00000000000{place}",
+            NOW,
+            "assistant",
+            "assistant-v1",
+            kind,  # type: ignore[arg-type]
+            [],
+            "Hello?",
+            "Hello.",
+            user=user,
+            conversation=conversation,
+        )
+        for place, (kind, user, conversation) in enumerate(people)
+    ]
+    with store.write(NOW) as tx:
+        keys = inferences.record(tx, met)
+        for place, value in ((0, -1.0), (0, 1.0), (1, 1.0), (2, -1.0)):
+            feedback.record(tx, Feedback(str(uuid4()), NOW, "thumb", met[place].uuid, value))
+    with store.read() as tx:
+        live = trials.answers(tx, 0, deployment="assistant", kind="live", limit=10)
+        assert [row.id for row in live] == keys[:3]
+        assert [row.id for row in trials.answers(tx, keys[0], deployment="assistant", kind="live", limit=1)] == [
+            keys[1]
+        ]
+        assert [row.id for row in trials.answers(tx, 0, deployment="assistant", kind="shadow", limit=10)] == [keys[3]]
+        found = trials.judgements(tx, 0, deployment="assistant", from_inference=keys[0], limit=10)
+        assert [item.negative for item, _ in found] == [1.0, 0.0, 1.0], "the first judgement of each answer"
+        assert [unit for _, unit in found] == [row.user or row.conversation or row.uuid for row in live]
+        assert trials.judgements(tx, found[-1][0].key, deployment="assistant", from_inference=0, limit=10) == []
+        later = trials.judgements(tx, 0, deployment="assistant", from_inference=keys[1], limit=10)
+        assert len(later) == 2
