@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from store import labels
-from store.queries import alerts, audit, models, monitors, overview, probes, runs, service
+from store.queries import alerts, audit, commands, models, monitors, overview, probes, runs, service, traffic
 from store.tables import feedback, inferences
 from store.unit_of_work import Tx
 from tests import console_world
@@ -45,6 +45,11 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "service": lambda tx, world: service.newest(tx, "assistant"),
     "disliked": lambda tx, world: service.disliked(tx, "assistant", "assistant-v1"),
     "audit": lambda tx, world: audit.newest(tx),
+    "search": lambda tx, world: traffic.search(tx, "assistant", traffic.Wanted(words="loyalty")).rows,
+    "one exchange": lambda tx, world: traffic.one(tx, world.rows[2]),
+    "queue": lambda tx, world: traffic.queued(tx),
+    "said": lambda tx, world: traffic.said_of(tx, range(1, 51)),
+    "topic map": lambda tx, world: commands.result(tx, commands.recent(tx, "topic_map", {})[0]["uuid"]),
 }
 
 
@@ -67,7 +72,7 @@ def test_a_read_is_quick_and_finds_something(world: World, name: str) -> None:
     assert min(took) < 0.05
 
 
-@pytest.mark.parametrize("name", ["frame", "exchanges", "service"])
+@pytest.mark.parametrize("name", ["frame", "exchanges", "service", "search", "one exchange"])
 def test_no_read_scans_the_traffic(world: World, name: str) -> None:
     statements: list[tuple[str, Any]] = []
 
