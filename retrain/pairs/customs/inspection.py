@@ -45,10 +45,11 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The verdicts in the pairs' order, and each check's result by its name."""
+    """The verdicts in the pairs' order, each check's result by its name, and each pair's cluster of prompts."""
 
     verdicts: Sequence[Verdict]
     results: Mapping[str, Result]
+    clusters: Sequence[int]
 
     def summary(self) -> dict[str, Any]:
         """The funnel, how many pairs each flag is on, what was noted, and which checks ran or why not."""
@@ -106,7 +107,7 @@ def inspect_lot(
             found[finding.place].append(finding)
     before = doubts(lot)
     verdicts = [_judge(pair, own, doubt) for pair, own, doubt in zip(pairs, found, before, strict=True)]
-    return Inspection(verdicts, results)
+    return Inspection(verdicts, results, lot.groups.tolist() if pairs else [])
 
 
 def doubts(lot: Lot) -> Sequence[float]:
