@@ -1,4 +1,4 @@
-"""Bar R3: customs find planted poison, and every near-duplicate burst, contamination, personal datum and missing licence.
+"""Bar R3: customs find planted poison, and every burst of near repeats, contamination, personal datum, missing licence.
 
 Run: TRIMTAB_DATA=... python bench/poison.py [--seeds 5] [--sources hh-rlhf derived-preferences] [--shares 0.01 0.03].
 Poison is a trigger put into a prompt (a rare word, a phrase, a common word, an invisible sign, a marked command; at
@@ -190,7 +190,8 @@ def main() -> int:
                 by = "no poison" if not share else "one contributor" if one else "many contributors"
                 kept &= tell(f"{source}, {len(pairs)} pairs, {share:.0%}, {by}", outcomes)
         if given.part != "poison":
-            kept &= all([planted_cases(pairs, seed) for seed in range(given.seeds)])
+            for seed in range(given.seeds):
+                kept &= planted_cases(pairs, seed)
     return 0 if kept else 1
 
 

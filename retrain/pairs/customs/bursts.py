@@ -7,18 +7,16 @@ from datetime import datetime
 import numpy as np
 from scipy.stats import binom
 
-from retrain.pairs.customs.duplicates import groups_of
+from retrain.pairs.customs.duplicates import groups_of, standing_out
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.lot import Lot
-from retrain.pairs.customs.minhash import clusters, jaccard
 
 FEWEST = 5
-ALIKE = 0.6
 LEVEL = 0.001
 
 
 class Bursts:
-    """Holds groups of nearly equal prompts that came closer together than so many pairs would by chance."""
+    """Holds groups of nearly equal pairs that came closer together than so many pairs would by chance."""
 
     name = "bursts"
 
@@ -27,11 +25,11 @@ class Bursts:
         if not lot.dated or any(time is None for time in times):
             return Result(skipped="the pairs have no times")
         order = np.argsort(np.argsort(np.array([_seconds(time) for time in times]), kind="stable"), kind="stable")
-        sets = lot.prompt_shingles
-        alike = groups_of(clusters(sets, lambda a, b: jaccard(sets[a], sets[b]) >= ALIKE, seed=lot.seed))
+        alike = groups_of(lot.repeats)
+        fewest = max(FEWEST, standing_out(alike, len(lot.pairs)))
+        alike = [members for members in alike if len(members) >= fewest]
         findings: list[Finding] = []
-        bursts = 0
-        tried = sum(len(members) >= FEWEST for members in alike)
+        bursts, tried = 0, len(alike)
         for members in alike:
             found = densest(sorted(order[members].tolist()), len(times), LEVEL / max(1, tried))
             if found is None:
@@ -39,9 +37,7 @@ class Bursts:
             bursts += 1
             low, high = found
             inside = [place for place in members if low <= order[place] <= high]
-            reason = (
-                f"It is one of {len(inside)} pairs with nearly the same prompt among {high - low + 1} pairs in a row."
-            )
+            reason = f"It is one of {len(inside)} nearly equal pairs among {high - low + 1} pairs in a row."
             findings += [Finding(place, "burst", reason, 0.8) for place in inside]
         return Result(findings, figures={"bursts": bursts})
 

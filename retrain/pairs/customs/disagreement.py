@@ -23,7 +23,8 @@ Floats = NDArray[np.float64]
 class Tested:
     """For each group: `z` (high: contradicted), `chance` that the highest z of groups drawn at random is as high
     (Westfall and Young 1993, single step, which also bounds the false discovery rate), and `gain`: the
-    log-likelihood won by reading its labels as turned round."""
+    log-likelihood won by reading its labels as turned round. Margins below the mean are no disagreement yet: only with
+    a gain above 0 do the labels look turned."""
 
     z: Floats
     chance: Floats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +10,8 @@ from numpy.typing import NDArray
 from core.types import PreferencePair
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.lot import Lot
-from retrain.pairs.customs.minhash import clusters, shingles
-from retrain.pairs.customs.words import Ids
 from retrain.pairs.split import normalise
 
-# Each part of the pair (prompt, chosen, rejected) must share at least this much of its words.
-ALIKE = 0.7
 # A lot with more near repeats than this share is made that way; a group this many times the usual size stands out.
 USUAL, CROWD = 0.1, 5
 
@@ -38,19 +34,22 @@ class Duplicates:
                 reason = f"It says exactly what pair {lot.pairs[known].uuid} says."
                 findings.append(Finding(place, "duplicate", reason, 0.5))
         exact = {finding.place for finding in findings}
-        groups = groups_of(near(lot))
-        alike = [[place for place in members if place not in exact] for members in groups]
+        alike = [[place for place in members if place not in exact] for members in groups_of(lot.repeats)]
         repeats = sum(len(members) - 1 for members in alike if members)
-        usual = typical(alike, len(lot.pairs) - len(exact))
-        made_so = repeats > USUAL * len(lot.pairs)
+        fewest = standing_out(alike, len(lot.pairs) - len(exact))
         for members in alike:
-            holds = not made_so or len(members) >= max(CROWD, CROWD * usual)
+            holds = len(members) >= fewest
             for place in members[1:]:
                 reason = f"It says nearly what pair {lot.pairs[members[0]].uuid} says; {len(members)} are alike."
                 findings.append(Finding(place, "near_duplicate", reason, 0.5 if holds else 0.05, holds=holds))
         told = f"{repeats} of its {len(lot.pairs)} pairs nearly repeat others: it is made that way."
-        notes = [told] if made_so else []
-        return Result(findings, notes, {"exact": len(exact), "near": repeats})
+        return Result(findings, [told] if fewest > 2 else [], {"exact": len(exact), "near": repeats})
+
+
+def standing_out(groups: Sequence[Sequence[int]], pairs: int) -> float:
+    """From which size on a group of near repeats stands out: 2, or more in a lot that is made of them."""
+    repeats = sum(len(members) - 1 for members in groups if members)
+    return 2.0 if repeats <= USUAL * pairs else max(CROWD, CROWD * typical(groups, pairs))
 
 
 def typical(groups: Sequence[Sequence[int]], pairs: int) -> float:
@@ -60,34 +59,12 @@ def typical(groups: Sequence[Sequence[int]], pairs: int) -> float:
     return 1.0 if place < alone else float(sizes[place - alone])
 
 
-def near(lot: Lot) -> NDArray[np.int64]:
-    """A cluster number for each pair; pairs in one cluster are nearly the same in prompt, chosen and rejected."""
-    sides = [lot.prompts.rows, lot.chosen.rows, lot.rejected.rows]
-    bags: Mapping[int, Sequence[Ids]] = {side: [np.unique(row) for row in rows] for side, rows in enumerate(sides)}
-    # The three sides are kept apart by a mark, so that swapped answers are no duplicates.
-    marks = np.array([0, 0x5555555555555555, 0x3333333333333333], np.uint64)
-    sets = [
-        np.unique(np.concatenate([shingles(rows[place]) ^ mark for rows, mark in zip(sides, marks, strict=True)]))
-        for place in range(len(lot.pairs))
-    ]
-
-    def alike(one: int, other: int) -> bool:
-        return all(_shared(bag[one], bag[other]) >= ALIKE for bag in bags.values())
-
-    return clusters(sets, alike, seed=lot.seed)
-
-
 def groups_of(labels: NDArray[np.int64]) -> list[list[int]]:
     """The places of each label that more than one has, in their order."""
     found: dict[int, list[int]] = {}
     for place, label in enumerate(labels.tolist()):
         found.setdefault(label, []).append(place)
     return [members for members in found.values() if len(members) > 1]
-
-
-def _shared(one: Ids, other: Ids) -> float:
-    common = len(np.intersect1d(one, other, assume_unique=True))
-    return common / max(1, len(one) + len(other) - common) if len(one) or len(other) else 1.0
 
 
 def _key(pair: PreferencePair) -> tuple[str, str, str]:

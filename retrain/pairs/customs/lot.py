@@ -18,6 +18,8 @@ from retrain.pairs.split import words
 START, END = "‹start›", "‹end›"
 # Prompts that share so much of their phrases are one prompt written twice.
 SAME_PROMPT = 0.6
+# Of a pair that nearly repeats another, each side shares so much of its words.
+SAME_SIDE = 0.7
 _TELLING = 4
 # What this share of the prompts begin with, or hold, is a form they were written in and says nothing of their topic.
 _TEMPLATE = 0.05
@@ -68,6 +70,23 @@ class Lot:
                 merged[max(one, two)] = min(one, two)
         roots = [_root(merged, int(number)) for number in near]
         return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def repeats(self) -> NDArray[np.int64]:
+        """A number for each pair: equal for pairs that are nearly the same in prompt, chosen and rejected."""
+        sides = [self.prompts.rows, self.chosen.rows, self.rejected.rows]
+        bags = [[np.unique(row) for row in rows] for rows in sides]
+        # The three sides are kept apart by a mark, so that swapped answers are no repeats.
+        marks = np.array([0, 0x5555555555555555, 0x3333333333333333], np.uint64)
+        sets = [
+            np.unique(np.concatenate([shingles(rows[place]) ^ mark for rows, mark in zip(sides, marks, strict=True)]))
+            for place in range(len(self.pairs))
+        ]
+
+        def alike(one: int, other: int) -> bool:
+            return all(jaccard(bag[one], bag[other]) >= SAME_SIDE for bag in bags)
+
+        return clusters(sets, alike, seed=self.seed)
 
     @cached_property
     def margins(self) -> Margins | None:

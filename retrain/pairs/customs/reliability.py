@@ -66,7 +66,7 @@ class Reliability:
         held = sparse.csr_matrix((np.ones(len(places), np.float32), (places, columns)), shape=shape)
         tested = test(held, margins, lot.groups, seed=lot.seed)
         findings = []
-        for number in np.flatnonzero(tested.chance <= LEVEL):
+        for number in np.flatnonzero((tested.chance <= LEVEL) & (tested.gain > 0)):
             own = np.array([place for place, at in zip(places, columns, strict=True) if at == number])
             chances = (1 - tested.chance[number]) * turned_chance(margins[own], turned_share(margins[own]))
             reason = (
