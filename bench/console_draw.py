@@ -20,7 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-PAGES = ("", "monitors", "alerts", "probes", "fairness", "runs", "models", "audit")
+PAGES = ("", "monitors", "alerts", "traffic", "probes", "fairness", "runs", "models", "audit")
 HELLO = "import streamlit as st\nst.header('Hello')\nst.line_chart([1, 3, 2])\n"
 DRAWN = "[data-testid='stApp'][data-test-script-state='notRunning']"
 HEAD = "[data-testid='stMainBlockContainer'] h2"

@@ -34,6 +34,7 @@ AT = datetime(2026, 1, 5, tzinfo=UTC)
 CALM, CHANGED = 500, 1500
 POOL = 20_000
 GERMAN = "Wo finde ich die Datei, und wie kann ich das Paket mit der neuen Version nicht nur laden, sondern auch bauen?"
+UPSET = "This is terrible, and I am very angry about it."
 SIGNED = "Write to {name}@{host}.de or call +49 30 90{number:05d} about it."
 OTHER: list[str] = []  # answers of another corpus, filled where response_drift is measured
 # Each change: the monitor, the share of rows changed, and what becomes of such a row.
@@ -46,6 +47,8 @@ CHANGES = {
         lambda row, i: {"response": f"{row['response']} {signed(i)}"},
     ),
     "response_language, 3 % German": ("response_language", 0.03, lambda row, i: {"response": GERMAN}),
+    "prompt_sentiment, 10 % upset": ("prompt_sentiment", 0.10, lambda row, i: {"prompt": f"{row['prompt']} {UPSET}"}),
+    "response_sentiment, 10 % upset": ("response_sentiment", 0.10, lambda row, i: {"response": UPSET}),
     "response_format, 5 % broken off": ("response_format", 0.05, lambda row, i: {"finish_reason": "length"}),
     "response_format, 3 % in a loop": (
         "response_format",
@@ -184,7 +187,9 @@ def main() -> int:
     if args.data is None:
         raise SystemExit("Set TRIMTAB_DATA or --data to the folder of the public data.")
     corpus = Corpus(load(args.data), {})
-    names = args.only or ["prompt_language", "prompt_pii", "response_format", "response_language", "response_pii"]
+    names = args.only or [
+        name for name in dict.fromkeys(name for name, *_ in CHANGES.values()) if name != "response_drift"
+    ]
     if "response_drift" in names:
         OTHER.extend(r["output"] for r in read(args.data / "self-instruct" / "user_oriented.jsonl.gz") if r["output"])
         texts = list(dict.fromkeys([*(row["response"] for row in corpus.rows), *OTHER]))

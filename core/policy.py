@@ -13,6 +13,7 @@ QUALITY = frozenset(
         "response_format",
         "response_language",
         "response_pii",
+        "response_sentiment",
         "bias_twins",
         "group_gaps",
         "question_bias",
@@ -23,7 +24,7 @@ QUALITY = frozenset(
 )
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
 # What they show may be wanted, or is not the model's doing: a person reads the rows first.
-READ_FIRST = frozenset({"response_drift", "prompt_pii"})
+READ_FIRST = frozenset({"response_drift", "prompt_pii", "prompt_sentiment"})
 
 
 @dataclass(frozen=True, slots=True)

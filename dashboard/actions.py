@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, labels, limits, monitors, runs
+from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, runs
 from store.unit_of_work import Tx
 
 
@@ -197,4 +197,50 @@ def set_params(console: Console, monitor: str, params: Mapping[str, Any], *, rev
         console,
         "Saved. The next look uses it.",
         lambda tx, actor: monitors.edit(tx, monitor, revision=revision, actor=actor, params=dict(params)),
+    )
+
+
+def queue_exchanges(console: Console, uuids: Sequence[str]) -> bool:
+    """Let exchanges wait to be labelled."""
+    return act(console, "They wait to be labelled.", lambda tx, actor: labelling.mark(tx, uuids, "label", actor=actor))
+
+
+def unqueue_exchange(console: Console, uuid: str) -> bool:
+    """Take an exchange off the queue."""
+    return act(console, "It no longer waits.", lambda tx, actor: labelling.unmark(tx, uuid, "label", actor=actor))
+
+
+def exclude_exchanges(console: Console, uuids: Sequence[str], reason: str) -> bool:
+    """Leave exchanges out of the references taken from now on."""
+    return act(
+        console,
+        "It counts in no reference that is taken from now on.",
+        lambda tx, actor: labelling.mark(tx, uuids, "exclude", actor=actor, reason=reason),
+    )
+
+
+def include_exchange(console: Console, uuid: str) -> bool:
+    """Let an exchange count in references again."""
+    return act(
+        console,
+        "It counts in references again.",
+        lambda tx, actor: labelling.unmark(tx, uuid, "exclude", actor=actor),
+    )
+
+
+def prefer_answer(console: Console, uuid: str, *, chosen: str, rejected: str) -> bool:
+    """Keep which of two answers is better."""
+    return act(
+        console,
+        "Kept as a preference. It becomes a pair once it has passed the checks.",
+        lambda tx, actor: labelling.prefer(tx, uuid, chosen=chosen, rejected=rejected, actor=actor),
+    )
+
+
+def correct_answer(console: Console, uuid: str, better: str) -> bool:
+    """Keep a better answer than the captured one."""
+    return act(
+        console,
+        "Kept as a preference. It becomes a pair once it has passed the checks.",
+        lambda tx, actor: labelling.correct(tx, uuid, better=better, actor=actor),
     )

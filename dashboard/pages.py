@@ -13,7 +13,7 @@ from dashboard import marks, show, words
 from dashboard.console import Console, SignedOut, enter
 from dashboard.installation import current
 from dashboard.verdict import silent
-from dashboard.views import alerts, audit, fairness, models, monitors, overview, probes, runs
+from dashboard.views import alerts, audit, fairness, models, monitors, overview, probes, runs, traffic
 from store.queries import overview as queries
 
 GROUPS = {
@@ -21,6 +21,7 @@ GROUPS = {
         "overview": ("Overview", overview.draw),
         "monitors": ("Monitors", monitors.draw),
         "alerts": ("Alerts", alerts.draw),
+        "traffic": ("Traffic", traffic.draw),
     },
     "Safety": {"probes": ("Probes", probes.draw), "fairness": ("Fairness", fairness.draw)},
     "Improve": {"runs": ("Runs", runs.draw), "models": ("Models", models.draw)},
@@ -56,6 +57,9 @@ def draw() -> None:
 def present(visit: list[Console], view: Callable[[Console], None]) -> None:
     """The frame, then the page; what a page cannot do is said in a sentence."""
     console = visit[0]
+    # What a link within the page asks for reaches the script, but not the browser's address, which the next click
+    # would send again: tell the browser, which does nothing where both agree.
+    st.query_params.update({})
     try:
         header(console)
         show.show_told()

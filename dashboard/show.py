@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import html
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.errors import TrimtabError
-from dashboard import exports, words
+from dashboard import charts, exports, plots, words
 from dashboard.marks import UNKNOWN, Mark
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboard.plots import Plot
 
 _STYLE = """<style>
 .st-key-headline p, .st-key-headline div[data-testid="stText"] {font-size: 1.3rem; line-height: 1.35}
@@ -30,7 +29,7 @@ div[data-testid="stMainBlockContainer"] {padding-top: 2.5rem; max-width: 82rem}
 
 def style() -> None:
     """The few rules that Streamlit's theme has no setting for."""
-    st.html(_STYLE)
+    st.html(_STYLE + plots.STYLE)
 
 
 def say(text: object, tone: str = "", key: str = "") -> None:
@@ -76,15 +75,14 @@ def measured(row: Any, metric: str, key: str) -> None:
     say(words.interval(row, metric), "quiet", f"{key}-note")
 
 
-def chart(figure: Figure, alt: str, key: str) -> None:
+def chart(figure: Plot, alt: str, key: str) -> None:
     """A figure with its description for those who cannot see it."""
-    st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False})
+    with st.container(key=key, gap=None):
+        st.html(f'<div role="img" aria-label="{html.escape(alt)}">{figure.html()}</div>')
 
 
 def spark(values: Sequence[float], name: str) -> None:
     """Recent values as a small line. `name` is the program's own word for them."""
-    from dashboard import charts
-
     st.html(charts.spark(values, f"{name}: the last {len(values)} values, oldest first."))
 
 
@@ -98,11 +96,34 @@ def empty(title: str, steps: Sequence[str] = ()) -> None:
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str], *, alt: str, key: str) -> None:
     """Rows as a table of text. `columns` gives the header, the program's own word, of each field."""
-    import pandas as pd
+    frame, config = _frame(rows, columns)
+    st.dataframe(frame, hide_index=True, column_config=config, alt=alt, key=key)
 
-    data = {header: [_cell(row.get(field)) for row in rows] for field, header in columns.items()}
-    config = {header: st.column_config.TextColumn(header) for header in columns.values()}
-    st.dataframe(pd.DataFrame(data), hide_index=True, column_config=config, alt=alt, key=key)
+
+def choose(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, str],
+    *,
+    alt: str,
+    key: str,
+    chosen: Callable[[int | None], None],
+) -> None:
+    """A table like that whose rows can be chosen; `chosen` is told the place of the row, None when it is let go."""
+
+    def tell() -> None:
+        places = st.session_state[key]["selection"]["rows"]
+        chosen(places[0] if places and places[0] < len(rows) else None)
+
+    frame, config = _frame(rows, columns)
+    st.dataframe(
+        frame,
+        hide_index=True,
+        column_config=config,
+        alt=alt,
+        key=key,
+        on_select=tell,
+        selection_mode="single-row",
+    )
 
 
 def download(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, name: str, key: str) -> None:
@@ -149,6 +170,14 @@ def show_told() -> None:
         else:
             st.badge("Not done", icon=":material/block:", color="orange")
         st.text(told["words"])
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+    """The rows as a data frame of texts, and how its columns are shown."""
+    import pandas as pd
+
+    data = {header: [_cell(row.get(field)) for row in rows] for field, header in columns.items()}
+    return pd.DataFrame(data), {header: st.column_config.TextColumn(header) for header in columns.values()}
 
 
 def _cell(value: Any) -> str:

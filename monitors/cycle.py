@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from core.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from core.roles import Action
 from core.types import Measurement
-from monitors import evidence, looks, sequence, verdict
+from monitors import evidence, looks, mending, sequence, verdict
 from monitors.effects import Effects, parameter
 from monitors.metrics import metrics
 from monitors.reference import Asked
@@ -183,8 +183,10 @@ def _failed(monitor: Mapping[Any, Any], tick: Tick, effects: Effects, message: s
 
 
 def _add_evidence(name: str, alert: str, effects: Effects) -> None:
-    """Attach the evidence page to a fired alert: after the alert is out, because it takes long and may fail."""
-    try:
-        evidence.attach(alert, effects)
-    except Exception as error:
-        log.warning("%s: no evidence page for alert %s (%s)", name, alert, type(error).__name__)
+    """Attach what would mend the shift, and the evidence page, to a fired alert: after the alert is out, because both
+    take long and may fail."""
+    for what, attach in (("mending", mending.attach), ("evidence page", evidence.attach)):
+        try:
+            attach(alert, effects)
+        except Exception as error:
+            log.warning("%s: no %s for alert %s (%s)", name, what, alert, type(error).__name__)

@@ -14,7 +14,7 @@ from typing import Any
 from core.settings import MonitorSettings
 from monitors.effects import parameter
 from monitors.metrics import Unit
-from monitors.sources import Source
+from monitors.sources import Source, without_excluded
 from store import streams
 from store.unit_of_work import Tx
 
@@ -77,7 +77,7 @@ def first_plan(
     after = 0
     while len(units) < want:
         more, last, moved = source.following(tx, after, version=version, boundary=0, limit=_READ)
-        units += more
+        units += without_excluded(tx, more)
         if not moved or last == after:
             break
         after = last

@@ -1,4 +1,4 @@
-"""Carries out what pages ask of this process: look now, test a notice, take a reference, try a monitor on the past."""
+"""Carries out what pages ask of this process: look now, test a notice, take a reference, draw a map, try the past."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
-from monitors import cycle, delivery, reference, rehearsal
+from monitors import cycle, delivery, reference, rehearsal, topic_map
 from monitors.cycle import Outcome
 from monitors.effects import Effects
 from monitors.probes.rotation import WHOLE
@@ -20,7 +20,7 @@ OWNER = "monitors"
 LEASE_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # What may take minutes has a lane of its own, so that a look is not kept waiting by it.
-LONG = ("backtest", "run_suite")
+LONG = ("backtest", "run_suite", "topic_map")
 SHORT = ("run_monitor", "test_notice", "take_reference")
 # How often, and how long apart, a monitor that is running is asked again for its turn.
 TURNS, TURN_SECONDS = 40, 0.5
@@ -76,6 +76,8 @@ async def _carry_out(row: Mapping[Any, Any], effects: Effects, report: Callable[
         return _told(outcome)
     if row["kind"] == "backtest":
         return await asyncio.to_thread(rehearsal.run, rehearsal.Asked.read(args), effects, report)
+    if row["kind"] == "topic_map":
+        return await asyncio.to_thread(topic_map.run, topic_map.Asked.read(args), effects, report)
     if row["kind"] == "test_notice":
         name = str(args.get("channel", ""))
         await delivery.send_test(effects.store, effects.settings, name, effects.clock())

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from core.types import Inference
 from monitors.metrics import SequentialMetric, Unit, read
-from store import streams
+from store import labelling, streams
 from store.unit_of_work import Tx
 
 
@@ -39,11 +39,11 @@ class Exchanges:
         return self._units(rows), last, last > max(after, boundary)
 
     def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]:
-        """The newest `wanted` units with keys from `first` to `last`."""
+        """The newest `wanted` units with keys from `first` to `last`, without those that people excluded."""
         rows = streams.openings_before(
             tx, last, deployment=self.deployment, wanted=wanted, version=version, first=first
         )
-        return self._units(rows)
+        return without_excluded(tx, self._units(rows))
 
     def before(self, tx: Tx, boundary: int, *, version: str, wanted: int) -> list[Unit]:
         """The newest `wanted` units up to the inference `boundary`."""
@@ -72,17 +72,16 @@ class Judgements:
         return self._units(rows), rows[-1].key if rows else after, len(rows) == limit
 
     def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]:
-        """The newest `wanted` units with keys from `first` to `last`."""
+        """The newest `wanted` units with keys from `first` to `last`, without those that people excluded."""
         rows = streams.judgements(
             tx, first - 1, deployment=self.deployment, limit=1_000_000, version=version, until=last
         )
-        return self._units(rows)[-wanted:]
+        return without_excluded(tx, self._units(rows))[-wanted:]
 
     def before(self, tx: Tx, boundary: int, *, version: str, wanted: int) -> list[Unit]:
         """The newest `wanted` judgements of answers up to the inference `boundary`."""
-        return self._units(
-            streams.judgements_before(tx, boundary, deployment=self.deployment, wanted=wanted, version=version)
-        )
+        rows = streams.judgements_before(tx, boundary, deployment=self.deployment, wanted=wanted, version=version)
+        return without_excluded(tx, self._units(rows))
 
     def _units(self, rows: Sequence[streams.Judgement]) -> list[Unit]:
         units = []
@@ -95,3 +94,9 @@ class Judgements:
 def source_of(metric: Any, deployment: str) -> Source:
     """The source that `metric` names."""
     return Judgements(deployment) if metric.source == "feedback" else Exchanges(deployment, metric)
+
+
+def without_excluded(tx: Tx, units: Sequence[Unit]) -> list[Unit]:
+    """The units that people left in: a reference is made of these only."""
+    left_out = labelling.excluded(tx, [unit.inference for unit in units])
+    return [unit for unit in units if unit.inference not in left_out]

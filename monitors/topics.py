@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log
 from typing import Any
 
@@ -20,7 +20,9 @@ _WORD = re.compile(r"[^\W\d_]{3,20}")
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A topic or segment: how often now and in the reference, Holm's corrected p-value, and its rows now by index."""
+    """A topic or segment: how often now and in the reference, Holm's corrected p-value, and its rows by index: those
+    now, and for a topic those of the reference.
+    """
 
     name: str
     now: int
@@ -29,6 +31,12 @@ class Shift:
     reference_of: int
     p: float
     rows: tuple[int, ...]
+    before: tuple[int, ...] = ()
+
+    @property
+    def grew(self) -> bool:
+        """Whether its share is larger now than in the reference."""
+        return self.now * self.reference_of > self.reference * self.now_of
 
     def as_json(self) -> dict[str, Any]:
         """The shift for an alert's why: shares, counts and whether it is significant at 5 %."""
@@ -67,9 +75,10 @@ def shifted_topics(
     shifts = []
     for name, members in groups:
         now = members[members >= len(reference)] - len(reference)
-        then = len(members) - len(now)
-        p = _fisher(len(now), len(current), then, len(reference))
-        shifts.append(Shift(name, len(now), len(current), then, len(reference), p, tuple(now.tolist())))
+        then = members[members < len(reference)]
+        p = _fisher(len(now), len(current), len(then), len(reference))
+        rows, before = tuple(now.tolist()), tuple(then.tolist())
+        shifts.append(Shift(name, len(now), len(current), len(then), len(reference), p, rows, before))
     return _distinct(_corrected(shifts))
 
 
@@ -102,7 +111,7 @@ def _corrected(shifts: Sequence[Shift]) -> list[Shift]:
     out, worst = [], 0.0
     for rank, shift in enumerate(ordered):
         worst = max(worst, min(1.0, shift.p * (len(ordered) - rank)))
-        out.append(Shift(shift.name, shift.now, shift.now_of, shift.reference, shift.reference_of, worst, shift.rows))
+        out.append(replace(shift, p=worst))
     return sorted(out, key=lambda s: (s.p, s.reference / max(s.reference_of, 1) - s.now / max(s.now_of, 1)))
 
 

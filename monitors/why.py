@@ -32,6 +32,9 @@ SUGGESTED = {
     "response_pii": "Read the rows and find where the data came from. If a release came just before, propose a "
     "rollback.",
     "prompt_language": "Check that the model serves these languages; collect feedback in them before retraining.",
+    "response_sentiment": "Read the rows of the sentiment that grew, and look whether refusals rose too. If a release "
+    "came just before, propose a rollback.",
+    "prompt_sentiment": "Read the rows of the sentiment that grew: where people are upset, find out what about.",
     "prompt_pii": "See which client or page sends these prompts, and tell its people what is kept here.",
 }
 
@@ -62,7 +65,8 @@ def build(
         end = units[-1].at
         happened = changes.between(tx, start=start, end=max(end, effects.clock()), deployment=job.deployment)
         shown = {row.id: row for row in exchanges.by_ids(tx, [row["inference"] for row in explained.get("rows", [])])}
-    topic_shifts, by_row = _topics(job, reference, current, epoch["seed"])
+    topic_shifts, members = _topics(job, reference, current, epoch["seed"])
+    by_row = {id: shift.name for shift, ids in zip(topic_shifts, members, strict=True) for id in ids}
     segment_shifts = topics.shifted_segments([u.labels for u in reference], [r.labels for r in current])
     return {
         **as_json(measurement),
@@ -93,7 +97,11 @@ def build(
             for row in explained.get("rows", [])[:ROWS]
             if row["inference"] in shown
         ],
-        "topics": [shift.as_json() for shift in topic_shifts[:SHOWN]],
+        "topics": [
+            # Which rows: for what would mend a topic that grew (monitors.mending).
+            {**shift.as_json(), **({"inferences": ids} if shift.p <= 0.05 and shift.grew else {})}
+            for shift, ids in list(zip(topic_shifts, members, strict=True))[:SHOWN]
+        ],
         "segments": [shift.as_json() for shift in segment_shifts[:SHOWN]],
         "changes": happened,
         "suggested": SUGGESTED.get(job.monitor["metric"], "Look at the rows below."),
@@ -103,15 +111,16 @@ def build(
 
 def _topics(
     job: Run, reference: Sequence[Unit], current: Sequence[Inference], seed: int
-) -> tuple[list[topics.Shift], dict[int, str]]:
+) -> tuple[list[topics.Shift], list[list[int]]]:
+    """The topics by their shift, and the keys of each one's rows since the onset."""
     then = [unit.text for unit in reference if unit.text]
     now = [(row.id, read(job.metric, row)) for row in current if read(job.metric, row).strip()]
     if not then or not now:
-        return [], {}
+        return [], []
     said = [text for _, text in now]
     try:
         vectors = job.effects.embed([*then, *said])
     except Exception:  # an alarm must not be lost because its explanation failed
-        return [], {}
+        return [], []
     found = topics.shifted_topics(vectors[: len(then)], then, vectors[len(then) :], said, seed=seed)
-    return found, {now[index][0]: shift.name for shift in found for index in shift.rows}
+    return found, [[now[index][0] for index in shift.rows] for shift in found]

@@ -25,6 +25,7 @@ KINDS = MappingProxyType(
         "run_suite": ("monitors", Action.RUN_MONITOR),
         "test_notice": ("monitors", Action.TEST_NOTICE),
         "take_reference": ("monitors", Action.TAKE_REFERENCE),
+        "topic_map": ("monitors", Action.RUN_MONITOR),
         "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,6 +12,10 @@ from core.types import Feedback
 from store.inferences import clean, hash_user, salt_of
 from store.tables import feedback, inference_texts, inferences
 from store.unit_of_work import Tx
+
+# Feedback of this source comes from people who were given answers to judge, not from those who had asked.
+CONSOLE = "console"
+_BATCH = 500
 
 
 def record(tx: Tx, item: Feedback) -> bool:
@@ -64,6 +69,16 @@ def for_inferences(
 def after(tx: Tx, id: int, limit: int) -> list[Feedback]:
     """The first `limit` pieces of feedback whose key is above `id`, in key order."""
     return [_read(row) for row in tx.all(_JOINED.where(feedback.c.id > id).order_by(feedback.c.id).limit(limit))]
+
+
+def preferred(tx: Tx, inference_ids: Sequence[int]) -> frozenset[int]:
+    """Those of these exchanges, by key, of which somebody has chosen or corrected an answer."""
+    found: set[int] = set()
+    for start in range(0, len(inference_ids), _BATCH):
+        mine = feedback.c.inference_id.in_(list(inference_ids[start : start + _BATCH]))
+        told = sa.select(feedback.c.inference_id).where(mine, feedback.c.kind.in_(("choice", "correction")))
+        found.update(int(row["inference_id"]) for row in tx.all(told))
+    return frozenset(found)
 
 
 _JOINED: sa.Select[Any] = sa.select(feedback, inferences.c.uuid.label("inference"), inferences.c.version).outerjoin(

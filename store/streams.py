@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from core.types import Inference
 from store import inferences as exchanges
+from store.feedback import CONSOLE
 from store.tables import feedback, inferences
 from store.unit_of_work import Tx
 
@@ -95,6 +96,7 @@ def judgements(
                 earlier.c.inference_id == feedback.c.inference_id,
                 earlier.c.id < feedback.c.id,
                 earlier.c.kind != "choice",
+                earlier.c.source != CONSOLE,
             )
         )
     )
@@ -119,6 +121,7 @@ def judgements_before(
             earlier.c.inference_id == feedback.c.inference_id,
             earlier.c.id < feedback.c.id,
             earlier.c.kind != "choice",
+            earlier.c.source != CONSOLE,
         ),
     )
     if version:
@@ -178,15 +181,20 @@ def last_key(tx: Tx, *, deployment: str, before: datetime | None = None) -> int:
     return int(tx.scalar(query.order_by(inferences.c.id.desc()).limit(1)) or 0)
 
 
-_JUDGED: sa.Select[Any] = sa.select(
-    feedback.c.id,
-    feedback.c.inference_id,
-    feedback.c.at,
-    feedback.c.kind,
-    feedback.c.value,
-    inferences.c.version,
-    inferences.c.labels,
-).join(inferences, inferences.c.id == feedback.c.inference_id)
+# A better answer that a labeller wrote is no customer's complaint.
+_JUDGED: sa.Select[Any] = (
+    sa.select(
+        feedback.c.id,
+        feedback.c.inference_id,
+        feedback.c.at,
+        feedback.c.kind,
+        feedback.c.value,
+        inferences.c.version,
+        inferences.c.labels,
+    )
+    .join(inferences, inferences.c.id == feedback.c.inference_id)
+    .where(feedback.c.source != CONSOLE)
+)
 
 
 def _judgement(row: sa.RowMapping) -> Judgement:

@@ -129,6 +129,19 @@ detector_labels = sa.Table(
     time("at"),
     sa.UniqueConstraint("inference_id", "detector"),
 )
+marks = sa.Table(
+    "marks",
+    metadata,
+    key(),
+    ref("inference_id", "inferences"),
+    sa.Column("kind", sa.String(12), nullable=False),
+    text("reason"),
+    text("actor"),
+    time("at"),
+    sa.UniqueConstraint("inference_id", "kind"),
+    one_of("kind", ("label", "exclude")),
+    sa.Index("ix_marks_kind_id", "kind", "id"),
+)
 imports = sa.Table(
     "imports",
     metadata,

@@ -11,7 +11,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import proposals, propose, reasons
+from dashboard.views import mending, proposals, propose, reasons
 from store.queries import alerts as queries
 from store.queries import monitors as monitor_queries
 from store.unit_of_work import Tx
@@ -156,6 +156,7 @@ def detail(console: Console, uuid: str) -> None:
     for proposal in found["proposals"]:
         proposals.draw(console, proposal)
     reasons.draw(console, row, found["rows"], found["releases"])
+    mending.draw(console, row, found["to_label"], found["held"])
     timeline(console, found)
     talk(console, row, found["comments"])
 
@@ -166,6 +167,7 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
     if row is None:
         return None
     wanted = [str(item.get("uuid", "")) for item in row["why"].get("rows", []) if isinstance(item, Mapping)]
+    to_label, held = mending.named(row)
     began = row["fired_at"] or row["pending_since"] or row["updated_at"]
     return {
         "alert": row,
@@ -175,6 +177,8 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
         "notices": queries.notices(tx, row["id"]),
         "silences": monitor_queries.silences_of(tx, row["monitor"], console.now),
         "rows": monitor_queries.exchanges(tx, uuids=[name for name in wanted if name]),
+        "to_label": monitor_queries.exchanges(tx, uuids=to_label, limit=len(to_label)),
+        "held": queries.pairs_named(tx, held),
         "releases": queries.releases_near(tx, began, timedelta(days=1)),
     }
 

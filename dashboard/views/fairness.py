@@ -21,6 +21,7 @@ MORE = {
     "negative_gap": "bad ratings",
     "slow_gap": "slow answers",
     "short_gap": "short answers",
+    "tone_gap": "negative answers",
     "twin_gap": "service",
 }
 LEANING = {

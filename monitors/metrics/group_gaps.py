@@ -12,6 +12,7 @@ from core.types import Estimate, Measurement, Sampled, Status, Window
 from estimates.means import mean
 from estimates.proportions import difference, proportion
 from monitors import gaps
+from monitors.descriptors.sentiment import sentiment
 from monitors.detectors.refusal import refuses
 from monitors.effects import parameter
 from monitors.metrics import Guarantee, metric
@@ -28,9 +29,9 @@ Values = Sequence[float | None]
 class GroupGaps:
     """Whether one group of users gets worse service than the rest.
 
-    For each label that requests carry, each group's rates of refusals, negative feedback, slow and short answers minus
-    those of the other groups. The intervals of one look hold together, over groups and rates (Bonferroni); rows of one
-    user count as one draw.
+    For each label that requests carry, each group's rates of refusals, negative feedback, slow, short and negative
+    answers minus those of the other groups. The intervals of one look hold together, over groups and rates
+    (Bonferroni); rows of one user count as one draw.
     """
 
     guarantee: Guarantee = "none"
@@ -153,6 +154,12 @@ def _short(rows: Sequence[Sampled]) -> Values:
     return _beyond(lengths, EXTREME, sign=-1)
 
 
+def _negative_tone(rows: Sequence[Sampled]) -> Values:
+    """Of negative sentiment; None for a text that is not English."""
+    told = [sentiment(row.inference.response) if _answered(row) else None for row in rows]
+    return [None if tone is None else float(tone == "negative") for tone in told]
+
+
 def _answered(row: Sampled) -> bool:
     return row.inference.status == 200
 
@@ -168,4 +175,5 @@ RATES: dict[str, Callable[[Sequence[Sampled]], Values]] = {
     "negative_gap": _negative,
     "slow_gap": _slow,
     "short_gap": _short,
+    "tone_gap": _negative_tone,
 }

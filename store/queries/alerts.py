@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,6 +16,7 @@ from store.tables import (
     decisions,
     deployments,
     outbox,
+    pairs,
     silences,
     ticks,
     versions,
@@ -110,3 +113,10 @@ def channel_names(tx: Tx) -> list[str]:
     """The enabled channels by name."""
     rows = tx.all(sa.select(channels.c.name).where(channels.c.enabled).order_by(channels.c.name))
     return [str(row["name"]) for row in rows]
+
+
+def pairs_named(tx: Tx, uuids: Sequence[str]) -> list[dict[str, Any]]:
+    """Preference pairs by uuid with their prompt's last message. Their texts are hostile input."""
+    columns = pairs.c.uuid, pairs.c.prompt, pairs.c.chosen, pairs.c.rejected, pairs.c.state
+    rows = tx.all(sa.select(*columns).where(pairs.c.uuid.in_(list(uuids)))) if uuids else []
+    return [{**row, "prompt": str(row["prompt"][-1].get("content", "")) if row["prompt"] else ""} for row in rows]

@@ -110,6 +110,11 @@ def pages(served: Served) -> dict[str, str]:
         "alerts": "alerts",
         "fairness": "fairness",
         "an alert": f"alerts?alert={world.alert}",
+        "traffic": "traffic",
+        "a topic": "traffic?topic=0",
+        "an exchange": f"traffic?exchange={world.rows[2]}",
+        "the queue": "traffic?show=queue",
+        "answers to label": f"traffic?alert={world.alert}",
         "probes": "probes",
         "runs": "runs",
         "a run": f"runs?run={world.run}",
@@ -152,7 +157,7 @@ def test_no_payload_runs_or_loads_anything(hostile: Served, visit: Visit, guarde
         assert found["foreign"] == [], what
         assert found["links"] == [], what
         assert found["frames"] == 0, what
-        if what in ("overview", "an alert", "runs", "a proposal", "models", "alerts"):
+        if what in ("overview", "an alert", "runs", "a proposal", "models", "alerts", "a topic"):
             assert "<p0> " in me.text(), what
             assert "<p199> " in me.text(), what
         if what == "probes":  # which shortens what it shows
@@ -172,6 +177,17 @@ def test_a_hostile_proposal_is_text_in_the_dialog_too(hostile: Served, visit: Vi
     assert (found["hits"], found["foreign"], found["links"], me.foreign) == (0, [], [], [])
 
 
+def test_a_hostile_exchange_is_text_in_the_drawer(hostile: Served, visit: Visit) -> None:
+    me = visit(hostile.url, bypass_csp=True)
+    me.sign_in("ann")
+    me.open(f"traffic?exchange={hostile.world.rows[2]}")
+    drawer = me.page.get_by_role("dialog")
+    drawer.get_by_role("button", name="Save the better answer").wait_for()
+    assert "<p0> " in drawer.inner_text() and "<p199> " in drawer.inner_text()
+    found = look(me.page)
+    assert (found["hits"], found["foreign"], found["links"], me.foreign) == (0, [], [], [])
+
+
 def test_a_payload_in_the_address_is_text(hostile: Served, visit: Visit) -> None:
     me = visit(hostile.url, bypass_csp=True)
     me.sign_in("ann")
@@ -182,6 +198,11 @@ def test_a_payload_in_the_address_is_text(hostile: Served, visit: Visit) -> None
         "runs?decision",
         "models?version",
         "audit?subject",
+        "traffic?exchange",
+        "traffic?words",
+        "traffic?version",
+        "traffic?label",
+        "traffic?topic",
         "?range",
     ):
         me.page.goto(f"{me.url}/{page}=<img src=x onerror=window.hits=1>![x]({AWAY}/q.png)")

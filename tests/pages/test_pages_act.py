@@ -123,6 +123,8 @@ def test_a_page_left_open_acts_as_the_account_of_its_session_only(filled: World,
 
 
 def test_a_monitor_is_paused_and_asked_for_a_look_from_its_page(filled: World, open_page: Open) -> None:
+    with filled.store.read() as tx:
+        before = tx.database_now()
     page = open_page(filled, "monitors", name="otto", monitor="errors")
     page.button(key="run-now").click().run()
     assert not page.exception
@@ -131,7 +133,7 @@ def test_a_monitor_is_paused_and_asked_for_a_look_from_its_page(filled: World, o
     assert page.button(key="run-now").disabled
     with filled.store.read() as tx:
         assert not monitor_rows.get(tx, "errors")["enabled"]
-        asked = tx.all(sa.select(command_table))
+        asked = tx.all(sa.select(command_table).where(command_table.c.asked_at > before))
     assert [(row["kind"], row["args"], row["actor"]) for row in asked] == [
         ("run_monitor", {"monitor": "errors"}, "otto")
     ]

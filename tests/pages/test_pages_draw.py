@@ -22,6 +22,7 @@ PAGES = {
     "": "Overview",
     "monitors": "Monitors",
     "alerts": "Alerts",
+    "traffic": "Traffic",
     "probes": "Probes",
     "fairness": "Fairness",
     "runs": "Runs",
@@ -96,6 +97,19 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert "Last good data" in after
     assert page.header[0].value == PAGES[path]
     assert len(after) > 0.6 * len(before)
+
+
+def test_an_alert_says_what_would_mend_it(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "alerts", alert=filled_folder.alert)
+    assert not page.exception
+    told = texts(page)
+    assert "What would mend it" in told and "1 of 105 pairs wanted for this topic; label these 3 first" in told
+    (to_label,) = [
+        found.value for found in page.dataframe if set(found.value.columns) == {"At", "Version", "Prompt", "Answer"}
+    ]
+    assert len(to_label) == 3
+    (held,) = [found.value for found in page.dataframe if "Better answer" in found.value.columns]
+    assert list(held["Prompt"]) == ["Do my loyalty points expire?"]
 
 
 def test_a_gate_reports_calibration_of_both_versions_with_interval_and_count(

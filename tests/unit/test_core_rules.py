@@ -99,13 +99,13 @@ def test_drift_is_met_by_learning_even_after_a_release() -> None:
     assert propose(situation("prompt_drift")).kind == "retrain"
 
 
-@pytest.mark.parametrize("metric", ["response_drift", "prompt_pii"])
+@pytest.mark.parametrize("metric", ["response_drift", "prompt_pii", "prompt_sentiment"])
 def test_what_may_be_wanted_is_read_before_anything_is_proposed(metric: str) -> None:
     proposal = propose(situation(metric))
     assert proposal.kind == "none" and "read the rows" in proposal.reason
 
 
-@pytest.mark.parametrize("metric", ["response_pii", "response_format", "response_language"])
+@pytest.mark.parametrize("metric", ["response_pii", "response_format", "response_language", "response_sentiment"])
 def test_worse_answers_soon_after_a_release_point_at_the_release(metric: str) -> None:
     assert propose(situation(metric, events_since_release=10)).kind == "rollback"
 

@@ -59,9 +59,10 @@ def test_a_planted_gap_is_first_with_its_group_and_count() -> None:
     assert (first.metric, first.segment) == ("refusal_gap", "channel=phone")
     assert first.details["group"]["n"] == first.estimate.n > 300
     assert first.details["group"]["value"] - first.details["rest"]["value"] == pytest.approx(first.estimate.value)
-    assert len(found) == 1 + 4 * (4 + 2)
+    assert len(found) == 1 + 5 * (4 + 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("users", [0, 120], ids=["rows", "users who repeat"])
 def test_no_gap_is_invented(users: int) -> None:
     runs = 40
@@ -108,3 +109,14 @@ def test_rates_without_rows_are_left_out_and_said() -> None:
     rows = [row(i, {"plan": PLANS[i % 2]}) for i in range(1, 101)]
     found = GAPS.measure(None, window(rows), {})
     assert found[0].details["left_out"] == {"negative_gap": 0, "slow_gap": 0}
+
+
+def test_a_group_that_is_answered_in_a_harsh_tone_is_found_and_other_languages_are_left_out() -> None:
+    harsh, german = "That is a terrible question.", "Hier ist die Antwort, die du von uns haben willst."
+    rows = [
+        row(key, {"plan": PLANS[key % 2]}, response=german if key % 5 == 0 else harsh if key % 4 == 0 else ANSWERED)
+        for key in range(1, 401)
+    ]
+    (gap, *_) = [m for m in GAPS.measure(None, window(rows), {}) if m.metric == "tone_gap"]
+    assert gap.segment == "plan=free" and gap.estimate.n == 160
+    assert (gap.estimate.low or 0) > 0.2

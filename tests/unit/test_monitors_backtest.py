@@ -76,6 +76,8 @@ NEW = {
     "response_format": {"response": "and then " * 40},
     "response_language": {"response": "Das Paket ist auf dem Weg und wird bald bei dir sein."},
     "response_pii": {"response": "Write to anna.keller@firma.de about it."},
+    "response_sentiment": {"response": "That is a terrible mistake, and I hate to tell you so."},
+    "prompt_sentiment": {"prompt": "This is awful: the parcel is lost again and nobody cares."},
     "prompt_language": {"prompt": "Wo ist das Paket, das ich bestellt habe?"},
     "prompt_pii": {"prompt": "My number is +49 30 9018 2045, where is the parcel?"},
 }
@@ -90,6 +92,7 @@ def test_every_monitor_of_prompts_and_answers_runs_on_a_file(monitor: str) -> No
     assert 420 < alarm.seen <= 500 and found[-1].n > 0
 
 
+@pytest.mark.slow
 def test_how_often_one_looks_does_not_change_what_is_seen() -> None:
     rows = traffic(700, change=420)
     often, seldom = looks(rows, every=1), looks(rows, every=100)

@@ -10,6 +10,7 @@ import pytest
 from core.types import Inference
 from monitors.descriptors.form import FORMS
 from monitors.descriptors.language import LANGUAGES
+from monitors.descriptors.sentiment import SENTIMENTS
 from monitors.metrics import metrics, read
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -48,6 +49,14 @@ def exchange(**values: Any) -> Inference:
         ("response_format", {"finish_reason": "length"}, FORMS.index("cut off")),
         ("response_format", {"response": ""}, FORMS.index("empty")),
         ("response_format", {"status": 500}, None),
+        ("prompt_sentiment", {}, SENTIMENTS.index("neutral")),
+        ("prompt_sentiment", {"prompt": "This is awful.", "status": 503}, SENTIMENTS.index("negative")),
+        ("prompt_sentiment", {"prompt": "Wo ist das Paket, das ich bestellt habe?"}, None),
+        ("prompt_sentiment", {"prompt": " "}, None),
+        ("response_sentiment", {"response": "Gladly, what a nice idea!"}, SENTIMENTS.index("positive")),
+        ("response_sentiment", {"response": "Es ist auf dem Weg zu Ihnen und wird bald da sein."}, None),
+        ("response_sentiment", {"response": ""}, None),
+        ("response_sentiment", {"status": 500}, None),
         ("response_drift", {}, 0),
         ("response_drift", {"response": "\n"}, None),
         ("response_drift", {"status": 404}, None),
