@@ -13,7 +13,7 @@ from retrain.pairs.customs.lot import Lot
 from retrain.pairs.split import normalise
 
 # A lot with more near repeats than this share is made that way; a group this many times the usual size stands out.
-USUAL, CROWD = 0.1, 5
+USUAL, CROWD = 0.03, 5
 
 
 class Duplicates:

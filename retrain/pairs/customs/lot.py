@@ -18,9 +18,8 @@ from retrain.pairs.split import words
 START, END = "‹start›", "‹end›"
 # Prompts that share so much of their phrases are one prompt written twice.
 SAME_PROMPT = 0.6
-# Of a pair that nearly repeats another, each side shares so much of its words; more of it where the prompt is the very
-# same one, since other answers to one prompt are another comparison.
-SAME_SIDE, SAME_ANSWERS = 0.7, 0.85
+# Of a pair that nearly repeats another, each side shares so much of its words.
+SAME_SIDE = 0.7
 _TELLING = 4
 # What this share of the prompts begin with, or hold, is a form they were written in and says nothing of their topic.
 _TEMPLATE = 0.05
@@ -85,8 +84,7 @@ class Lot:
         ]
 
         def alike(one: int, other: int) -> bool:
-            least = SAME_ANSWERS if np.array_equal(sides[0][one], sides[0][other]) else SAME_SIDE
-            return all(jaccard(bag[one], bag[other]) >= least for bag in bags)
+            return all(jaccard(bag[one], bag[other]) >= SAME_SIDE for bag in bags)
 
         return clusters(sets, alike, seed=self.seed)
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003_customs"
-down_revision = "0002_probes"
+revision = "0004_customs"
+down_revision = "0003_traffic"
 
 
 def upgrade() -> None:
