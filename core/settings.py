@@ -102,6 +102,10 @@ class RetrainSettings:
     beta: float = field(default=0.1, metadata={"help": "DPO's beta."})
     max_train_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the training split at most."})
     max_held_out_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the held-out split at most."})
+    contributor_share: float = field(
+        default=0.01,
+        metadata={"help": "Share of a run's pairs from one contributor; never less than three equal shares."},
+    )
     gate_margin: float = field(
         default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
     )

@@ -437,6 +437,7 @@ pairs = sa.Table(
     text("source"),
     text("licence"),
     text("version"),
+    text("consent"),
     sa.Column("weight", sa.Float, nullable=False, default=1.0),
     sa.Column("state", sa.String(12), nullable=False),
     json("reasons", default=list),
