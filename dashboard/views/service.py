@@ -19,11 +19,19 @@ RANGES = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta
 
 
 def draw(console: Console) -> None:
-    """The section: what to group by, the table, and how far back it reaches."""
+    """The section, closed until somebody asks: a look at the versions need not wait for thousands of requests."""
+    section = st.expander("Service and cost", key="service-open", icon=":material/speed:", on_change="rerun")
+    if section.open:
+        with section:
+            fill(console)
+
+
+def fill(console: Console) -> None:
+    """What to group by, the table, and how far back it reaches."""
     rows = console.load("service", lambda tx: queries.newest(tx, console.deployment))
     if not rows:
+        st.text("No request has been answered yet.")
         return
-    st.subheader("Service and cost", anchor=False)
     with st.container(horizontal=True, gap="medium"):
         by = st.selectbox("By", service.cuts(rows), key="service-by", width=220)
         span = st.segmented_control("Time", list(RANGES), default="24 h", key="service-range") or "24 h"
