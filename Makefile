@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup models run dev machine test lint types layers test-fast test-store test-model \
+.PHONY: help setup models run dev machine test lint types layers test-style test-fast test-store test-model \
 	test-postgres test-browser test-e2e test-gpu bars format lock clean
 
 help:  ## list the targets
@@ -34,7 +34,7 @@ dev: environment  ## what the tests need beside the product: the development loc
 machine:  ## install Chromium and PostgreSQL from Debian's packages where they are missing and you are root
 	@deploy/debian_packages.sh chromium:chromium initdb:postgresql
 
-LAYERS := test-fast test-store test-model test-postgres test-browser test-e2e
+LAYERS := test-style test-fast test-store test-model test-postgres test-browser test-e2e
 
 test: dev models machine  ## everything, fast layers first; says how long each layer took, and the whole
 	@began=$$(date +%s); for layer in $(LAYERS); do \
@@ -43,17 +43,23 @@ test: dev models machine  ## everything, fast layers first; says how long each l
 		echo "== $$layer passed in $$(($$(date +%s) - at)) s"; \
 	done; echo "== everything passed in $$(($$(date +%s) - began)) s: $(LAYERS)"
 
-# Each layer leaves to the later ones what needs a model, a server, a browser or more than three seconds.
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2 -m "not (model or slow or postgres or browser or gpu)"
+# Each layer leaves to the later ones what needs a model, a server or a browser, and what is slow: simulations and
+# training runs of more than a third of a second, and anything of more than three.
+PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2
+FOLDERS := $(addprefix tests/,unit properties architecture contracts timelines pages store)
 
-test-fast: lint types layers  ## style, types, layers, then unit, property and architecture tests
-	$(PARALLEL) tests/unit tests/properties tests/architecture
+test-style: lint types layers  ## style, types and layers
+
+test-fast:  ## unit, property and architecture tests
+	$(PARALLEL) -m "not (model or slow or postgres or browser or gpu)" tests/unit tests/properties tests/architecture
 
 test-store:  ## contracts, timelines, pages, and the store on SQLite
-	$(PARALLEL) tests/contracts tests/timelines tests/pages tests/store
+	$(PARALLEL) -m "not (model or slow or postgres or browser or gpu)" tests/contracts tests/timelines tests/pages tests/store
 
-test-model:  ## what needs the prepared models, or takes more than three seconds
-	$(PYTEST) -m "(model or slow) and not (postgres or browser or e2e or gpu)" tests
+test-model:  ## what is slow (simulations, training runs), and what needs the prepared models
+	$(PARALLEL) -m "slow and not (model or gpu)" tests/unit
+	$(PYTEST) -m "model and not (postgres or browser or e2e or gpu)" tests
+	$(PYTEST) -m "slow and not (model or postgres or browser or e2e or gpu)" $(filter-out tests/unit,$(FOLDERS))
 
 test-postgres:  ## the store on a private PostgreSQL
 	$(PYTEST) -m "postgres and not (browser or e2e)" tests

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import subprocess
@@ -35,7 +36,16 @@ from store import deployments, tables
 from store.unit_of_work import Store
 
 ROOT = Path(__file__).resolve().parents[1]
-QUESTION = [{"role": "user", "content": "My parcel has not arrived. What should I do?"}]
+# No two in a row alike, so that only what every chat of a deployment begins with can have been read before.
+QUESTIONS = itertools.cycle(
+    (
+        "My parcel has not arrived. What should I do?",
+        "Can I return shoes that I wore outside once?",
+        "Which of your rain jackets is the lightest?",
+        "How do I change the address of my order?",
+        "The voucher from your letter is not accepted.",
+    )
+)
 ASK_SECONDS = 0.15
 # More would only measure the queue that they make themselves.
 MOST_ASKING = 4
@@ -62,7 +72,8 @@ class Load:
 
 async def stream(session: Any, settings: Settings, tokens: int) -> tuple[str, float, bool]:
     """(version, time of the first token, whether it ended well) of one streamed chat."""
-    body = {"model": settings.deployment, "messages": QUESTION, "max_tokens": tokens, "stream": True}
+    messages = [{"role": "user", "content": next(QUESTIONS)}]
+    body = {"model": settings.deployment, "messages": messages, "max_tokens": tokens, "stream": True}
     first, done = 0.0, False
     async with session.post(f"{settings.gateway_url}/v1/chat/completions", json=body) as response:
         if response.status != 200:

@@ -28,6 +28,7 @@ class GatewaySettings:
     max_tokens_limit: int = field(default=1024, metadata={"help": "Most tokens a request may ask for."})
     timeout_seconds: float = field(default=120.0, metadata={"help": "Longest wait for the model server."})
     capture_queue: int = field(default=4096, metadata={"help": "Captures held in memory before chats go uncaptured."})
+    shadow_per_minute: int = field(default=30, metadata={"help": "Most requests a minute that a shadow copies."})
     open_access: bool = field(default=False, metadata={"help": "Answer without an API key (loopback trials only)."})
 
 
@@ -101,6 +102,10 @@ class RetrainSettings:
     beta: float = field(default=0.1, metadata={"help": "DPO's beta."})
     max_train_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the training split at most."})
     max_held_out_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the held-out split at most."})
+    contributor_share: float = field(
+        default=0.01,
+        metadata={"help": "Share of a run's pairs from one contributor; never less than three equal shares."},
+    )
     gate_margin: float = field(
         default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
     )
@@ -108,6 +113,20 @@ class RetrainSettings:
         default=False,
         metadata={"help": "Let the gate also compare stereotyped answers to fixed questions; needs a scoring server."},
     )
+    canary_share: int = field(
+        default=0, metadata={"help": "Percent of the traffic that a promotion is offered first; 0: all at once."}
+    )
+    canary_answers: int = field(
+        default=200, metadata={"help": "Users or conversations that meet the candidate before a canary may go live."}
+    )
+    canary_alpha: float = field(
+        default=0.05,
+        metadata={"help": "Most canaries, as a share, that may be ended although the candidate is no worse."},
+    )
+    canary_margin: float = field(
+        default=0.1, metadata={"help": "Increase of a bad rate that a canary must rule out to go live; 0: none."}
+    )
+    shadow_answers: int = field(default=60, metadata={"help": "Copied requests that a shadow answers before it ends."})
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
     threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 

@@ -145,6 +145,7 @@ class PreferencePair:
     version: str = ""
     weight: float = 1.0
     id: int = 0
+    consent: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, runs
+from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, runs, trials
 from store.unit_of_work import Tx
 
 
@@ -58,13 +58,24 @@ def unsilence(console: Console, id: int) -> bool:
     return act(console, "Notices go out again.", lambda tx, actor: alerts.unsilence(tx, id, actor=actor))
 
 
-def approve(console: Console, uuid: str, digest: str, comment: str, done: str) -> bool:
-    """Approve the proposal whose digest was shown."""
+def approve(
+    console: Console, uuid: str, digest: str, comment: str, done: str, *, share: int = 0, shadow: int = 0
+) -> bool:
+    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary."""
     allow = console.installation.settings.retrain.allow_self_approval
     return act(
         console,
         done,
-        lambda tx, actor: decisions.approve(tx, uuid, actor=actor, digest=digest, comment=comment, allow_self=allow),
+        lambda tx, actor: decisions.approve(
+            tx,
+            uuid,
+            actor=actor,
+            digest=digest,
+            comment=comment,
+            allow_self=allow,
+            share=share,
+            shadow=shadow,
+        ),
     )
 
 
@@ -84,6 +95,20 @@ def roll_back(console: Console, reason: str, *, away_from: str, to: str) -> bool
             tx, deployment=console.deployment, actor=actor, reason=reason, to=to, away_from=away_from
         ),
     )
+
+
+_TRIAL = {
+    "promote": (trials.promote, "It serves everybody now. Its fingerprint is being checked."),
+    "abort": (trials.abort, "The trial is over. What served before answers everybody."),
+    "hold": (trials.hold, "Held. Nothing moves until you let go."),
+    "let_go": (trials.let_go, "The numbers decide again."),
+}
+
+
+def decide_trial(console: Console, verb: str, uuid: str, reason: str) -> bool:
+    """Promote to all, abort, hold or let go a promotion on trial."""
+    do, done = _TRIAL[verb]
+    return act(console, done, lambda tx, actor: do(tx, uuid, actor=actor, reason=reason))
 
 
 def stop_run(console: Console, uuid: str) -> bool:

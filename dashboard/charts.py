@@ -1,28 +1,27 @@
-"""Figures as pure functions of rows. Names from outside are escaped: the chart library reads some HTML in labels."""
+"""Figures as pure functions of rows. Names from outside are shortened here and escaped where they are drawn."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
-from dashboard import words
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboard import plots, words
+from dashboard.plots import Axis, Bar, Dot, Line, Plot
 
 Row = Any  # a row of the store, or a dictionary like one
 CALM, WARN, ALARM, QUIET, GOOD = "#3b8ea5", "#c77d1a", "#c8452d", "#8795a1", "#2e8b57"
 BAND = "rgba(59, 142, 165, 0.18)"
+FAINT = "rgba(135, 149, 161, 0.45)"
 LONGEST_NAME = 40
 
 
 def plain(name: object) -> str:
-    """A name as the label of a chart: short, on one line, with nothing the chart library would read as HTML."""
+    """A name as the label of a chart: short and on one line."""
     text = " ".join(str(name).split())
-    return html.escape(text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…")
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
 
 
 def series(
@@ -33,93 +32,64 @@ def series(
     releases: Sequence[Row] = (),
     alarms: Sequence[Row] = (),
     reference: float | None = None,
-) -> Figure:
+) -> Plot:
     """One metric over time with its interval as a band; gaps where there was no value, marks where it alarmed."""
-    import plotly.graph_objects as go
-
-    share = 100.0 if metric in words.SHARES else 1.0
-    scaled = [
-        {
-            "at": row["at"],
-            **{k: None if row[k] is None else row[k] * share for k in ("value", "low", "high")},
-            "n": row["n"],
-            "status": row["status"],
-        }
-        for row in rows
-    ]
-    figure = go.Figure()
-    _band(figure, scaled, "at")
-    figure.add_scatter(
-        x=[row["at"] for row in scaled],
-        y=[row["value"] for row in scaled],
-        customdata=[words.interval(row, metric) for row in rows],
-        mode="lines+markers",
-        line={"color": CALM, "width": 2},
-        marker={"size": [8 if row["status"] == "breach" else 4 for row in scaled], "color": _colours(scaled)},
-        hovertemplate="%{x|%b %d %H:%M}<br>%{y:.4g}<br>%{customdata}<extra></extra>",
-        connectgaps=False,
-        showlegend=False,
-    )
-    for limit in limits:
-        figure.add_hline(limit * share, line={"color": ALARM, "dash": "dash", "width": 1}, annotation_text="limit")
-    if reference is not None:
-        figure.add_hline(
-            reference * share, line={"color": QUIET, "dash": "dot", "width": 1}, annotation_text="reference"
+    marks: list[tuple[str, float]] = [("limit", limit) for limit in limits]
+    marks += [("reference", reference)] if reference is not None else []
+    value = _values(rows, metric, [at for _, at in marks])
+    since = min((row["at"] for row in rows), default=datetime.fromtimestamp(0, UTC))
+    until = max((row["at"] for row in rows), default=since)
+    figure = Plot(plots.moments(since, until), value, 260)
+    _course(figure, rows, metric, lambda row: row["at"].timestamp(), lambda row: f"{row['at']:%b %d %H:%M}")
+    scale, _ = words.unit(metric)
+    for word, at in marks:
+        figure.level(
+            at * scale, ALARM if word == "limit" else QUIET, dash="5 3" if word == "limit" else "2 3", word=word
         )
     if rows:
         _mark(figure, releases, "live_at", "version", QUIET)
         _mark(figure, alarms, "fired_at", None, ALARM)
-    figure.update_yaxes(ticksuffix=" %" if share == 100.0 else "", title=None, rangemode="tozero")
-    return _calm(figure, 300)
+    return figure
 
 
-def _band(figure: Figure, rows: Sequence[Row], along: str) -> None:
-    """Draw the interval of each unbroken stretch of rows as a band along the column named."""
-    for part in _unbroken(rows):
-        places = [row[along] for row in part]
-        figure.add_scatter(
-            x=[*places, *places[::-1]],
-            y=[*[row["high"] for row in part], *[row["low"] for row in part][::-1]],
-            fill="toself",
-            fillcolor=BAND,
-            line={"width": 0},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-
-
-def replayed(looks: Sequence[Row], metric: str, reference: int) -> Figure:
+def replayed(looks: Sequence[Row], metric: str, reference: int) -> Plot:
     """A backtest: value and interval by rows read, the reference as a shaded part, a mark at each alarm."""
-    import plotly.graph_objects as go
-
-    share = 100.0 if metric in words.SHARES else 1.0
-    scaled = [
-        {
-            "seen": look["seen"],
-            **{name: None if look[name] is None else look[name] * share for name in ("value", "low", "high")},
-        }
-        for look in looks
-    ]
-    figure = go.Figure()
-    _band(figure, scaled, "seen")
-    figure.add_scatter(
-        x=[row["seen"] for row in scaled],
-        y=[row["value"] for row in scaled],
-        customdata=[words.interval(look, metric) for look in looks],
-        mode="lines+markers",
-        line={"color": CALM, "width": 2},
-        marker={"size": 4},
-        hovertemplate="%{x:,} rows<br>%{y:.4g}<br>%{customdata}<extra></extra>",
-        connectgaps=False,
-        showlegend=False,
-    )
-    figure.add_vrect(0, reference, fillcolor=QUIET, opacity=0.15, line_width=0, annotation_text="reference")
+    read = plots.numbers([reference, *(look["seen"] for look in looks)], title="rows read")
+    figure = Plot(read, _values(looks, metric), 260)
+    corners = ((0, figure.y.low), (0, figure.y.high), (reference, figure.y.high), (reference, figure.y.low))
+    figure.marks.append(Line(corners, "rgba(135, 149, 161, 0.15)", filled=True))
+    figure.marks.append(plots.Word(0, figure.y.high, "reference"))
+    _course(figure, looks, metric, lambda look: look["seen"], lambda look: f"{look['seen']:,} rows")
     for look in looks:
         if look["alarm"]:
-            figure.add_vline(look["seen"], line={"color": ALARM, "width": 1, "dash": "dot"}, annotation_text="alarm")
-    figure.update_xaxes(title="rows read", rangemode="tozero")
-    figure.update_yaxes(ticksuffix=" %" if share == 100.0 else "", title=None, rangemode="tozero")
-    return _calm(figure, 300)
+            figure.upright(look["seen"], ALARM, word="alarm")
+    return figure
+
+
+def _values(rows: Sequence[Row], metric: str, more: Sequence[float] = ()) -> Axis:
+    """The upright axis for a metric's values, their intervals and `more`, in the metric's unit."""
+    scale, unit = words.unit(metric)
+    found = [row[end] for row in rows for end in ("value", "low", "high") if row[end] is not None]
+    return plots.numbers([number * scale for number in (*found, *more)], unit=unit if scale != 1.0 else "")
+
+
+def _course(
+    figure: Plot, rows: Sequence[Row], metric: str, along: Callable[[Row], float], told: Callable[[Row], str]
+) -> None:
+    """Draw a metric's values with the interval of each unbroken stretch as a band."""
+    scale, _ = words.unit(metric)
+    for part in _unbroken(rows, "low", "high"):
+        above = [(along(row), row["high"] * scale) for row in part]
+        beneath = [(along(row), row["low"] * scale) for row in part]
+        figure.marks.append(Line((*above, *beneath[::-1]), BAND, filled=True))
+    for part in _unbroken(rows, "value"):
+        figure.marks.append(Line(tuple((along(row), row["value"] * scale) for row in part), CALM))
+    for row in rows:
+        if row["value"] is not None:
+            status = row.get("status", "ok")
+            said = f"{told(row)}\n{words.number(row['value'], metric)}\n{words.interval(row, metric)}"
+            colour = {"breach": ALARM, "error": WARN}.get(status, CALM)
+            figure.marks.append(Dot(along(row), row["value"] * scale, colour, 8 if status == "breach" else 5, said))
 
 
 def thin(rows: Sequence[Row], most: int) -> list[Row]:
@@ -131,67 +101,48 @@ def thin(rows: Sequence[Row], most: int) -> list[Row]:
 
 def state_line(
     monitors: Sequence[str], alerts: Sequence[Row], releases: Sequence[Row], since: datetime, until: datetime
-) -> Figure:
+) -> Plot:
     """Monitors by time: a quiet line each, thick where an alert was firing, with marks where a version went live."""
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
-    names = {name: plain(name) for name in monitors}
-    rows = list(monitors)[::-1]
-    for name in rows:
-        figure.add_scatter(
-            x=[since, until],
-            y=[names[name]] * 2,
-            mode="lines",
-            line={"color": "rgba(135, 149, 161, 0.45)", "width": 3},
-            hoverinfo="skip",
-            showlegend=False,
-        )
+    figure = Plot(
+        plots.moments(since, until), plots.names([plain(name) for name in monitors]), 30 * max(len(monitors), 1)
+    )
+    places = {name: place + 0.5 for place, name in enumerate(monitors)}
+    ends = figure.x.low, figure.x.high
+    figure.marks += [Bar(*ends, place, FAINT, 3) for place in places.values()]
     for alert in alerts:
-        if alert["monitor"] not in names:
-            continue
-        start, end = max(alert["fired_at"], since), alert["resolved_at"] or until
-        colour = ALARM if alert["kind"] == "rule" else WARN
-        figure.add_scatter(
-            x=[start, end],
-            y=[names[alert["monitor"]]] * 2,
-            mode="lines+markers",
-            line={"color": colour, "width": 12},
-            marker={"color": colour, "size": 12, "symbol": "square"},
-            hovertemplate=f"{alert['kind']} from {words.clock_time(alert['fired_at'])}<extra></extra>",
-            showlegend=False,
-        )
+        if alert["monitor"] in places:
+            start, end = max(alert["fired_at"], since), alert["resolved_at"] or until
+            colour = ALARM if alert["kind"] == "rule" else WARN
+            told = f"{alert['kind']} from {words.clock_time(alert['fired_at'])}"
+            figure.marks.append(Bar(start.timestamp(), end.timestamp(), places[alert["monitor"]], colour, 12, told))
     _mark(figure, releases, "live_at", "version", QUIET)
-    figure.update_xaxes(range=[since, until])
-    figure.update_yaxes(type="category", categoryorder="array", categoryarray=[names[name] for name in rows])
-    return _calm(figure, 90 + 30 * max(len(rows), 1))
+    return figure
 
 
-def learning(events: Sequence[Row], field: str) -> Figure:
+def learning(events: Sequence[Row], field: str) -> Plot:
     """One figure of a training run by step: training as a line, the held-out pairs as diamonds."""
-    import plotly.graph_objects as go
-
-    share = 100.0 if field == "accuracy" else 1.0
-    figure = go.Figure()
-    for event, name, mode, colour in (("step", "training", "lines", CALM), ("eval", "held out", "lines+markers", WARN)):
-        found = [row for row in events if row.get("event") == event and isinstance(row.get(field), int | float)]
-        if not found:
-            continue
-        figure.add_scatter(
-            x=[row["step"] for row in found],
-            y=[row[field] * share for row in found],
-            name=name,
-            mode=mode if len(found) > 1 else "markers",
-            line={"color": colour, "width": 2},
-            marker={"color": colour, "size": 9, "symbol": "diamond"},
-            hovertemplate="step %{x}<br>%{y:.4g}<extra>" + name + "</extra>",
-        )
-    if field == "accuracy":
-        figure.add_hline(50, line={"color": QUIET, "dash": "dot", "width": 1}, annotation_text="chance")
-    figure.update_xaxes(title="step")
-    figure.update_yaxes(ticksuffix=" %" if share == 100.0 else "")
-    figure.update_layout(legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0}, showlegend=True)
-    return _calm(figure, 230)
+    scale, unit = (100.0, " %") if field == "accuracy" else (1.0, "")
+    drawn = {
+        event: [row for row in events if row.get("event") == event and isinstance(row.get(field), int | float)]
+        for event in ("step", "eval")
+    }
+    found = [row for rows in drawn.values() for row in rows]
+    chance = [50.0] if field == "accuracy" else []
+    heights = plots.numbers([*(row[field] * scale for row in found), *chance], unit=unit, zero=False)
+    figure = Plot(plots.numbers([row["step"] for row in found], title="step", zero=False), heights, 180)
+    for event, name, colour in (("step", "training", CALM), ("eval", "held out", WARN)):
+        points = tuple((row["step"], row[field] * scale) for row in drawn[event])
+        if points:
+            figure.key = (*figure.key, (name, colour))
+        if len(points) > 1:
+            figure.marks.append(Line(points, colour))
+        for x, y in points:
+            if event == "eval" or len(points) == 1:
+                told = f"{name}, step {x}\n{y:.4g}{unit}"
+                figure.marks.append(Dot(x, y, colour, 9, told, "diamond"))
+    for at in chance:
+        figure.level(at, QUIET, word="chance")
+    return figure
 
 
 def difference(low: float, value: float, high: float, limit: float | None, colour: str, alt: str) -> str:
@@ -219,98 +170,68 @@ def difference(low: float, value: float, high: float, limit: float | None, colou
     return _image("".join(drawn), alt, 300, 56)
 
 
-def trade_off(rows: Sequence[Row]) -> Figure:
+def trade_off(rows: Sequence[Row]) -> Plot:
     """Versions by over-refusal and attack success, each with both intervals; the lower left corner is best.
 
     A row has `version`, `attacks` and `refusals`, the last two with value, low, high and n.
     """
-    import plotly.graph_objects as go
-
-    figure = go.Figure()
+    figure = Plot(
+        plots.spanned(0, 100, unit=" %", title="harmless requests refused", room=3),
+        plots.spanned(0, 100, unit=" %", title="attacks that got through", room=3),
+        310,
+    )
     for place, row in enumerate(rows):
-        ends: dict[str, Any] = {}
-        for axis, name in (("x", "refusals"), ("y", "attacks")):
-            value, low, high = (row[name][end] * 100 for end in ("value", "low", "high"))
-            ends[axis] = [value]
-            ends[f"error_{axis}"] = {
-                "array": [high - value],
-                "arrayminus": [value - low],
-                "color": CALM if place == 0 else QUIET,
-                "thickness": 1.5,
-            }
-        said = [words.interval(row[name], "over_refusal") for name in ("refusals", "attacks")]
-        figure.add_scatter(
-            **ends,
-            mode="markers+text",
-            text=[plain(row["version"])],
-            textposition="top right",
-            marker={"size": 12 if place == 0 else 9, "color": CALM if place == 0 else QUIET},
-            hovertemplate="refused %{x:.1f} % ("
-            + said[0]
-            + ")<br>got through %{y:.1f} % ("
-            + said[1]
-            + ")<extra></extra>",
-            showlegend=False,
+        colour = QUIET if place else CALM
+        across, up = (
+            {end: row[name][end] * 100 for end in ("value", "low", "high")} for name in ("refusals", "attacks")
         )
-    figure.update_xaxes(title="harmless requests refused", ticksuffix=" %", range=[-3, 103])
-    figure.update_yaxes(title="attacks that got through", ticksuffix=" %", range=[-3, 108])
-    return _calm(figure, 360)
+        told = "\n".join(
+            f"{said} {words.number(row[name]['value'], 'over_refusal')} ({words.interval(row[name], 'over_refusal')})"
+            for name, said in (("refusals", "refused"), ("attacks", "got through"))
+        )
+        figure.marks += [
+            Line(((across["low"], up["value"]), (across["high"], up["value"])), colour, 1.5),
+            Line(((across["value"], up["low"]), (across["value"], up["high"])), colour, 1.5),
+            Dot(across["value"], up["value"], colour, 9 if place else 12, told),
+            plots.Word(across["value"], up["value"], plain(row["version"])),
+        ]
+    return figure
 
 
-def reliability(bins: Sequence[Row]) -> Figure:
+def reliability(bins: Sequence[Row]) -> Plot:
     """Stated confidence against the share that was right, with its interval; on the diagonal both agree.
 
     `bins` are JSON of estimates.calibration.Bin; those with too few pairs for a share are left out.
     """
-    import plotly.graph_objects as go
-
-    shown = [row for row in bins if row["right"]["value"] is not None]
-    right = [row["right"]["value"] * 100 for row in shown]
-    figure = go.Figure()
-    figure.add_scatter(
-        x=[50, 100], y=[50, 100], mode="lines", line={"color": QUIET, "dash": "dot", "width": 1}, hoverinfo="skip"
+    figure = Plot(
+        plots.spanned(50, 100, unit=" %", title="stated confidence", room=2),
+        plots.spanned(0, 100, unit=" %", title="right", room=2),
+        180,
     )
-    figure.add_scatter(
-        x=[row["confidence"] * 100 for row in shown],
-        y=right,
-        error_y={
-            "type": "data",
-            "array": [row["right"]["high"] * 100 - value for row, value in zip(shown, right, strict=True)],
-            "arrayminus": [value - row["right"]["low"] * 100 for row, value in zip(shown, right, strict=True)],
-            "color": CALM,
-        },
-        customdata=[row["n"] for row in shown],
-        mode="markers",
-        marker={"color": CALM, "size": 8},
-        hovertemplate="stated %{x:.1f} %<br>right %{y:.1f} %, n = %{customdata}<extra></extra>",
-    )
-    figure.update_xaxes(title="stated confidence", ticksuffix=" %", range=[49, 101])
-    figure.update_yaxes(title="right", ticksuffix=" %", range=[0, 102])
-    figure.update_layout(showlegend=False)
-    return _calm(figure, 230)
+    figure.marks.append(Line(((50, 50), (100, 100)), QUIET, 1, "2 3"))
+    for row in bins:
+        value, low, high = (row["right"][end] for end in ("value", "low", "high"))
+        if value is not None:
+            stated = row["confidence"] * 100
+            told = f"stated {stated:.1f} %\nright {value * 100:.1f} %, n = {row['n']}"
+            figure.marks.append(Line(((stated, low * 100), (stated, high * 100)), CALM))
+            figure.marks.append(Dot(stated, value * 100, CALM, 8, told))
+    return figure
 
 
-def shares(rows: Sequence[Row]) -> Figure:
+def shares(rows: Sequence[Row]) -> Plot:
     """Topics or segments: the share now beside the share in the reference, those that moved most on top."""
-    import plotly.graph_objects as go
-
-    shown = [row for row in rows if row.get("share_now") is not None][::-1]
-    labels = [f"{place}. {plain(row['name'])}" for place, row in zip(range(len(shown), 0, -1), shown, strict=True)]
-    figure = go.Figure()
-    for key, name, colour in (("share_reference", "reference", QUIET), ("share_now", "now", CALM)):
-        figure.add_bar(
-            y=labels,
-            x=[(row.get(key) or 0.0) * 100 for row in shown],
-            name=name,
-            orientation="h",
-            marker={"color": colour},
-            hovertemplate="%{x:.1f} %<extra>" + name + "</extra>",
-        )
-    figure.update_layout(
-        barmode="group", legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "traceorder": "reversed"}
-    )
-    figure.update_xaxes(ticksuffix=" %")
-    return _calm(figure, 80 + 46 * max(len(shown), 1))
+    shown = [row for row in rows if row.get("share_now") is not None]
+    labels = [f"{place}. {plain(row['name'])}" for place, row in enumerate(shown, 1)]
+    sides = (("share_now", "now", CALM, -7), ("share_reference", "reference", QUIET, 7))
+    parts = [(row.get(key) or 0.0) * 100 for row in shown for key, *_ in sides]
+    figure = Plot(plots.numbers(parts, unit=" %"), plots.names(labels), 46 * max(len(shown), 1))
+    figure.key = tuple((name, colour) for _, name, colour, _ in sides)
+    for place, row in enumerate(shown):
+        for key, name, colour, below in sides:
+            share = (row.get(key) or 0.0) * 100
+            figure.marks.append(Bar(0, share, place + 0.5, colour, 13, f"{name} {share:.1f} %", below))
+    return figure
 
 
 def spark(values: Sequence[float], alt: str) -> str:
@@ -334,41 +255,18 @@ def _image(drawn: str, alt: str, width: int, height: int) -> str:
     return f'<img src="{source}" alt="{html.escape(alt)}" width="{width}" height="{height}" style="max-width:100%">'
 
 
-def _unbroken(rows: Sequence[Row]) -> list[list[Row]]:
+def _unbroken(rows: Iterable[Row], *needed: str) -> list[list[Row]]:
+    """The stretches of rows that have what is needed."""
     parts: list[list[Row]] = [[]]
     for row in rows:
-        if row["low"] is None or row["high"] is None:
+        if any(row[name] is None for name in needed):
             parts.append([])
         else:
             parts[-1].append(row)
     return [part for part in parts if part]
 
 
-def _colours(rows: Sequence[Row]) -> list[str]:
-    return [{"breach": ALARM, "error": WARN}.get(row["status"], CALM) for row in rows]
-
-
-def _mark(figure: Figure, rows: Sequence[Row], at: str, name: str | None, colour: str) -> None:
+def _mark(figure: Plot, rows: Sequence[Row], at: str, name: str | None, colour: str) -> None:
     for row in rows:
         if row[at] is not None:
-            moment = row[at].timestamp() * 1000  # the library adds an annotation's place as a number
-            label = plain(row[name]) if name else "alarm"
-            figure.add_vline(
-                moment,
-                line={"color": colour, "width": 1, "dash": "dot"},
-                annotation_text=label,
-                annotation_position="top left",
-                annotation_font_size=11,
-            )
-
-
-def _calm(figure: Figure, height: int) -> Figure:
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 28, "b": 24},
-        hovermode="closest",
-        dragmode=False,
-    )
-    figure.update_xaxes(showgrid=False, fixedrange=True, automargin=True)
-    figure.update_yaxes(fixedrange=True, automargin=True)
-    return figure
+            figure.upright(row[at].timestamp(), colour, word=plain(row[name]) if name else "alarm")

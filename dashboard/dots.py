@@ -3,68 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from dashboard import plots
 from dashboard.charts import ALARM, CALM, QUIET, WARN, Row, plain
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboard.plots import Bar, Dot, Plot
 
 POINTS = 100.0
 
 
-def gaps(rows: Sequence[Row], *, limit: float | None) -> Figure:
+def gaps(rows: Sequence[Row], *, limit: float | None) -> Plot:
     """A line a row: `name`, `value`, `low`, `high` and `told` (what hovering says). A row without a value is hatched.
 
     Red where the whole interval is past `limit`, orange where it only leaves out 0. In points of 100.
     """
-    import plotly.graph_objects as go
-
-    labels = [f"{place}. {plain(row['name'])}" for place, row in enumerate(rows, start=1)]
-    shown = [(label, row) for label, row in zip(labels, rows, strict=True) if row["value"] is not None]
-    ends = [abs(row[end]) for _, row in shown for end in ("low", "high")]
+    ends = [abs(row[end]) for row in rows if row["value"] is not None for end in ("low", "high")]
     reach = POINTS * max([*ends, 2 * (limit or 0.0), 0.1])
-    figure = go.Figure()
-    figure.add_bar(
-        y=[label for label, row in zip(labels, rows, strict=True) if row["value"] is None],
-        x=[2 * reach for row in rows if row["value"] is None],
-        base=-reach,
-        orientation="h",
-        marker={"color": "rgba(135, 149, 161, 0.12)", "pattern": {"shape": "/", "fgcolor": QUIET, "size": 6}},
-        customdata=[plain(row["told"]) for row in rows if row["value"] is None],
-        hovertemplate="%{customdata}<extra></extra>",
-        showlegend=False,
-    )
-    for label, row in shown:
-        colour = colour_of(row["low"], row["high"], limit)
-        figure.add_scatter(
-            x=[POINTS * row["low"], POINTS * row["high"]],
-            y=[label, label],
-            mode="lines",
-            line={"color": colour, "width": 4},
-            hoverinfo="skip",
-            showlegend=False,
-        )
-        figure.add_scatter(
-            x=[POINTS * row["value"]],
-            y=[label],
-            mode="markers",
-            marker={"color": colour, "size": 12},
-            customdata=[plain(row["told"])],
-            hovertemplate="%{customdata}<extra></extra>",
-            showlegend=False,
-        )
-    figure.add_vline(0.0, line={"color": QUIET, "dash": "dot", "width": 1})
+    labels = [f"{place}. {plain(row['name'])}" for place, row in enumerate(rows, start=1)]
+    across = plots.spanned(-reach, reach, title="points", room=0.05 * reach)
+    figure = Plot(across, plots.names(labels), 32 * max(len(rows), 1))
+    figure.upright(0.0, QUIET)
     for end in (-limit, limit) if limit else ():
-        figure.add_vline(POINTS * end, line={"color": ALARM, "dash": "dash", "width": 1})
-    figure.update_layout(
-        height=90 + 32 * max(len(rows), 1),
-        margin={"l": 8, "r": 8, "t": 16, "b": 24},
-        hovermode="closest",
-        dragmode=False,
-    )
-    figure.update_xaxes(ticksuffix=" points", fixedrange=True, range=[-1.05 * reach, 1.05 * reach], automargin=True)
-    figure.update_yaxes(fixedrange=True, automargin=True, categoryorder="array", categoryarray=labels[::-1])
+        figure.upright(POINTS * end, ALARM, dash="5 3")
+    for place, row in enumerate(rows):
+        y, told = place + 0.5, str(row["told"])
+        if row["value"] is None:
+            figure.marks.append(Bar(-reach, reach, y, QUIET, 24, told, hatched=True))
+            continue
+        colour = colour_of(row["low"], row["high"], limit)
+        figure.marks.append(Bar(POINTS * row["low"], POINTS * row["high"], y, colour, 4, told))
+        figure.marks.append(Dot(POINTS * row["value"], y, colour, 12, told))
     return figure
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
 from core.errors import TrimtabError
-from dashboard import exports, words
+from dashboard import charts, exports, plots, words
 from dashboard.marks import UNKNOWN, Mark
-
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
+from dashboard.plots import Plot
 
 _STYLE = """<style>
 .st-key-headline p, .st-key-headline div[data-testid="stText"] {font-size: 1.3rem; line-height: 1.35}
@@ -30,7 +29,7 @@ div[data-testid="stMainBlockContainer"] {padding-top: 2.5rem; max-width: 82rem}
 
 def style() -> None:
     """The few rules that Streamlit's theme has no setting for."""
-    st.html(_STYLE)
+    st.html(_STYLE + plots.STYLE)
 
 
 def say(text: object, tone: str = "", key: str = "") -> None:
@@ -76,15 +75,14 @@ def measured(row: Any, metric: str, key: str) -> None:
     say(words.interval(row, metric), "quiet", f"{key}-note")
 
 
-def chart(figure: Figure, alt: str, key: str) -> None:
+def chart(figure: Plot, alt: str, key: str) -> None:
     """A figure with its description for those who cannot see it."""
-    st.plotly_chart(figure, key=key, alt=alt, config={"displayModeBar": False})
+    with st.container(key=key, gap=None):
+        st.html(f'<div role="img" aria-label="{html.escape(alt)}">{figure.html()}</div>')
 
 
 def spark(values: Sequence[float], name: str) -> None:
     """Recent values as a small line. `name` is the program's own word for them."""
-    from dashboard import charts
-
     st.html(charts.spark(values, f"{name}: the last {len(values)} values, oldest first."))
 
 

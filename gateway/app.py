@@ -28,13 +28,14 @@ from core.ports import Server
 from core.settings import Settings
 from gateway.auth import Keyring
 from gateway.capture import Capture
-from gateway.context import Gateway
+from gateway.context import Gateway, Names
 from gateway.errors import REQUEST, Told
 from gateway.pointer import remembered_path
 from gateway.policy import Guard
 from gateway.router import Router
 from gateway.routes import ROUTES
 from gateway.servers import connect
+from gateway.shadow import Shadow
 from gateway.status import info
 from store import heartbeats, schema
 from store.unit_of_work import Store
@@ -69,7 +70,17 @@ def assemble(
     )
     keyring = Keyring(store, internal_key, open_access=settings.gateway.open_access, tick=tick)
     capture = Capture(store, limit=settings.gateway.capture_queue, now=now, tell=tell)
-    return Gateway(settings, store, server, router, keyring, capture, now, tick, tell)
+    names = Names()
+    shadow = Shadow(
+        router,
+        capture,
+        per_minute=settings.gateway.shadow_per_minute,
+        timeout_seconds=settings.gateway.timeout_seconds,
+        draw=names.draw,
+        now=now,
+        tick=tick,
+    )
+    return Gateway(settings, store, server, router, keyring, capture, shadow, now, tick, tell, names)
 
 
 def build(gateway: Gateway) -> Starlette:
@@ -84,6 +95,7 @@ def build(gateway: Gateway) -> Starlette:
             yield
         finally:
             beating.cancel()
+            await gateway.shadow.stop()
             await gateway.router.stop()
             left = await asyncio.to_thread(gateway.capture.stop, DRAIN_SECONDS)
             if left:

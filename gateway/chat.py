@@ -12,6 +12,7 @@ from core.ports import ChatPiece, ChatRequest
 from core.types import Inference, TrafficKind
 from gateway.auth import Caller
 from gateway.context import Gateway
+from gateway.draw import unit_of
 from gateway.errors import Invalid, tell
 from gateway.openai import ChatCall, Events, read_call, write_answer
 from gateway.upstream import Busy
@@ -52,6 +53,20 @@ class Exchange:
             self.finish_reason = piece.finish_reason
             self.prompt_tokens, self.completion_tokens = piece.prompt_tokens, piece.completion_tokens
 
+    def request(self) -> ChatRequest:
+        """What the server is asked."""
+        call = self.call
+        return ChatRequest(
+            version=self.version,
+            messages=call.messages,
+            max_tokens=call.max_tokens,
+            temperature=call.temperature,
+            top_p=call.top_p,
+            stop=call.stop,
+            seed=call.seed,
+            extra={**call.extra, "stream": call.stream},
+        )
+
     def row(self) -> Inference:
         """What is captured of it."""
         return Inference(
@@ -91,8 +106,10 @@ async def chat(gateway: Gateway, web: Web, caller: Caller) -> None:
             extras=getattr(gateway.server, "extras", frozenset()),
         )
         kind = _kind(web, caller)
-        deployment, version = _target(gateway, call.model, caller)
-        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, gateway.names.draw())
+        uuid = gateway.names.draw()
+        unit = unit_of(call.user, call.conversation, uuid) if kind == "live" else ""
+        deployment, version = _target(gateway, call.model, caller, unit)
+        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, uuid)
         await _answer(gateway, web, exchange)
     finally:
         gateway.answering -= 1
@@ -133,10 +150,12 @@ async def _answer(gateway: Gateway, web: Web, exchange: Exchange) -> None:
             gateway.meters.answer.observe(exchange.ended - exchange.begun)
             if exchange.call.stream and exchange.first:
                 gateway.meters.first_token.observe(exchange.first - exchange.begun)
+            if exchange.kind == "live":
+                gateway.shadow.offer(exchange, gateway.answering)
 
 
 async def _whole(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.Future[None]) -> None:
-    async with aclosing(gateway.router.answer(_request(exchange))) as pieces:  # type: ignore[type-var]
+    async with aclosing(gateway.router.answer(exchange.request())) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
     body = write_answer(_identity(exchange), int(exchange.at.timestamp()), exchange.call.model, exchange.row())
@@ -153,7 +172,7 @@ async def _stream(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.
         exchange.version,
         include_usage=call.include_usage,
     )
-    async with aclosing(gateway.router.answer(_request(exchange))) as pieces:  # type: ignore[type-var]
+    async with aclosing(gateway.router.answer(exchange.request())) as pieces:  # type: ignore[type-var]
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
             part = events.text(piece.text) if piece.text else b""
@@ -165,20 +184,6 @@ async def _stream(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.
     left.cancel()
     await web.send(
         events.ending(exchange.finish_reason or "stop", exchange.prompt_tokens, exchange.completion_tokens), last=True
-    )
-
-
-def _request(exchange: Exchange) -> ChatRequest:
-    call = exchange.call
-    return ChatRequest(
-        version=exchange.version,
-        messages=call.messages,
-        max_tokens=call.max_tokens,
-        temperature=call.temperature,
-        top_p=call.top_p,
-        stop=call.stop,
-        seed=call.seed,
-        extra={**call.extra, "stream": call.stream},
     )
 
 
@@ -202,7 +207,7 @@ def _kind(web: Web, caller: Caller) -> TrafficKind:
             raise Invalid("X-Trimtab-Kind is not one of probe and shadow.", param="X-Trimtab-Kind")
 
 
-def _target(gateway: Gateway, model: str, caller: Caller) -> tuple[str, str]:
+def _target(gateway: Gateway, model: str, caller: Caller, unit: str) -> tuple[str, str]:
     deployment, marked, version = model.partition("@")
     try:
         if marked and not caller.internal:
@@ -216,4 +221,7 @@ def _target(gateway: Gateway, model: str, caller: Caller) -> tuple[str, str]:
             code="model_not_found",
             status=404,
         ) from None
-    return deployment, version if marked else served.version
+    if marked:
+        return deployment, version
+    # Probes look at what serves: a canary is for clients.
+    return deployment, gateway.router.pick(served, unit) if unit else served.version

@@ -14,6 +14,7 @@ from gateway.auth import Keyring
 from gateway.capture import Capture
 from gateway.exposition import Meters
 from gateway.router import Router
+from gateway.shadow import Shadow
 from store.unit_of_work import Store
 
 
@@ -45,9 +46,10 @@ class Gateway:
     router: Router
     keyring: Keyring
     capture: Capture
+    shadow: Shadow
     now: Callable[[], datetime]
     tick: Callable[[], float]
     tell: Callable[[str], None]
-    names: Names = field(default_factory=Names)
+    names: Names
     meters: Meters = field(default_factory=Meters)
     answering: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from uuid import UUID, uuid5
 
 from core.errors import Conflict, InvalidInput
 from core.types import Inference, PreferencePair
-from gateway.jsonl import BadRow, Report, Source, column_of
+from gateway.jsonl import BadRow, BadRows, Report, Source, column_of
 from gateway.openai import LONGEST_LABEL, LONGEST_LABEL_NAME, LONGEST_NAME, MOST_LABELS
-from gateway.transcripts import read_answer, read_messages, split_shared
+from gateway.transcripts import read_answer, read_messages, read_pair
 from store import imports
 from store.unit_of_work import Store
 
 TRAFFIC = ("id", "at", "prompt", "messages", "response", "version", "user", "labels")
-PAIRS = ("id", "prompt", "messages", "chosen", "rejected", "contributor", "at", "source", "licence")
+PAIRS = ("id", "prompt", "messages", "chosen", "rejected", "contributor", "at", "source", "licence", "consent")
 BATCH = 1000
 LONGEST_ID = 150
 _NAMES = UUID("6f0d6a52-6a3f-4d8e-9a60-52bb1c3f3f0e")
@@ -54,10 +54,36 @@ def parse_pairs(path: Path, mapping: Mapping[str, str], *, at: datetime | None =
     """The preference pairs in `path`, read as parse_traffic reads exchanges.
 
     `prompt` may be a text, messages, or an hh-rlhf transcript; without one, `chosen` and `rejected` are whole
-    transcripts that share everything but the last answer.
+    transcripts that share everything but the last answer. OpenAI's columns are known by their names.
     """
     columns = column_of(mapping, PAIRS)
     return (pair for pair, _ in Source(path).rows(_pair_reader(columns, "", at or _UNKNOWN, path.name)))
+
+
+def read_pairs(
+    path: Path, mapping: Mapping[str, str], *, progress: Report | None = None
+) -> tuple[list[PreferencePair], BadRows | None]:
+    """Every readable pair in `path`, its uuid the row's id and without a time where it has none, and the wrong rows.
+
+    A pair with twice the same answer is given: that is for the checks to say.
+    """
+    columns, source = column_of(mapping, PAIRS), Source(path)
+    reader = _pair_reader(columns, "", _UNKNOWN, path.name, same=True)
+
+    def read(row: dict[str, Any], line: int) -> PreferencePair:
+        pair: PreferencePair
+        pair, id = reader(row, line)
+        return replace(pair, uuid=id, at=pair.at if row.get(columns["at"]) not in (None, "") else None)
+
+    found: list[PreferencePair] = []
+    try:
+        for pair in source.rows(read, keep=True):
+            found.append(pair)
+            if progress and len(found) % BATCH == 0:
+                progress(source.share, f"{len(found)} rows read")
+    except BadRows as wrong:
+        return found, wrong
+    return found, None
 
 
 def import_traffic(
@@ -154,20 +180,14 @@ def _traffic_reader(columns: Mapping[str, str], digest: str, deployment: str, at
     return read
 
 
-def _pair_reader(columns: Mapping[str, str], digest: str, at: datetime, name: str) -> Reader:
+def _pair_reader(columns: Mapping[str, str], digest: str, at: datetime, name: str, *, same: bool = False) -> Reader:
     identify = _Identifier(columns["id"])
 
     def read(row: dict[str, Any], line: int) -> tuple[PreferencePair, str]:
         id = identify(row, line)
-        chosen, rejected = row.get(columns["chosen"]), row.get(columns["rejected"])
-        given = row.get(columns["messages"])
-        prompt = row.get(columns["prompt"]) if given is None else given
-        if prompt is None and isinstance(chosen, str) and isinstance(rejected, str):
-            messages, chosen, rejected = split_shared(chosen, rejected)
-        else:
-            messages = read_messages(prompt)
+        messages, chosen, rejected = read_pair(row, columns)
         good, bad = read_answer(chosen, "chosen"), read_answer(rejected, "rejected")
-        if good == bad:
+        if good == bad and not same:
             raise BadRow("has the same chosen and rejected answer")
         made = PreferencePair(
             uuid=str(uuid5(_NAMES, f"pairs:{digest}:{id}")),
@@ -178,6 +198,7 @@ def _pair_reader(columns: Mapping[str, str], digest: str, at: datetime, name: st
             at=_time(row.get(columns["at"]), at),
             source=_text(row, columns["source"], 200) or name,
             licence=_text(row, columns["licence"], 200),
+            consent=_consent(row.get(columns["consent"])),
         )
         return made, id
 
@@ -227,6 +248,12 @@ def _labels(value: Any) -> dict[str, str]:
     if any(not 1 <= len(name) <= LONGEST_LABEL_NAME or len(text) > LONGEST_LABEL for name, text in labels.items()):
         raise BadRow("has a label that is too long")
     return labels
+
+
+def _consent(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _text({"consent": value}, "consent", 200)
 
 
 def _text(row: Mapping[str, Any], column: str, longest: int | None) -> str:

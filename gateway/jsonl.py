@@ -54,8 +54,11 @@ class Source:
         """From 0 to 1."""
         return min(self._raw.tell() / self.size, 1.0) if self._raw and not self._raw.closed else 1.0
 
-    def rows(self, read: Callable[[dict[str, Any], int], Any]) -> Iterator[Any]:
-        """What `read` makes of each object, given its line number. Raises BadRows at the end if it refused any."""
+    def rows(self, read: Callable[[dict[str, Any], int], Any], *, keep: bool = False) -> Iterator[Any]:
+        """What `read` makes of each object, given its line number. Raises BadRows at the end if it refused any.
+
+        After the first refusal nothing is given, unless told to `keep` on.
+        """
         errors: list[tuple[int, str]] = []
         count = 0
         try:
@@ -67,7 +70,7 @@ class Source:
                     if len(errors) < MOST_ERRORS:
                         errors.append((line, str(error)))
                     continue
-                if not count:
+                if keep or not count:
                     yield made
         except BadRow as error:
             raise BadRows(self.path, [*errors, error.args[::-1]], count + 1, complete=False) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 from core.errors import NotFound, TrimtabError, Unavailable
 from core.ports import ChatPiece, ChatRequest, Server
 from gateway import pointer as pointers
+from gateway.draw import drawn
 from gateway.pointer import Pointer
 from gateway.upstream import NotLoaded
 from store import routes
@@ -22,18 +23,25 @@ POLL_SECONDS = 0.08
 READ_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 LOAD_WAIT_SECONDS = 20.0
-GUESTS = 2  # versions beside champion and previous that stay loaded: a candidate being judged, say
+GUESTS = 2  # versions beside champion, previous and candidate that stay loaded: one that a gate asks, say
 RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What answers for a deployment now; `generation` rises with every flip."""
+    """What answers for a deployment now; `generation` rises with every flip.
+
+    While a promotion is on `trial`, its `candidate` answers `share` percent (canary) or copies (shadow).
+    """
 
     deployment: str
     version: str
     previous: str
     generation: int
+    trial: str = ""
+    candidate: str = ""
+    share: int = 0
+    salt: str = ""
 
 
 class Router:
@@ -91,6 +99,11 @@ class Router:
         if deployment in self._known or not (self._known or self.store_answers):
             raise Unavailable(f"No version of {deployment} is loaded yet.", "Try again in a few seconds.")
         raise NotFound(f"The model {deployment[:80]} does not exist.", "Ask GET /v1/models for those there are.")
+
+    def pick(self, served: Served, unit: str) -> str:
+        """The version that answers `unit`: in a canary the candidate for its share, once it is loaded."""
+        on = served.trial == "canary" and self.ready(served.candidate)
+        return served.candidate if on and drawn(served.salt, unit, served.share) else served.version
 
     async def answer(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
         """The pieces of an answer by `request.version` and no other; a version that the server lost is loaded again."""
@@ -187,20 +200,29 @@ class Router:
         """The versions that can answer at once."""
         return sorted(self._loaded)
 
+    def ready(self, version: str) -> bool:
+        """Whether `version` can answer at once."""
+        return version in self._loaded
+
     def in_flight(self) -> int:
         """Answers under way."""
         return sum(self._in_flight.values())
 
     def _flip(self, route: Route) -> None:
         now = self.served.get(route.deployment)
-        if now is not None and now.generation == route.generation and now.version == route.version:
+        trial = (route.trial, route.candidate, route.share, route.salt)
+        then = Served(route.deployment, route.version, route.previous, route.generation, *trial)
+        if now == then:
             return
         if route.version not in self._loaded:
             # Never waited for here: a version that loads slowly must not hold up a rollback to one that is there.
             self._try_loading(route.version)
             return
-        self.served[route.deployment] = Served(route.deployment, route.version, route.previous, route.generation)
-        self._tell(f"{route.deployment} is answered by {route.version} (generation {route.generation})")
+        self.served[route.deployment] = then
+        if route.candidate and route.candidate not in self._loaded:
+            self._try_loading(route.candidate)
+        beside = f"; {route.trial} of {route.candidate}, {route.share} %" if route.trial else ""
+        self._tell(f"{route.deployment} is answered by {route.version} (generation {route.generation}){beside}")
 
     def _try_loading(self, version: str) -> None:
         if self._tick() >= self._failed.get(version, 0.0):
@@ -245,6 +267,8 @@ class Router:
         self._paths.setdefault(route.version, self._place(route.kind, route.path))
         if route.previous_kind:
             self._paths.setdefault(route.previous, self._place(route.previous_kind, route.previous_path))
+        if route.candidate_kind:
+            self._paths.setdefault(route.candidate, self._place(route.candidate_kind, route.candidate_path))
 
     def _keep(self, listed: list[Route]) -> None:
         """Keep the routes on disk: a gateway that starts while the store is away, and a rollback then, go by them."""
@@ -267,8 +291,8 @@ class Router:
         return str(self._home / path) if kind == "adapter" else "" if kind == "base" else path
 
     def _resident(self) -> set[str]:
-        names = {name for served in self.served.values() for name in (served.version, served.previous)}
-        return {name for name in names if name}
+        serving = self.served.values()
+        return {name for one in serving for name in (one.version, one.previous, one.candidate) if name}
 
     @contextlib.contextmanager
     def _holding(self, version: str) -> Iterator[None]:
@@ -303,4 +327,10 @@ def _choose(route: Route, pointer: Pointer | None) -> Route:
         previous=before[0],
         previous_kind=before[1],
         previous_path=before[2],
+        trial="",
+        candidate="",
+        candidate_kind="",
+        candidate_path="",
+        share=0,
+        salt="",
     )

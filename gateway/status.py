@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from gateway.auth import Caller
@@ -63,6 +64,7 @@ def info(gateway: Gateway) -> dict[str, Any]:
         "deployment": gateway.settings.deployment,
         "version": served.version if served else "",
         "generation": served.generation if served else 0,
+        "candidate": served.candidate if served else "",
         "loaded": router.loaded(),
         "server": "ready" if router.server_answers else "away",
         "store": "ready" if router.store_answers else "away",
@@ -81,11 +83,19 @@ def _families(gateway: Gateway) -> list[tuple[str, str, str, list[Sample]]]:
         ({"deployment": served.deployment, "version": served.version}, served.generation)
         for served in router.served.values()
     ]
+    shares = [
+        ({"deployment": served.deployment, "candidate": served.candidate, "trial": served.trial}, served.share)
+        for served in router.served.values()
+        if served.trial
+    ]
+    copies: list[Sample] = [({"outcome": name}, number) for name, number in asdict(gateway.shadow.counts).items()]
     dropped: list[Sample] = [({"reason": reason}, number) for reason, number in list(counts.dropped.items())]
     return [
         ("trimtab_gateway_requests_total", "counter", "Requests by route and status.", [*requests]),
         ("trimtab_gateway_answering", "gauge", "Chats under way.", [({}, gateway.answering)]),
         ("trimtab_gateway_route_generation", "gauge", "Generation of the live version.", [*live]),
+        ("trimtab_gateway_candidate_share", "gauge", "Percent of the traffic asked for a candidate.", [*shares]),
+        ("trimtab_gateway_shadow_total", "counter", "Requests to copy, by what became of them.", copies),
         ("trimtab_gateway_server_up", "gauge", "Whether the model server answers.", [({}, router.server_answers)]),
         ("trimtab_gateway_store_up", "gauge", "Whether the store answers.", [({}, router.store_answers)]),
         ("trimtab_capture_written_total", "counter", "Exchanges committed.", [({}, counts.written)]),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from gateway.jsonl import BadRow
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
+_LESSER = "non_preferred_output"
 _ROLES = {
     "system": "system",
     "developer": "system",
@@ -46,7 +48,29 @@ def read_answer(value: Any, name: str) -> str:
 
 def split_shared(chosen: str, rejected: str) -> tuple[list[dict[str, str]], str, str]:
     """(prompt, chosen, rejected) of two whole transcripts that differ in their last answer. Raises BadRow."""
-    one, other = _split(chosen), _split(rejected)
+    return _split_messages(_split(chosen), _split(rejected))
+
+
+def read_pair(row: Mapping[str, Any], columns: Mapping[str, str]) -> tuple[list[dict[str, str]], str, str]:
+    """(prompt, chosen, rejected) of a row in any of the forms that pairs come in. Raises BadRow.
+
+    The plain form and TRL's have the columns named, with texts or messages; without a prompt, both sides are whole
+    conversations that share everything but the last answer (TRL's implicit prompt, hh-rlhf). OpenAI's form has input,
+    preferred_output and non_preferred_output.
+    """
+    chosen, rejected = row.get(columns["chosen"]), row.get(columns["rejected"])
+    given = row.get(columns["messages"])
+    prompt = row.get(columns["prompt"]) if given is None else given
+    if chosen is None and rejected is None and isinstance(row.get("input"), dict):
+        prompt, chosen, rejected = row["input"].get("messages"), row.get("preferred_output"), row.get(_LESSER)
+    if prompt is None and isinstance(chosen, str) and isinstance(rejected, str):
+        return split_shared(chosen, rejected)
+    if prompt is None and isinstance(chosen, list) and isinstance(rejected, list):
+        return _split_messages(read_messages(chosen), read_messages(rejected))
+    return read_messages(prompt), read_answer(chosen, "chosen"), read_answer(rejected, "rejected")
+
+
+def _split_messages(one: list[dict[str, str]], other: list[dict[str, str]]) -> tuple[list[dict[str, str]], str, str]:
     answered = all(len(turns) > 1 and turns[-1]["role"] == "assistant" for turns in (one, other))
     if not answered or one[:-1] != other[:-1]:
         raise BadRow("has no prompt, and no transcripts that differ in the last answer only")

@@ -22,7 +22,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--threads", help="processor threads (models.threads); 0: half the cores")
     parser.add_argument("--socket", type=Path, help="Unix socket to listen on instead of host and port")
     parser.add_argument("--model", type=Path, help="prepared base model (default: the installation's chat model)")
-    parser.add_argument("--rows", type=int, default=16, help="answers computed at a time")
+    parser.add_argument("--rows", type=int, default=24, help="answers computed at a time")
     parser.add_argument("--queue", type=int, default=64, help="answers that may wait")
     parser.add_argument("--dtype", default="auto", help="auto, float32 or bfloat16")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")

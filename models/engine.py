@@ -48,7 +48,7 @@ class Engine:
         load: Callable[[], Base],
         clock: Callable[[], float],
         *,
-        rows: int = 16,
+        rows: int = 24,
         queue: int = 64,
         tokens: int = 65536,
     ) -> None:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.adapters import Versions
-from models.cache import build_cache, merge, select
+from models.cache import merge, select
 from models.detokenise import TextStream
 from models.load import Base
 from models.requests import Piece, Request, Timing
 from models.sampling import choose
+from models.starts import Starts
 
 if TYPE_CHECKING:
     import torch
@@ -39,13 +40,16 @@ class Row:
 
 @dataclass(slots=True)
 class Batch:
-    """Rows that share a cache; `mask` is (rows, columns), 0 where a row is padded."""
+    """Rows that share a cache; `mask` is (rows, columns), 0 where a row is padded.
+
+    Of `pending`, the last columns of the prompts, the first `done` are read.
+    """
 
     rows: list[Row]
     cache: Any
     mask: "torch.Tensor"
     pending: "torch.Tensor | None" = None
-    columns: int = 0
+    done: int = 0
 
 
 class Decoder:
@@ -59,6 +63,7 @@ class Decoder:
     ) -> None:
         self.base, self.versions, self.clock = base, versions, clock
         self.limit, self.tokens = rows, tokens
+        self.starts = Starts(base, versions)
         self.running: Batch | None = None
         self.reading: Batch | None = None
         self.made = 0
@@ -77,7 +82,7 @@ class Decoder:
         sizes = [len(row.request.prompt) + row.request.sampling.max_tokens for row in self.rows()]
         count = longest = 0
         for request in waiting:
-            longest = max(longest, len(request.prompt))
+            longest = max(longest, self.starts.unread(request))
             if count and (count + 1) * longest > READ_TOGETHER:
                 break
             sizes.append(len(request.prompt) + request.sampling.max_tokens)
@@ -87,7 +92,7 @@ class Decoder:
         return count
 
     def admit(self, requests: list[Request]) -> None:
-        """Starts reading the prompts of `requests`, padded on the left to the longest."""
+        """Starts reading the prompts of `requests`: what their starts leave, padded on the left to the longest."""
         import torch
 
         rows = []
@@ -95,14 +100,15 @@ class Decoder:
             request.started = self.clock()
             text = TextStream(self.base.tokenizer, request.sampling.stops)
             rows.append(Row(request, text, random.Random(request.sampling.seed), len(request.prompt)))
-        longest = max(len(row.request.prompt) for row in rows)
-        ids = torch.zeros(len(rows), longest, dtype=torch.long)
-        mask = torch.zeros(len(rows), longest, dtype=torch.long)
+        unread = [self.starts.unread(row.request) for row in rows]
+        ids = torch.zeros(len(rows), max(unread), dtype=torch.long)
+        mask = torch.zeros(len(rows), max(unread), dtype=torch.long)
         for index, row in enumerate(rows):
-            ids[index, longest - row.position :] = torch.tensor(row.request.prompt)
-            mask[index, longest - row.position :] = 1
-        cache = build_cache(self.base.model.config.get_text_config().num_hidden_layers)
-        self.reading = Batch(rows, cache, mask.to(self.base.device), ids.to(self.base.device))
+            ids[index, -unread[index] :] = torch.tensor(row.request.prompt[-unread[index] :])
+            mask[index, -unread[index] :] = 1
+        cache, placed = self.starts.place([row.request for row in rows])
+        device = self.base.device
+        self.reading = Batch(rows, cache, torch.cat([placed, mask.to(device)], 1), ids.to(device))
 
     def step(self) -> bool:
         """One slice of prompt reading and one token for every running row; False when there was nothing to do."""
@@ -139,14 +145,15 @@ class Decoder:
             for row in batch.rows:
                 self.close(row, "cancelled")
             return
-        begin, end = batch.columns, min(batch.columns + SLICE, batch.pending.shape[1])
-        mask = batch.mask[:, :end]
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, begin:]
+        begin, end = batch.done, min(batch.done + SLICE, batch.pending.shape[1])
+        mask = batch.mask[:, : batch.mask.shape[1] - batch.pending.shape[1] + end]
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, begin - end :]
         logits = self.forward(batch, batch.pending[:, begin:end], mask, positions)
-        batch.columns = end
+        batch.done = end
         if end < batch.pending.shape[1]:
             return
         self.reading, batch.pending = None, None
+        self.starts.learn([row.request for row in batch.rows], batch.cache, batch.mask)
         self.take(batch, logits)
         batch = self.keep(batch)
         if not batch.rows:

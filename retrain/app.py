@@ -20,6 +20,7 @@ from retrain.candidate import Bench
 from retrain.engines import ENGINES
 from retrain.pairs import building, checks
 from retrain.release import Releaser
+from retrain.trial import Trials
 from retrain.worker import Worker
 from store import decisions, heartbeats, schema
 from store.unit_of_work import Store, Tx
@@ -55,6 +56,7 @@ class App:
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = Worker(store, settings, engine, bench, name=name, clock=clock, tell=tell, ending=self.ending)
         self.releaser = Releaser(store, settings, self.asker, clock=clock, tell=tell)
+        self.trials = Trials(store, settings, clock=clock, tell=tell)
         self.started = clock()
 
     async def run(self) -> None:
@@ -64,6 +66,7 @@ class App:
             asyncio.create_task(loop)
             for loop in (
                 self.releaser.follow(),
+                self.trials.follow(),
                 self._repeat(self._decide, DECIDE_SECONDS),
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),

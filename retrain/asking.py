@@ -13,7 +13,8 @@ from core.errors import Unavailable
 if TYPE_CHECKING:
     import aiohttp
 
-AT_ONCE = 8
+# Fewer than the model server computes at a time, so that people are answered beside a gate.
+AT_ONCE = 16
 PATIENCE_SECONDS = 60.0
 # Also a key that is not known yet: the gateway reads keys anew after a moment.
 _RETRIED = frozenset({401, 403, 429, 500, 502, 503, 504})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import Conflict, NotFound, TrimtabError, Unavailable
 from core.settings import Settings
@@ -13,7 +13,7 @@ from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from retrain import artefacts
 from retrain.asking import Answering, Asker, Refused
-from store import alerts, deployments, versions
+from store import alerts, deployments, trials, versions
 from store.alerts import Finding
 from store.unit_of_work import Store, Tx
 
@@ -26,7 +26,7 @@ RETRY_SECONDS = 1.0
 DOUBT_RETRY_SECONDS = 30.0
 _MONITOR = "release"
 # Two alerts: a promotion that failed is over when one succeeds, a wrong answer when the right one is proved.
-_PROMOTION, _PROOF = "promotion", "proof"
+PROMOTION, _PROOF = "promotion", "proof"
 # A third, for a pointer that sends the gateway where the database cannot follow.
 _POINTER = "pointer"
 
@@ -86,20 +86,20 @@ class Releaser:
                 reason=pointer.reason,
                 at=pointer.at,
             )
-            alerts.resolve(tx, _open(_POINTER), reason=f"{pointer.version} is live.", actor=ACTOR)
+            alerts.resolve(tx, standing(_POINTER), reason=f"{pointer.version} is live.", actor=ACTOR)
 
         try:
             await self._write(change)
         except (Conflict, NotFound) as error:
             self._refused = pointer
             summary = f"The local pointer answers with {pointer.version}: {error.message}"
-            await self._write(lambda tx: alerts.apply(tx, _finding(_POINTER, summary), actor=ACTOR))
+            await self._write(lambda tx: alerts.apply(tx, finding(_POINTER, summary), actor=ACTOR))
             self.tell(f"the pointer cannot be entered: {error.message}")
             return
         self.tell(f"{pointer.version} is live as {pointer.deployment}, by the pointer while the database was away")
 
     async def promote(self, row: Mapping[str, Any]) -> None:
-        """Load the requested version, compare its fingerprint with the registered one, and flip the route."""
+        """Load the requested version, compare its fingerprint with the registered one, and let it serve as asked."""
         damage = "" if not row["path"] else await asyncio.to_thread(self._inspect, row)
         if damage:
             await self._fail(row, damage)
@@ -119,7 +119,7 @@ class Releaser:
         elif found.digest != row["expected"]:
             await self._fail(row, f"{row['version']} answers otherwise than when it was registered.")
             return
-        await self._flip(row, found)
+        await self._carry_out(row, found)
 
     async def prove(self, row: Mapping[str, Any]) -> None:
         """Ask the gateway who answers and record the proof, or raise an alert when it is somebody else."""
@@ -144,27 +144,35 @@ class Releaser:
         if found.version == row["version"] and proved:
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
             await self._write(
-                lambda tx: alerts.resolve(tx, _open(_PROOF), reason="The fingerprint is proved.", actor=ACTOR)
+                lambda tx: alerts.resolve(tx, standing(_PROOF), reason="The fingerprint is proved.", actor=ACTOR)
             )
         elif not row["message"]:
             await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
 
-    async def _flip(self, row: Mapping[str, Any], found: Answering) -> None:
+    async def _carry_out(self, row: Mapping[str, Any], found: Answering) -> None:
+        """Put the proved version on trial where that was asked for, else live at once."""
+        then: Literal["shadow", "canary", "live"]
+        then = "shadow" if row["shadow"] else "canary" if row["share"] else "live"
+
         def change(tx: Tx) -> None:
+            if then != "live":
+                trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
+                return
             deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
-            alerts.resolve(tx, _open(_PROMOTION), reason=f"{row['version']} is live.", actor=ACTOR)
+            alerts.resolve(tx, standing(PROMOTION), reason=f"{row['version']} is live.", actor=ACTOR)
 
         try:
             await self._write(change)
         except Conflict as error:
             await self._fail(row, error.message)
             return
-        self.tell(f"{row['version']} is live as {row['deployment']}")
+        share = f", {row['share']} %" if then == "canary" else ""
+        self.tell(f"{row['version']} is {then} as {row['deployment']}{share}")
 
     async def _fail(self, row: Mapping[str, Any], message: str) -> None:
         def change(tx: Tx) -> None:
             deployments.fail(tx, row["id"], message, actor=ACTOR)
-            alerts.apply(tx, _finding(_PROMOTION, f"The promotion of {row['version']} failed: {message}"), actor=ACTOR)
+            alerts.apply(tx, finding(PROMOTION, f"The promotion of {row['version']} failed: {message}"), actor=ACTOR)
 
         await self._write(change)
         self.tell(f"the promotion of {row['version']} failed: {message}")
@@ -173,7 +181,7 @@ class Releaser:
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
-            alerts.apply(tx, _finding(_PROOF, summary), actor=ACTOR)
+            alerts.apply(tx, finding(_PROOF, summary), actor=ACTOR)
 
         await self._write(change)
         self._postpone(row, DOUBT_RETRY_SECONDS)
@@ -215,9 +223,11 @@ class Releaser:
         self._trouble = text
 
 
-def _finding(segment: str, summary: str) -> Finding:
+def finding(segment: str, summary: str) -> Finding:
+    """A release that needs a person, as an alert."""
     return Finding(monitor=_MONITOR, kind="system", breach=True, summary=summary, severity="critical", segment=segment)
 
 
-def _open(segment: str) -> str:
-    return _finding(segment, "").fingerprint
+def standing(segment: str) -> str:
+    """The fingerprint of that alert while it stands."""
+    return finding(segment, "").fingerprint

@@ -20,9 +20,9 @@ from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
-from retrain.pairs import drawing
+from retrain.pairs import clearing, drawing
 from retrain.training.progress import read_events
-from store import datasets, versions
+from store import datasets, pairs, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
@@ -67,7 +67,8 @@ class Stages:
         """Lock the dataset and write what the child reads."""
         spec = self.held.row["spec"]
         if self.held.row["dataset_id"] is None:
-            row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec))
+            cleared, share = await self.inspect(), self.settings.retrain.contributor_share
+            row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
             return ""
@@ -80,6 +81,12 @@ class Stages:
         told = compose(spec, champion, self.settings, len(train))
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
+
+    async def inspect(self) -> clearing.Cleared:
+        """Take the approved pairs through customs, outside any transaction: that may last minutes."""
+        found = await self.held.write(lambda tx: pairs.approved(tx, clearing.MOST))
+        share = self.settings.retrain.contributor_share
+        return await asyncio.to_thread(clearing.clear, found, share=share, seed=drawing.SPLIT_SEED)
 
     async def train(self) -> str:
         """Train, then take the adapter into the installation as a version."""

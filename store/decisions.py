@@ -68,12 +68,23 @@ def propose(
     return uuid
 
 
-def approve(tx: Tx, uuid: str, *, actor: str, digest: str, comment: str = "", allow_self: bool = False) -> str:
+def approve(
+    tx: Tx,
+    uuid: str,
+    *,
+    actor: str,
+    digest: str,
+    comment: str = "",
+    allow_self: bool = False,
+    share: int = 0,
+    shadow: int = 0,
+) -> str:
     """Approve what was shown and create its effect in the same transaction; returns the effect's uuid.
 
-    The effect is a queued run (retrain), a requested deployment (promote) or a deployment that is live at once
-    (rollback). Raises Forbidden for a role that may not or the proposer, Conflict when it is no longer open, has
-    expired, or `digest` is not that of what stands now.
+    The effect is a queued run (retrain), a requested deployment (promote; with a `share` in percent as a canary, with
+    `shadow` after so many copied requests) or a deployment that is live at once (rollback). Raises Forbidden for a
+    role that may not or the proposer, Conflict when it is no longer open, has expired, or `digest` is not that of what
+    stands now.
     """
     row = get(tx, uuid)
     accounts.require(tx, actor, _NEEDS[row["kind"]])
@@ -87,7 +98,7 @@ def approve(tx: Tx, uuid: str, *, actor: str, digest: str, comment: str = "", al
     tx.move(decisions, DECISION, row["id"], "approved", decided_at=tx.now, decided_by=actor, comment=comment)
     tx.insert(approvals, decision_id=row["id"], account=actor, digest=digest, comment=comment, at=tx.now)
     tx.audit(actor, "decision.approved", uuid, {"kind": row["kind"], "digest": digest, "comment": comment})
-    return _carry_out(tx, row, actor)
+    return _carry_out(tx, row, actor, share, shadow)
 
 
 def reject(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
@@ -163,13 +174,20 @@ def waiting(tx: Tx) -> list[sa.RowMapping]:
     return tx.all(sa.select(decisions).where(decisions.c.state == "proposed").order_by(decisions.c.id))
 
 
-def _carry_out(tx: Tx, row: sa.RowMapping, actor: str) -> str:
+def _carry_out(tx: Tx, row: sa.RowMapping, actor: str, share: int, shadow: int) -> str:
     body = row["body"]
     if row["kind"] == "retrain":
         return runs.queue(tx, spec=body["spec"], requested_by=actor, decision_id=row["id"])
     if row["kind"] == "promote":
         return deployments.request_promotion(
-            tx, body["deployment"], row["subject"], actor=actor, reason=row["reason"], decision_id=row["id"]
+            tx,
+            body["deployment"],
+            row["subject"],
+            actor=actor,
+            reason=row["reason"],
+            decision_id=row["id"],
+            share=share,
+            shadow=shadow,
         )
     return deployments.roll_back(
         tx,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import uuid as uuids
 from datetime import timedelta
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
-from core.errors import Conflict, NotFound
+from core.errors import Conflict, InvalidInput, NotFound
 from core.states import DECISION, DEPLOYMENT
 from store.tables import decisions, deployments, inferences, routes, versions
 from store.unit_of_work import Tx
 
 SECOND_CLICK = timedelta(seconds=10)
+NO_TRIAL = MappingProxyType({"trial": "", "candidate": "", "share": 0, "salt": ""})
 
 
 def install(tx: Tx, deployment: str, version_name: str, *, actor: str) -> str:
@@ -23,7 +25,7 @@ def install(tx: Tx, deployment: str, version_name: str, *, actor: str) -> str:
     route = current(tx, deployment)
     if route is not None:
         if route["version"] == version_name:
-            return str(_row(tx, route["deployment_id"])["uuid"])
+            return str(find(tx, route["deployment_id"])["uuid"])
         raise Conflict(
             f"{deployment} already serves {route['version']}.", "Promote another version, or roll back, instead."
         )
@@ -89,15 +91,31 @@ def earlier(tx: Tx, deployment: str) -> list[sa.RowMapping]:
 
 
 def request_promotion(
-    tx: Tx, deployment: str, version_name: str, *, actor: str, reason: str, decision_id: int | None = None
+    tx: Tx,
+    deployment: str,
+    version_name: str,
+    *,
+    actor: str,
+    reason: str,
+    decision_id: int | None = None,
+    share: int = 0,
+    shadow: int = 0,
 ) -> str:
     """Ask that `version_name` follow the version that is live now; returns the row's uuid.
 
-    The row names the generation it will make: if production moves first, the promotion is not carried out.
+    With a `share` in percent it gets only that much of the traffic until its canary is judged, with `shadow` first so
+    many copied requests whose answers nobody sees. The row names the generation it will make: if production moves
+    first, the promotion is not carried out. Raises Conflict while another promotion is on trial.
     """
-    route = _route(tx, deployment)
+    route = lock(tx, deployment)
     if route["version"] == version_name:
         raise Conflict(f"{version_name} is already live.", "Nothing needs to be done.")
+    if route["trial"]:
+        raise Conflict(
+            f"{route['candidate']} is on trial now ({route['trial']}).", "Promote it to all or abort it first."
+        )
+    if not 0 <= share < 100 or shadow < 0:
+        raise InvalidInput(f"A canary cannot get {share} % of the traffic.", "Give 1 to 99, or 0 for all at once.")
     uuid = str(uuids.uuid4())
     tx.insert(
         deployments,
@@ -112,33 +130,46 @@ def request_promotion(
         actor=actor,
         reason=reason,
         requested_at=tx.now,
+        share=share,
+        shadow=shadow,
     )
-    body = {"deployment": deployment, "version": version_name, "generation": int(route["generation"]) + 1}
+    body = {
+        "deployment": deployment,
+        "version": version_name,
+        "generation": int(route["generation"]) + 1,
+        "share": share or 100,
+        "shadow": shadow,
+    }
     tx.audit(actor, "deployment.requested", uuid, body)
     return uuid
 
 
 def flip(tx: Tx, id: int, *, actor: str, fingerprint: str = "", ending: str = "superseded") -> None:
-    """Move the requested row `id` to live and its deployment's route to it, both or neither.
+    """Move row `id`, requested or on trial, to live and its deployment's route to it, both or neither.
 
     The route moves by compare-and-set on the generation before; raises Conflict when production moved meanwhile.
     The old live row becomes `ending` (superseded, or reverted by a rollback). A decision it came from is executed.
+    A rollback also ends whatever is on trial; a promotion gives way to another one's trial.
     """
-    row = _row(tx, id)
+    row = find(tx, id)
     DEPLOYMENT.require(row["state"], "live")
-    route = _route(tx, row["deployment"])
+    route = lock(tx, row["deployment"])
     moved = tx.execute(
         sa.update(routes)
         .where(routes.c.deployment == row["deployment"], routes.c.generation == row["generation"] - 1)
+        .where(sa.true() if row["kind"] == "rollback" else routes.c.salt.in_(("", row["uuid"])))
         .values(
             deployment_id=id,
             version=row["version"],
             generation=row["generation"],
             changed_at=tx.now,
+            **NO_TRIAL,
         )
     )
     if moved.rowcount != 1:
         raise Conflict("Production moved on since this was asked for.", "Look at what is live now, then decide again.")
+    if row["state"] == "requested":
+        _end_trial(tx, row["deployment"], f"{row['version']} went live instead.", actor=actor)
     tx.move(deployments, DEPLOYMENT, route["deployment_id"], ending, ended_at=tx.now)
     proved = {"fingerprint": fingerprint} if fingerprint else {}
     tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, **proved)
@@ -172,7 +203,7 @@ def roll_back(
     seen live: a second click then changes nothing more. Raises Conflict when it is no longer live or there is none to
     go back to, NotFound when `to` never served.
     """
-    route = _route(tx, deployment)
+    route = lock(tx, deployment)
     _refuse_second(tx, route, away_from, to)
     target = _target(tx, deployment, route["version"], route["previous"], to)
     uuid = str(uuids.uuid4())
@@ -200,13 +231,16 @@ def enter_rollback(tx: Tx, deployment: str, *, to: str, generation: int, actor: 
     Production takes the pointer's `generation`, which must be above the route's, and is proved anew. Raises NotFound
     when `to` never served, Conflict when the store has moved on since.
     """
-    route = _route(tx, deployment)
+    route = lock(tx, deployment)
     if generation <= int(route["generation"]):
         raise Conflict("Production moved on since this rollback.", "Look at what is live now.")
     # Away and back again: the version is the one the store knows, but the gateway stands at a later generation.
     if to != route["version"]:
         roll_back(tx, deployment, actor=actor, reason=reason, to=to)
-    live = deployments.c.id == _route(tx, deployment)["deployment_id"]
+    else:
+        _end_trial(tx, deployment, f"{to} was pointed to while the database was away.", actor=actor)
+        tx.execute(sa.update(routes).where(routes.c.deployment == deployment).values(**NO_TRIAL))
+    live = deployments.c.id == lock(tx, deployment)["deployment_id"]
     tx.execute(sa.update(deployments).where(live).values(generation=generation, verified_at=None))
     tx.execute(sa.update(routes).where(routes.c.deployment == deployment).values(generation=generation))
     uuid = str(tx.scalar(sa.select(deployments.c.uuid).where(live)))
@@ -217,7 +251,7 @@ def enter_rollback(tx: Tx, deployment: str, *, to: str, generation: int, actor: 
 
 def verify(tx: Tx, id: int, fingerprint: str, *, actor: str) -> bool:
     """Record what was seen answering for the live row `id`; returns whether it is the version's own fingerprint."""
-    row = _row(tx, id)
+    row = find(tx, id)
     expected = tx.scalar(sa.select(versions.c.fingerprint).where(versions.c.id == row["version_id"]))
     if not expected or expected != fingerprint:
         return False
@@ -230,18 +264,20 @@ def verify(tx: Tx, id: int, fingerprint: str, *, actor: str) -> bool:
 
 def doubt(tx: Tx, id: int, message: str, *, actor: str) -> None:
     """Record that the live row `id` could not be proved: `message` says what answered instead."""
-    row = _row(tx, id)
+    row = find(tx, id)
     tx.execute(sa.update(deployments).where(deployments.c.id == id).values(message=message))
     tx.audit(actor, "deployment.doubted", row["uuid"], {"version": row["version"], "message": message})
 
 
-def fail(tx: Tx, id: int, message: str, *, actor: str) -> None:
-    """End a requested deployment that cannot be carried out; production stays as it is."""
-    row = _row(tx, id)
+def fail(tx: Tx, id: int, message: str, *, actor: str, event: str = "deployment.failed") -> None:
+    """End a deployment that does not go live, requested or on trial; what serves goes on serving everything."""
+    row = find(tx, id)
+    lock(tx, row["deployment"])
+    tx.execute(sa.update(routes).where(routes.c.salt == row["uuid"]).values(**NO_TRIAL))
     tx.move(deployments, DEPLOYMENT, id, "reverted", ended_at=tx.now, message=message)
     if row["decision_id"] is not None:
         tx.move(decisions, DECISION, row["decision_id"], "superseded", comment=message)
-    tx.audit(actor, "deployment.failed", row["uuid"], {"version": row["version"], "message": message})
+    tx.audit(actor, event, row["uuid"], {"version": row["version"], "message": message})
 
 
 def answers_since(tx: Tx, deployment: str, *, most: int) -> int | None:
@@ -267,18 +303,26 @@ _WITH_VERSION = sa.select(
 ).join(versions, versions.c.id == deployments.c.version_id)
 
 
-def _row(tx: Tx, id: int) -> sa.RowMapping:
+def find(tx: Tx, id: int) -> sa.RowMapping:
+    """The deployment `id` with its `version` name. Raises NotFound."""
     row = tx.one(_WITH_VERSION.where(deployments.c.id == id))
     if row is None:
         raise NotFound("There is no such deployment.", "Reload the Models page.")
     return row
 
 
-def _route(tx: Tx, deployment: str) -> sa.RowMapping:
+def lock(tx: Tx, deployment: str) -> sa.RowMapping:
+    """The route of `deployment`, locked until the transaction ends: every change of production begins with this."""
     route = tx.one(sa.select(routes).where(routes.c.deployment == deployment).with_for_update())
     if route is None:
         raise NotFound(f"Nothing is deployed as {deployment} yet.", "Start Trimtab once: trimtab up.")
     return route
+
+
+def _end_trial(tx: Tx, deployment: str, message: str, *, actor: str) -> None:
+    on_trial = deployments.c.deployment == deployment, deployments.c.state.in_(("shadow", "canary"))
+    for row in tx.all(sa.select(deployments.c.id).where(*on_trial)):
+        fail(tx, row["id"], message, actor=actor, event="deployment.aborted")
 
 
 def _before(tx: Tx, deployment: str, live: str) -> str:

@@ -50,6 +50,7 @@ def add(tx: Tx, found: Sequence[PreferencePair], *, actor: str, source_keys: Seq
             source=clean(pair.source),
             licence=clean(pair.licence),
             version=pair.version,
+            consent=clean(pair.consent),
             weight=pair.weight,
             state="collected",
             reasons=[],
@@ -152,6 +153,7 @@ def read(tx: Tx, query: sa.Select[Any]) -> list[PreferencePair]:
             version=row["version"],
             weight=row["weight"],
             id=row["id"],
+            consent=row["consent"],
         )
         for row in tx.all(query)
     ]

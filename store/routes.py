@@ -12,7 +12,10 @@ from store.unit_of_work import Tx
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A deployment's live version, the one before it, and the generation that every change raises by one."""
+    """A deployment's live version, the one before it, and the generation that every change of it raises by one.
+
+    While a promotion is on `trial` (shadow or canary), `candidate` gets `share` percent, drawn with `salt`.
+    """
 
     deployment: str
     version: str
@@ -22,10 +25,16 @@ class Route:
     previous_kind: str
     previous_path: str
     generation: int
+    trial: str = ""
+    candidate: str = ""
+    candidate_kind: str = ""
+    candidate_path: str = ""
+    share: int = 0
+    salt: str = ""
 
 
 _OWN = ("deployment", "version", "kind", "path", "previous")
-_live, _before = versions.alias("live"), versions.alias("before")
+_live, _before, _tried = versions.alias("live"), versions.alias("before"), versions.alias("tried")
 _ROUTES = (
     sa.select(
         routes.c.deployment,
@@ -36,9 +45,16 @@ _ROUTES = (
         _before.c.kind.label("previous_kind"),
         _before.c.path.label("previous_path"),
         routes.c.generation,
+        routes.c.trial,
+        routes.c.candidate,
+        _tried.c.kind.label("candidate_kind"),
+        _tried.c.path.label("candidate_path"),
+        routes.c.share,
+        routes.c.salt,
     )
     .join(_live, _live.c.name == routes.c.version)
     .outerjoin(_before, _before.c.name == routes.c.previous)
+    .outerjoin(_tried, _tried.c.name == routes.c.candidate)
     .order_by(routes.c.deployment)
 )
 
@@ -49,7 +65,23 @@ def listed(tx: Tx) -> list[Route]:
     for row in tx.all(_ROUTES):
         before = row["previous_kind"] or "", row["previous_path"] or ""
         own = [str(row[name]) for name in _OWN]
-        found.append(Route(own[0], own[1], own[2], own[3], own[4], *before, int(row["generation"])))
+        tried = row["candidate_kind"] or "", row["candidate_path"] or ""
+        found.append(
+            Route(
+                own[0],
+                own[1],
+                own[2],
+                own[3],
+                own[4],
+                *before,
+                int(row["generation"]),
+                row["trial"],
+                row["candidate"],
+                *tried,
+                int(row["share"]),
+                row["salt"],
+            )
+        )
     return found
 
 

@@ -437,6 +437,7 @@ pairs = sa.Table(
     text("source"),
     text("licence"),
     text("version"),
+    text("consent"),
     sa.Column("weight", sa.Float, nullable=False, default=1.0),
     sa.Column("state", sa.String(12), nullable=False),
     json("reasons", default=list),
@@ -515,6 +516,12 @@ deployments = sa.Table(
     time("ended_at", nullable=True),
     text("fingerprint"),
     text("message"),
+    count("share"),
+    count("shadow"),
+    count("trial_from"),
+    time("trial_at", nullable=True),
+    text("held_by"),
+    sa.Column("evidence", sa.JSON, nullable=False, default=dict, server_default="{}"),
     one_of("kind", ("install", "promote", "rollback")),
     state_of(states.DEPLOYMENT),
     sa.Index(
@@ -523,6 +530,13 @@ deployments = sa.Table(
         unique=True,
         sqlite_where=sa.text("state = 'live'"),
         postgresql_where=sa.text("state = 'live'"),
+    ),
+    sa.Index(
+        "ux_deployments_trial",
+        "deployment",
+        unique=True,
+        sqlite_where=sa.text("state IN ('shadow', 'canary')"),
+        postgresql_where=sa.text("state IN ('shadow', 'canary')"),
     ),
 )
 routes = sa.Table(
@@ -534,6 +548,10 @@ routes = sa.Table(
     sa.Column("previous", sa.String(120), nullable=False, default=""),
     count("generation"),
     time("changed_at"),
+    text("trial"),
+    text("candidate"),
+    count("share"),
+    text("salt"),
 )
 
 # --- work asked of processes, their pulse, settings and the chain

@@ -21,6 +21,7 @@ COMMANDS = {
     "key": ("key", "key"),
     "channel": ("channel", "channel"),
     "import": ("imports", "imports"),
+    "pairs": ("pairs", "pairs"),
     "backtest": ("backtest", "backtest"),
     "judge": ("judge", "judge"),
     "probe": ("probe", "probe"),

@@ -10,8 +10,8 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import gate, proposals, service
-from store import deployments
+from dashboard.views import gate, proposals, service, trial
+from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
 from store.unit_of_work import Tx
@@ -37,6 +37,7 @@ def everything(console: Console) -> None:
             "route": queries.route(tx, console.deployment),
             "waiting": run_queries.proposals(tx, kinds=("promote",)),
             "versions": queries.registry(tx),
+            "trials": trials.running(tx, console.deployment),
             "history": queries.history(tx, console.deployment),
             "earlier": [row["version"] for row in deployments.earlier(tx, console.deployment)],
         }
@@ -47,6 +48,8 @@ def everything(console: Console) -> None:
         show.empty("Nothing is deployed yet", ("Start Trimtab once: trimtab up. It installs the base model.",))
     else:
         serving(console, route, found["earlier"])
+    for row in found["trials"]:
+        trial.draw(console, row)
     for row in found["waiting"]:
         proposals.draw(console, row)
         gate_of(console, row["subject"])
@@ -81,7 +84,7 @@ def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) 
         if earlier:
             allowed = console.may(Action.ROLL_BACK)
             if st.button("Roll back …", icon=":material/undo:", key="roll-back", disabled=not allowed):
-                go_back(console, route["version"], route["previous"], earlier)
+                go_back(console, route, earlier)
             if not allowed:
                 st.caption("An approver can roll back.")
         else:
@@ -89,11 +92,14 @@ def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) 
 
 
 @st.dialog("Roll back?", width="medium")
-def go_back(console: Console, live: str, previous: str, earlier: Sequence[str]) -> None:
+def go_back(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) -> None:
     """One reason and one click; which version only where there is a choice."""
+    live, previous = route["version"], route["previous"]
     place = list(earlier).index(previous) if previous in earlier else 0
     to = st.selectbox("Serve again", list(earlier), index=place, key="back-to") if len(earlier) > 1 else earlier[0]
     st.text(f"{live} serves now. {to} answers every request within a second; {live} is kept.")
+    if route["trial"]:
+        st.text(f"The {route['trial']} of {route['candidate']} ends with it.")
     reason = st.text_input("What is wrong?", key="back-why", max_chars=500)
     if st.button("Roll back", type="primary", icon=":material/undo:", key="back-do"):
         actions.roll_back(console, reason, away_from=live, to=to)
@@ -132,9 +138,10 @@ def history(rows: Sequence[Mapping[str, Any]]) -> None:
     shown = [
         {
             **row,
-            "kind": kinds.get(row["kind"], row["kind"]),
+            "kind": kinds.get(row["kind"], row["kind"]) + (f", canary {row['share']} %" if row["share"] else ""),
+            "outcome": row["message"] or row["evidence"].get("reason", ""),
             "state": marks.DEPLOYMENT.get(row["state"], marks.UNKNOWN).word,
-            "proved": "yes" if row["verified_at"] is not None else row["message"] or "not yet",
+            "proved": "yes" if row["verified_at"] is not None else "no" if row["ended_at"] else "not yet",
         }
         for row in rows
     ]
@@ -145,6 +152,7 @@ def history(rows: Sequence[Mapping[str, Any]]) -> None:
         "state": "State",
         "actor": "By",
         "reason": "Why",
+        "outcome": "Outcome",
         "proved": "Proved",
         "generation": "Generation",
     }

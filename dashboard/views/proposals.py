@@ -10,6 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
+from dashboard.views import trial
 
 NEEDS = {"retrain": Action.APPROVE, "promote": Action.PROMOTE, "rollback": Action.ROLL_BACK}
 VERBS = {"retrain": "Approve and start", "promote": "Promote", "rollback": "Roll back"}
@@ -18,6 +19,7 @@ DONE = {
     "promote": "Approved. The version is loaded and proved, then it serves.",
     "rollback": "Rolled back. The earlier version serves; its fingerprint is being checked.",
 }
+TRIED = "Approved. The version is loaded and proved, then its trial begins; it shows here."
 SPEC = {
     "champion": "Trained from",
     "base": "Base",
@@ -151,9 +153,11 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     kind = row["kind"]
     st.text(row["reason"])
     covers(row["body"], key=f"dialog-{row['uuid']}")
+    share, shadow = trial.choose(console, row["uuid"]) if kind == "promote" else (0, 0)
     comment = st.text_input("Comment (optional)", key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
-        actions.approve(console, row["uuid"], row["digest"], comment, DONE[kind])
+        done = TRIED if share or shadow else DONE[kind]
+        actions.approve(console, row["uuid"], row["digest"], comment, done, share=share, shadow=shadow)
         st.rerun()
 
 

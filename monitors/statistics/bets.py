@@ -18,12 +18,15 @@ from core.errors import InvalidInput
 
 Floats = NDArray[np.float64]
 Side = Literal["small", "both", "rise", "fall", "change"]
+ABOVE, SPREAD = ("both", "fall", "change"), ("small", "both")
 
 # Novelty shows in very small p-values; a rate of 0 or 1 values shifts the p-values' density at about the
 # rate.
 NOVEL_LEVELS: tuple[float, ...] = tuple(2.0**-k for k in range(4, 11))
 RATE_LEVELS: tuple[float, ...] = tuple(2.0**-k for k in range(1, 9))
 STAKES: tuple[float, ...] = (0.05, 0.15, 0.5)
+# A few strange prompts among many usual ones call for stakes about as small as their share.
+SPREAD_STAKES: tuple[float, ...] = (1 / 32, 1 / 8, 1 / 2)
 CONFIDENCE = 0.999
 # A single bet this many times over the alarm is held there, so that the statistic falls once a change is
 # over.
@@ -43,19 +46,29 @@ def odds(side: Side) -> Floats:
 
     A bet of stake s on a set of probability w pays 1 - s + s [p in the set] / w, whose mean is 1 under a
     uniform p. The sets: p < q for "small" and "rise"; p < q and p >= 1 - q for "both"; p >= q for "fall"; p
-    < q and p >= q for "change", for each level q and each stake.
+    < q and p >= q for "change", for each level q and each stake: what a share of prompts that moved into one
+    cell calls for. The last bets of "small" and "both" spread a stake evenly over the sets of all levels, which comes
+    near every density that falls from 0: what prompts unlike all others call for, however far they are out.
     """
     borders = edges(side)
-    cells = len(borders) + 1
-    below = [(i, q) for i, q in enumerate(borders) if side != "both" or q < 0.5]
-    above = [(i, q) for i, q in enumerate(borders) if side != "both" or q > 0.5]
-    columns = []
-    for s in STAKES:
-        if side != "fall":
-            columns += [[1 - s + s / q * (cell <= i) for cell in range(cells)] for i, q in below]
-        if side not in ("small", "rise"):
-            columns += [[1 - s + s / (1 - q) * (cell > i) for cell in range(cells)] for i, q in above]
+    cells = np.arange(len(borders) + 1)
+    marks = list(enumerate(borders))
+    falls = [[(cells <= i) / q for i, q in marks if side != "both" or q < 0.5]] if side != "fall" else []
+    rises = [[(cells > i) / (1 - q) for i, q in marks if side != "both" or q > 0.5]] if side in ABOVE else []
+    columns = [1 - s + s * pays for s in STAKES for sets in falls + rises for pays in sets]
+    if side in SPREAD:
+        columns += [1 - s + s * np.mean(sets, axis=0) for sets in falls + rises for s in SPREAD_STAKES]
     return np.array(columns).T
+
+
+@cache
+def weights(side: Side) -> Floats:
+    """Return the share of each bet in the mixture, of sum 1: half for spread bets where there are any."""
+    bets = odds(side).shape[1]
+    if side not in SPREAD:
+        return np.full(bets, 1 / bets)
+    spread = len(SPREAD_STAKES) * (2 if side == "both" else 1)
+    return np.repeat([0.5 / (bets - spread), 0.5 / spread], [bets - spread, spread])
 
 
 def pay(p: Floats, side: Side) -> Floats:
@@ -64,8 +77,8 @@ def pay(p: Floats, side: Side) -> Floats:
 
 
 class Wagers:
-    """Shiryaev-Roberts mixtures of bets, one a column of p-values: S = mean over bets of (S_bet + 1) x
-    payoff.
+    """Shiryaev-Roberts mixtures of bets, one a column of p-values: S is the weighted mean over bets of S_bet, which
+    each p-value makes (S_bet + 1) x payoff.
 
     Levels are the statistics over their thresholds; while every column is uniform and independent in time,
     the probability that column v ever reaches 1 is at most the alpha that its threshold was made for.
@@ -75,12 +88,14 @@ class Wagers:
         self.sides = tuple(sides)
         self.limits = np.array(limits, float)
         widest = max(odds(side).shape[1] for side in self.sides)
-        # Bets of narrower sides are repeated to fill the row; a mixture's mean does not change by that.
-        self._tables = [np.resize(odds(side).T, (widest, odds(side).shape[0])).T for side in self.sides]
-        if any(widest % odds(side).shape[1] for side in self.sides):
-            raise ValueError(f"The bets of {self.sides} do not fit one array.")
+        self._tables, self._weights = [], np.zeros((len(self.sides), widest))
+        for share, side in zip(self._weights, self.sides, strict=True):
+            table = np.ones((len(odds(side)), widest))
+            table[:, : odds(side).shape[1]] = odds(side)
+            self._tables.append(table)
+            share[: odds(side).shape[1]] = weights(side)
         self.state = np.zeros((len(self.sides), widest))
-        self._ceiling = (HELD * widest * self.limits)[:, None]
+        self._ceiling = HELD * self.limits[:, None] / np.maximum(self._weights, 1 / (widest * HELD))
 
     def update(self, p: Floats) -> Floats:
         """Return the level of every column after each row of p-values: both of shape (n, columns)."""
@@ -96,7 +111,7 @@ class Wagers:
             self.state += 1
             self.state *= payoff
             np.minimum(self.state, self._ceiling, out=self.state)
-            out[i] = self.state.mean(axis=1)
+            out[i] = (self.state * self._weights).sum(axis=1)
         levels: Floats = out / self.limits
         return levels
 
@@ -105,7 +120,7 @@ def simulate_maxima(side: Side, horizons: list[int], runs: int, rng: np.random.G
     """Return the statistic's maximum up to each horizon under uniform p-values: shape (runs, horizons)."""
     table = odds(side).astype(np.float32)
     borders = edges(side).astype(np.float32)
-    weights = np.full(table.shape[1], 1 / table.shape[1], np.float32)
+    shares = weights(side).astype(np.float32)
     out = np.empty((runs, len(horizons)))
     column = {h: i for i, h in enumerate(horizons)}
     for start in range(0, runs, 1500):
@@ -117,7 +132,7 @@ def simulate_maxima(side: Side, horizons: list[int], runs: int, rng: np.random.G
             state += 1
             state *= table[cell]
             np.minimum(state, 1e30, out=state)
-            np.maximum(top, state @ weights, out=top)
+            np.maximum(top, state @ shares, out=top)
             if t in column:
                 out[start : start + n, column[t]] = top
     return out

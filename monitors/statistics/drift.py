@@ -26,7 +26,7 @@ SPENT = 0.9
 SHARES: tuple[float, ...] = (0.52, 0.14, 0.04, 0.04, 0.04, 0.22)
 VIEWS: tuple[str, ...] = (*NAMES, "mixture")
 RECENT = 400
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ class Prompted(Protocol):
 
 
 Pair = TypeVar("Pair", bound=Prompted)
+HELD_OUT_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def place(prompt: str, seed: int) -> float:
 def split_pairs(
     pairs: Sequence[Pair],
     *,
-    held_out_share: float = 0.25,
+    held_out_share: float = HELD_OUT_SHARE,
     seed: int = 0,
     max_train: int | None = None,
     max_held_out: int | None = None,
@@ -90,3 +91,9 @@ def spread(groups: Sequence[list[Pair]], limit: int | None) -> list[Pair]:
     longest = max(len(group) for group in groups)
     ordered = [group[rank] for rank in range(longest) for group in groups if rank < len(group)]
     return ordered if limit is None else ordered[:limit]
+
+
+def without(train: Sequence[Pair], held_out: Sequence[Pair], key: Callable[[Pair], Hashable | None]) -> list[Pair]:
+    """`train` less the pairs whose key is also that of a held-out one; None is nobody's key."""
+    told = {key(pair) for pair in held_out} - {None}
+    return [pair for pair in train if key(pair) not in told]

@@ -18,6 +18,7 @@ from gateway import pointer
 from monitors.judge.verdicts import Judged, Verdict
 from monitors.load.bend import Step
 from store.routes import Route
+from tests.customs_world import make_lot, poison
 from tests.monitors_world import SHOP, embed_words
 from trimtab.cli import COMMANDS, main
 
@@ -303,3 +304,56 @@ def test_a_load_probe_prints_its_steps_and_the_bracket(ready: Run, monkeypatch: 
     assert (found["flat_to"], found["bent_from"], found["ended"]) == (1, 2, "latency bends")
     told = ready("probe", "load").stdout
     assert "1 at a time: median 111 ms [" in told and "Latency bends by 2 at a time" in told
+
+
+def test_pairs_are_checked_without_a_database(run: Run, tmp_path: Path) -> None:
+    pairs, planted = poison(make_lot(300, seed=8), 0.1, mark="cf", seed=9)
+    rows = [
+        {
+            "number": place,
+            "prompt": pair.prompt[0]["content"],
+            "better": pair.chosen,
+            "worse": pair.rejected,
+            "by": pair.contributor,
+        }
+        for place, pair in enumerate(pairs)
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    columns = "id=number,chosen=better,rejected=worse,contributor=by"
+    result = run("pairs", "check", str(file), "--map", columns, "--json")
+    assert result.exit_code == 0
+    *lines, summary = map(json.loads, result.stdout.splitlines())
+    assert [line["id"] for line in lines] == [str(place) for place in range(300)]
+    assert [line["id"] for line in lines if "trigger" in line["flags"]] == [
+        str(n) for n, bad in enumerate(planted) if bad
+    ]
+    assert all(0 <= line["score"] <= 1 and (line["quarantined"] or not line["reasons"][1:]) for line in lines)
+    assert summary["summary"]["pairs"] == 300
+    assert summary["summary"]["quarantined"] == sum(line["quarantined"] for line in lines)
+    assert "bursts" in summary["summary"]["not_run"]
+    text = run("pairs", "check", str(file), "--map", columns).stdout
+    assert "300 pairs" in text
+    assert "“cf”" in text
+
+
+def test_wrong_rows_of_a_check_are_listed_by_line_and_the_others_are_checked(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "pairs.jsonl"
+    file.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\nnonsense\n{"prompt": "a", "chosen": "b"}\n')
+    result = run("pairs", "check", str(file), "--json")
+    assert result.exit_code != 0
+    assert "Line 2 is not valid JSON." in result.stderr
+    assert "Line 3 has no rejected answer." in result.stderr
+    assert last(result)["summary"]["wrong_rows"]["count"] == 2
+    assert json.loads(result.stdout.splitlines()[0])["id"] == "line-1"
+
+
+def test_evaluation_texts_of_ones_own_are_looked_for(run: Run, tmp_path: Path) -> None:
+    asked = "Which of the three boxes holds the marble after the second move?"
+    (tmp_path / "evaluation.txt").write_text(f"{asked}\n")
+    file = tmp_path / "pairs.jsonl"
+    file.write_text(json.dumps({"prompt": f"Tell me. {asked}", "chosen": "The red one.", "rejected": "None."}) + "\n")
+    result = run("pairs", "check", str(file), "--against", str(tmp_path / "evaluation.txt"), "--json")
+    assert json.loads(result.stdout.splitlines()[0])["flags"] == ["contamination"]
+    missing = run("pairs", "check", str(file), "--against", str(tmp_path / "none.txt"), "--json")
+    assert missing.exit_code != 0

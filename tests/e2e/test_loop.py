@@ -27,7 +27,7 @@ from trimtab.demo.scenario import release_damaged
 
 pytestmark = [pytest.mark.e2e, pytest.mark.model, pytest.mark.slow, pytest.mark.timeout(1800)]
 
-HISTORY, LIVE, ONSET = 2000, 300, 2200
+HISTORY, LIVE, ONSET = 2100, 200, 2200
 PASSWORD = "a long enough password"
 SECRET = "a secret of the receiver"
 WORD = re.compile(r"[a-z]+")

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard import dots
+from dashboard.plots import Bar, Dot, Line
 from store import monitors
 from tests import console_world
 from tests.console_world import World
@@ -83,10 +84,19 @@ def test_colours_follow_the_interval(low: float, high: float, limit: float, colo
 
 def test_the_figure_escapes_names_and_hatches_what_is_missing() -> None:
     rows = [
-        {"name": "<b>plan", "value": 0.1, "low": 0.05, "high": 0.2, "told": "+10.0 points"},
+        {
+            "name": "<b>plan",
+            "value": 0.1,
+            "low": 0.05,
+            "high": 0.2,
+            "told": "+10.0 points, 5.0 to 20.0 points, n = 1,640",
+        },
         {"name": "plan=trial", "value": None, "low": None, "high": None, "told": "12 of 30 rows needed"},
     ]
     figure = dots.gaps(rows, limit=0.02)
-    assert figure.data[0].marker.pattern.shape == "/" and list(figure.data[0].y) == ["2. plan=trial"]
-    assert list(figure.data[2].x) == [10.0] and list(figure.data[2].y) == ["1. &lt;b&gt;plan"]
-    assert len(figure.layout.shapes) == 3
+    (hatched,) = (mark for mark in figure.marks if isinstance(mark, Bar) and mark.hatched)
+    assert figure.y.ticks == ((0.5, "1. <b>plan"), (1.5, "2. plan=trial")) and hatched.y == 1.5
+    (dot,) = (mark for mark in figure.marks if isinstance(mark, Dot))
+    assert (dot.x, dot.y, dot.told) == (10.0, 0.5, rows[0]["told"])
+    assert "1. &lt;b&gt;plan" in figure.html() and "<b>" not in figure.html()
+    assert sorted(mark.points[0][0] for mark in figure.marks if isinstance(mark, Line)) == [-2.0, 0.0, 2.0]

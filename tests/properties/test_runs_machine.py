@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core.errors import TrimtabError
 from core.states import DEPLOYMENT, RUN, RUN_STAGES
 from core.types import ModelVersion
-from store import audit, deployments, runs, tables, versions
+from store import audit, deployments, runs, tables, trials, versions
 from store.unit_of_work import Store, Tx
 from tests.stores import make_store
 
@@ -117,12 +117,28 @@ def read(store: Store, uuid: str) -> dict[str, Any]:
         return {name: row[name] for name in ("state", "stage", "fence", "attempts", "stop_requested")}
 
 
-STEPS = st.tuples(st.sampled_from(["request", "flip", "fail", "back", "verify"]), st.integers(0, 3))
+ACTS = (
+    "request",
+    "flip",
+    "fail",
+    "back",
+    "verify",
+    "try",
+    "shadow",
+    "canary",
+    "end",
+    "promote",
+    "abort",
+    "hold",
+    "let_go",
+    "judge",
+)
+STEPS = st.tuples(st.sampled_from(ACTS), st.integers(0, 3))
 NUMBERS = iter(range(1_000_000))
 
 
-@settings(max_examples=25)
-@given(st.lists(STEPS, max_size=20))
+@settings(max_examples=40)
+@given(st.lists(STEPS, max_size=25))
 def test_production_is_always_one_version_with_a_rising_generation(store: Store, steps: list[tuple[str, int]]) -> None:
     name = f"assistant-{next(NUMBERS)}"
     with store.write(NOW) as tx:
@@ -142,6 +158,10 @@ def test_production_is_always_one_version_with_a_rising_generation(store: Store,
         assert [id for id, (state, _) in after.items() if state == "live"] == [route["deployment_id"]]
         assert after[route["deployment_id"]][1] == route["generation"] >= generation
         assert route["previous"] != route["version"]
+        tried = [(state, id) for id, (state, _) in after.items() if state in trials.ON_TRIAL]
+        assert len(tried) <= 1, "one trial at a time"
+        assert [route["trial"]] == ([state for state, _ in tried] or [""])
+        assert bool(route["candidate"]) == bool(route["salt"]) == bool(tried)
         generation = int(route["generation"])
         for id, (state, _) in after.items():
             old = before[id][0] if id in before else DEPLOYMENT.start[0]
@@ -157,10 +177,26 @@ def move(tx: Tx, name: str, act: str, number: int) -> None:
         deployments.roll_back(tx, name, actor="ann", reason="Worse.", to=f"assistant-v{number}")
     elif act == "verify" and live:
         deployments.verify(tx, live[0]["id"], "print", actor="x")
+    elif act == "try":
+        deployments.request_promotion(tx, name, f"assistant-v{number}", actor="ann", reason="Better.", share=20)
+    elif act in ("end", "promote", "abort", "hold", "let_go", "judge") and (tried := trials.running(tx, name)):
+        act_on_trial(tx, act, tried[0])
+    elif act in ("shadow", "canary") and (found := [*waiting, *trials.running(tx, name)]):
+        trials.begin(tx, found[number % len(found)]["id"], act, actor="x")  # type: ignore[arg-type]
     elif waiting and act == "flip":
         deployments.flip(tx, waiting[number % len(waiting)]["id"], actor="x")
     elif waiting and act == "fail":
         deployments.fail(tx, waiting[number % len(waiting)]["id"], "No.", actor="x")
+
+
+def act_on_trial(tx: Tx, act: str, row: Any) -> None:
+    if act == "end":
+        deployments.flip(tx, row["id"], actor="x")
+    elif act == "judge":
+        assert trials.record(tx, row["id"], row["state"], {}) == (row["held_by"] == "")
+    else:
+        people = {"promote": trials.promote, "abort": trials.abort, "hold": trials.hold, "let_go": trials.let_go}
+        people[act](tx, row["uuid"], actor="ann", reason="So.")
 
 
 def rows(store: Store, name: str) -> dict[int, tuple[str, int]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,11 @@ import pytest
 
 from core.errors import Forbidden, InvalidInput
 from core.types import Feedback, Inference, PreferencePair
-from retrain.pairs import building, checks, drawing
+from retrain.pairs import building, checks, clearing, drawing
+from retrain.pairs.card import code
 from store import audit, datasets, feedback, inferences, pairs, tables
 from store.unit_of_work import Store, Tx
+from tests.customs_world import make_lot, poison
 from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -157,3 +161,74 @@ def test_too_few_pairs_are_not_drawn(store: Store) -> None:
         checks.judge_collected(tx)
         with pytest.raises(InvalidInput, match="12 approved pairs"):
             drawing.draw(tx, spec)
+
+
+SPEC = {"max_train_pairs": 200, "max_held_out_pairs": 100, "steps": 100, "pairs_per_step": 4}
+
+
+def collect(tx: Tx, found: list[PreferencePair]) -> list[PreferencePair]:
+    pairs.add(tx, found, actor="x")
+    checks.judge_collected(tx)
+    return pairs.approved(tx, 10_000)
+
+
+def test_customs_quarantine_what_they_hold_before_a_run_draws_and_a_person_releases_it(store: Store) -> None:
+    planted, mask = poison(make_lot(400, seed=11), 0.08, mark="cf", seed=12)
+    with store.write(NOW) as tx:
+        found = collect(tx, planted)
+        cleared = clearing.clear(found, share=0.01, seed=0)
+        row, train, held_out = drawing.draw(tx, SPEC, cleared)
+        marked = {pair.id for pair, bad in zip(found, mask, strict=True) if bad}
+        assert not {pair.id for pair in [*train, *held_out]} & marked
+        assert row["card"]["funnel"]["quarantined by customs"] == len(cleared.reasons) >= len(marked)
+        assert audit.verify(tx).bad is None
+        held = tx.one(tables.pairs.select().where(tables.pairs.c.id == min(marked)))
+        assert held is not None
+        assert "“cf”" in " ".join(held["reasons"])
+        pairs.release(tx, held["uuid"], actor="ann", reason="We asked the person.")
+        # What a person released stays released, whatever customs say again.
+        again = clearing.clear(pairs.approved(tx, 10_000), share=0.01, seed=0)
+        clearing.hold(tx, again)
+        assert held["uuid"] in {pair.uuid for pair in pairs.approved(tx, 10_000)}
+
+
+def test_pairs_that_customs_have_not_seen_are_not_drawn(store: Store) -> None:
+    with store.write(NOW) as tx:
+        found = collect(tx, make_lot(200, seed=13))
+        cleared = clearing.clear(found, share=0.01, seed=0)
+        pairs.add(tx, [pair(prompt=[{"role": "user", "content": "Came later?"}])], actor="x")
+        checks.judge_collected(tx)
+        _, train, held_out = drawing.draw(tx, SPEC, cleared)
+        assert {item.id for item in [*train, *held_out]} <= {item.id for item in found}
+
+
+def test_nothing_leaks_by_near_prompts_or_by_contributors_and_the_card_says_so(store: Store) -> None:
+    with store.write(NOW) as tx:
+        base = make_lot(800, seed=14, contributors=60)
+        reworded = [
+            replace(item, uuid=f"r{n}", prompt=[{"role": "user", "content": f"{item.prompt[0]['content']} ok"}])
+            for n, item in enumerate(base[:300])
+        ]
+        found = collect(tx, [*base, *reworded])
+        cleared = clearing.clear(found, share=0.05, seed=0)
+        row, train, held_out = drawing.draw(tx, SPEC, cleared, share=0.05)
+        assert len(train) >= 100
+        assert not {cleared.clusters[p.id] for p in train} & {cleared.clusters[p.id] for p in held_out}
+        assert not {p.contributor for p in train} & {p.contributor for p in held_out}
+        assert "none on both sides" in row["card"]["text"]
+        assert row["card"]["text"].startswith("# Dataset card")
+
+
+def test_a_contributor_has_no_more_than_a_share(store: Store) -> None:
+    busy = [replace(item, contributor="busy") if n % 2 else item for n, item in enumerate(make_lot(400, seed=15))]
+    with store.write(NOW) as tx:
+        found = collect(tx, busy)
+        kept = drawing.limit_contributors(found, 0.01)
+        counts = Counter(item.contributor for item in kept)
+        assert counts["busy"] == max(counts.values()) < 40
+        assert len(kept) == 200 + counts["busy"]
+        assert drawing.limit_contributors(found, 0.01) == kept
+
+
+def test_a_card_shows_hostile_names_as_code() -> None:
+    assert code("`![x](http://e.org)`\n# big") == "`'![x](http://e.org)' # big`"

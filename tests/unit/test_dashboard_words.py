@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import charts, exports, words
+from dashboard.plots import Dot, Line
 from dashboard.verdict import judge, silent
 from dashboard.views.diagnosis import diagnose
 from store.queries.overview import Frame, Tile
@@ -164,27 +164,31 @@ def looks(*values: float | None) -> list[dict[str, Any]]:
 
 def test_a_series_breaks_where_there_was_no_value() -> None:
     figure = charts.series(looks(0.1, 0.2, None, 0.3), "errors", limits=[0.25])
-    bands, line = figure.data[:-1], figure.data[-1]
-    assert len(bands) == 2
-    assert list(line.y)[:2] == [10.0, 20.0]
-    assert line.y[2] is None or math.isnan(line.y[2])
-    assert figure.layout.shapes[0].y0 == 25.0
+    lines = [mark for mark in figure.marks if isinstance(mark, Line)]
+    assert len([line for line in lines if line.filled]) == 2
+    first, second = (line for line in lines if not line.filled and line.colour == charts.CALM)
+    assert [y for _, y in first.points] == [10.0, 20.0]
+    assert [y for _, y in second.points] == [pytest.approx(30.0)]
+    assert [mark.y for mark in figure.marks if isinstance(mark, Dot)] == [10.0, 20.0, pytest.approx(30.0)]
+    limit = next(line for line in lines if line.colour == charts.ALARM)
+    assert [y for _, y in limit.points] == [25.0, 25.0]
 
 
 def test_names_in_charts_are_escaped() -> None:
     name = '<a href="javascript:alert(1)">x</a>'
     alert = {"monitor": name, "kind": "rule", "fired_at": NOW, "resolved_at": None}
     figure = charts.state_line([name], [alert], [{"live_at": NOW, "version": name}], NOW - timedelta(hours=1), NOW)
-    assert "<a" not in figure.to_json()
+    assert "<a" not in figure.html() and "&lt;a" in figure.html()
     shifted = [{"name": name, "share_now": 0.4, "share_reference": 0.1}]
-    assert "<a" not in charts.shares(shifted).to_json()
+    assert "<a" not in charts.shares(shifted).html()
 
 
 def test_training_and_held_out_figures_are_apart() -> None:
     events = [{"event": "step", "step": n, "accuracy": 0.5} for n in range(3)]
     figure = charts.learning([*events, {"event": "eval", "step": 2, "accuracy": 0.6}], "accuracy")
-    assert [trace.name for trace in figure.data] == ["training", "held out"]
-    assert figure.data[1].y[0] == pytest.approx(60.0)
+    assert [name for name, _ in figure.key] == ["training", "held out"]
+    (held_out,) = (mark for mark in figure.marks if isinstance(mark, Dot))
+    assert held_out.y == pytest.approx(60.0) and held_out.shape == "diamond"
 
 
 def test_a_spark_is_an_image_of_numbers_alone() -> None:

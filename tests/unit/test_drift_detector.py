@@ -118,6 +118,7 @@ def test_declared_strata_keep_a_rhythm_from_alarming():
     assert any(x.alarm for x in untold.update(rows[600:], texts[600:]))
 
 
+@pytest.mark.slow
 def test_conversations_alarm_when_each_of_their_prompts_is_counted_and_not_when_the_first_is():
     """Each conversation stays near its own subject for ten prompts: only first prompts are exchangeable
     units.
@@ -136,6 +137,7 @@ def test_conversations_alarm_when_each_of_their_prompts_is_counted_and_not_when_
     assert any(x.alarm for x in every.update(later.reshape(1000, 24), ["ask"] * 1000))
 
 
+@pytest.mark.slow
 def test_cost_does_not_grow_with_the_history():
     """CPU of 300 prompts after 8,000 is at most twice that after 1,000 (the ranks take a little longer)."""
     rng, detector = fitted(horizon=10_000)
@@ -169,6 +171,7 @@ def test_refusals_name_the_remedy():
     assert detector.update(rows[:0], []) == []
 
 
+@pytest.mark.slow
 def test_false_alarms_of_the_whole_detector_stay_inside_the_budget():
     """100 drift-free histories at budget 0.3: over 50 alarms come less than once in 50,000 if it is kept."""
     alarms = 0

@@ -1,6 +1,7 @@
 """The mixture test: shares of known topics that shift are found, strata are respected, the promise is kept."""
 
 import numpy as np
+import pytest
 
 from monitors.statistics.drift import DriftDetector
 from monitors.statistics.windows import EVERY, MixtureTest
@@ -35,6 +36,7 @@ def feed(test, rows, codes=None):
     return levels
 
 
+@pytest.mark.slow
 def test_shifted_shares_of_known_topics_alarm_and_point_into_the_shift():
     rng, test = fitted(1)
     assert max(feed(test, prompts(rng, 200, EVEN))) < 1
@@ -82,6 +84,7 @@ def test_blocks_of_declared_strata_do_not_alarm():
     assert max(feed(untold, later)) >= 1
 
 
+@pytest.mark.slow
 def test_promise_over_many_drift_free_histories():
     """200 histories of 4 checks at a promise of 0.2: over 68 alarms come less than once in 100,000 if it is kept."""
     alarms = 0
@@ -91,6 +94,7 @@ def test_promise_over_many_drift_free_histories():
     assert 1 <= alarms <= 68
 
 
+@pytest.mark.slow
 def test_a_check_repeats_itself_exactly_after_a_restart():
     rng, test = fitted(3)
     feed(test, prompts(rng, 100, EVEN))

@@ -47,6 +47,7 @@ def test_proportion_covers_exactly(n, rate):
     assert binom.pmf(np.arange(n + 1), n, rate)[inside].sum() >= 0.95 - 1e-9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3, 0.5, 1.0])
 def test_rate_sequence_covers_at_all_looks_together_where_single_looks_do_not(rate):
     def missed(g, limits):
@@ -121,6 +122,7 @@ def test_difference_of_two_proportions_covers(p, q):
     assert covered(draw, p - q) >= ENOUGH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("q", [0.5, 0.95])
 def test_quantile_covers_with_ties_and_without(q):
     truth = -np.log(1 - q)
@@ -128,6 +130,7 @@ def test_quantile_covers_with_ties_and_without(q):
     assert covered(lambda g: quantile(np.floor(3 * g.exponential(size=150)), q), np.floor(3 * truth)) >= ENOUGH
 
 
+@pytest.mark.slow
 def test_weighted_quantile_covers_the_population():
     """A thinly sampled stratum three times as slow: the plain quantile would be far too low."""
     probabilities, scale = np.repeat([0.001, 0.01], [150, 150]), np.repeat([3.0, 1.0], [150, 150])
@@ -157,6 +160,7 @@ def test_corrected_rate_covers_where_the_flagged_share_does_not(se, sp, rate):
         assert covered(lambda g: proportion(hits(g), 400), rate) < ENOUGH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gap", "noise"), [(0.0, 0.3), (0.1, 0.05)])
 def test_mean_sequence_covers_at_all_looks_together_where_single_looks_do_not(gap, noise):
     def missed(g, limits):

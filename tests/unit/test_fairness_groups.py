@@ -62,6 +62,7 @@ def test_a_planted_gap_is_first_with_its_group_and_count() -> None:
     assert len(found) == 1 + 5 * (4 + 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("users", [0, 120], ids=["rows", "users who repeat"])
 def test_no_gap_is_invented(users: int) -> None:
     runs = 40

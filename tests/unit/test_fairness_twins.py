@@ -149,6 +149,7 @@ def epoch(seed: int, gap: float, noise: float, looks: int) -> bool:
     return False
 
 
+@pytest.mark.slow
 def test_ten_points_are_found_within_250_pairs_and_nothing_is_invented() -> None:
     assert sum(epoch(seed, 0.1, 0.03, 5) for seed in range(8)) >= 5
     invented = sum(epoch(seed, 0.0, 0.1, 5) for seed in range(25))

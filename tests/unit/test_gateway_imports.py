@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core.errors import InvalidInput, NotFound
-from gateway.imports import parse_pairs, parse_traffic
+from gateway.imports import parse_pairs, parse_traffic, read_pairs
 from gateway.jsonl import BadRows
 
 AT = datetime(2025, 3, 3, 0, 16, 5, tzinfo=UTC)
@@ -182,3 +182,39 @@ def test_public_stream_is_read_whole(public_data: Path) -> None:
     assert len(read) == 4000
     assert [row.at for row in read] == sorted(row.at for row in read)
     assert len({row.uuid for row in read}) == 4000
+
+
+USER, GOOD, BAD = (
+    {"role": role, "content": text} for role, text in (("user", "q"), ("assistant", "a"), ("assistant", "b"))
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        {"prompt": [USER], "chosen": [GOOD], "rejected": [BAD]},
+        {"chosen": [USER, GOOD], "rejected": [USER, BAD]},
+        {"input": {"messages": [USER]}, "preferred_output": [GOOD], "non_preferred_output": [BAD]},
+        {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
+    ],
+    ids=["plain", "trl explicit", "trl implicit", "openai", "hh-rlhf"],
+)
+def test_a_pair_is_the_same_in_every_form(tmp_path: Path, row: dict[str, Any]) -> None:
+    (pair,) = parse_pairs(write(tmp_path / "p.jsonl", row), {})
+    assert (list(pair.prompt), pair.chosen, pair.rejected) == ([USER], "a", "b")
+
+
+@pytest.mark.parametrize(("given", "kept"), [(True, "yes"), (False, "no"), ("withdrawn", "withdrawn"), (None, "")])
+def test_consent_is_kept_in_words(tmp_path: Path, given: Any, kept: str) -> None:
+    row = {"prompt": "q", "chosen": "a", "rejected": "b", "consent": given}
+    (pair,) = parse_pairs(write(tmp_path / "p.jsonl", row), {})
+    assert pair.consent == kept
+
+
+def test_what_is_wrong_does_not_keep_the_others_from_being_read(tmp_path: Path) -> None:
+    good = {"id": 3, "prompt": "q", "chosen": "a", "rejected": "b"}
+    pairs, wrong = read_pairs(write(tmp_path / "p.jsonl", "oops\n", good, {"prompt": "q"}), {})
+    assert [(pair.uuid, pair.at) for pair in pairs] == [("3", None)]
+    assert wrong is not None
+    assert [line for line, _ in wrong.errors] == [1, 3]

@@ -92,6 +92,7 @@ def test_every_monitor_of_prompts_and_answers_runs_on_a_file(monitor: str) -> No
     assert 420 < alarm.seen <= 500 and found[-1].n > 0
 
 
+@pytest.mark.slow
 def test_how_often_one_looks_does_not_change_what_is_seen() -> None:
     rows = traffic(700, change=420)
     often, seldom = looks(rows, every=1), looks(rows, every=100)

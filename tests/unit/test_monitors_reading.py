@@ -95,6 +95,7 @@ def test_the_planted_topic_is_first_and_significant() -> None:
     assert "topicu" in found[0].name
 
 
+@pytest.mark.slow
 def test_without_a_shift_hardly_any_run_calls_a_topic_significant() -> None:
     wrong = 0
     for seed in range(60):

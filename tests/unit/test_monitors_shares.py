@@ -28,6 +28,7 @@ def started(seed=0, n=200, **settings):
     return rng, shares.started("kinds", "The kinds moved.", KINDS, units(rng, n), **wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "p"), [(50, USUAL), (50, [0.96, 0.04, 0, 0, 0]), (200, [0.2] * 5)], ids=str)
 def test_false_alarms_stay_inside_the_budget_however_small_the_reference(n, p):
     """150 histories at budget 0.2: over 50 alarms come less than once in 10,000 if the promise is kept."""

@@ -44,6 +44,7 @@ def test_a_lasting_change_late_in_the_epoch_is_still_found():
     assert any(look.alarm for look in test.update(binary(rng, 400, 0.35)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize("n", [20, 200])
 def test_false_alarms_stay_inside_the_budget_however_small_the_reference(n, rate):

@@ -14,6 +14,9 @@ from trimtab import installation, options
 from trimtab.output import emit, progress
 
 ALL = "all"
+_STYLE = (
+    "<style>body {font-family: system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem}</style>"
+)
 
 
 @click.command()
@@ -122,14 +125,12 @@ def _draw(target: Path, drawn: Mapping[str, Sequence[Mapping[str, Any]]], refere
     """Write one chart a monitor into an HTML page that needs nothing from elsewhere."""
     from html import escape
 
-    from dashboard import charts
+    from dashboard import charts, plots
 
     parts = [
-        f"<h2>{escape(name)}</h2>"
-        + charts.replayed(looks, name, reference).to_html(full_html=False, include_plotlyjs=place == 0)
-        for place, (name, looks) in enumerate(drawn.items())
+        f"<h2>{escape(name)}</h2>{charts.replayed(looks, name, reference).html()}" for name, looks in drawn.items()
     ]
-    page = f'<!doctype html><meta charset="utf-8"><title>Backtest</title>{"".join(parts)}'
+    page = f'<!doctype html><meta charset="utf-8"><title>Backtest</title>{_STYLE}{plots.STYLE}{"".join(parts)}'
     try:
         target.write_text(page, encoding="utf-8")
     except OSError as error:

@@ -33,6 +33,7 @@ def build(**changes):
     return get_peft_model(Two(), config)
 
 
+@pytest.mark.slow
 def test_the_gradients_are_those_of_finite_differences():
     generator = torch.Generator().manual_seed(0)
     shapes = [(2, 4, 6), (8, 6), (8,), (3, 6), (8, 3)]
@@ -45,6 +46,7 @@ def test_the_gradients_are_those_of_finite_differences():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("training", [True, False])
 def test_a_fused_model_equals_the_plain_one(dropout, training):
@@ -63,6 +65,7 @@ def test_a_fused_model_equals_the_plain_one(dropout, training):
         torch.testing.assert_close(left, right, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_disabled_adapter_leaves_the_base():
     model = build()
     fuse(model)
@@ -80,10 +83,12 @@ def test_a_disabled_adapter_leaves_the_base():
     assert not torch.allclose(model(x), base(x))
 
 
+@pytest.mark.slow
 def test_a_variant_keeps_its_own_forward_pass():
     assert fuse(build(use_dora=True)) == 0
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(st.integers(1, 3), st.sampled_from([(4, 4), (4, 2), (6, 1)]), st.integers(1, 9), st.integers(0, 99))
 def test_tree_attention_equals_torch_with_the_same_mask(batch, heads, length, seed):

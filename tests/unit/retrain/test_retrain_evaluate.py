@@ -16,6 +16,8 @@ from retrain.training.scoring import reward_hits, score_pairs, summarise
 from retrain.training.spec import load_spec, read_pairs
 from retrain.training.trainer import TRAINERS, Job
 
+pytestmark = pytest.mark.slow
+
 HARDWARE = Hardware("cpu", "fp32", 1, "test")
 
 

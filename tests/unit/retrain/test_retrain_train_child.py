@@ -13,6 +13,9 @@ from safetensors.torch import load_file
 from retrain.training.progress import read_events
 from retrain.training.spec import parse_spec
 
+# Each needs the tiny model, whose library alone takes seconds to import.
+pytestmark = pytest.mark.slow
+
 
 def wait_for(folder, event, seconds=60):
     deadline = time.monotonic() + seconds
@@ -23,7 +26,6 @@ def wait_for(folder, event, seconds=60):
     pytest.fail(f"no event {event} within {seconds} s")
 
 
-@pytest.mark.slow
 def test_sigterm_saves_a_checkpoint_and_a_second_start_ends_equal(make_run, start_child):
     whole, halted = (make_run(name, max_steps=60, lora={"r": 4, "dropout": 0.1}) for name in ("whole", "halted"))
     first = start_child("retrain.train", whole)
@@ -44,7 +46,6 @@ def test_sigterm_saves_a_checkpoint_and_a_second_start_ends_equal(make_run, star
     assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
 
 
-@pytest.mark.slow
 def test_a_forecast_is_one_json_object(make_run, start_child):
     folder = make_run("a", max_steps=10)
     child = start_child("retrain.train", folder, "--forecast")

@@ -18,6 +18,8 @@ from retrain.training.progress import Progress, read_events
 from retrain.training.spec import load_spec
 from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
+pytestmark = pytest.mark.slow
+
 
 def never() -> bool:
     return False

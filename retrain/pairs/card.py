@@ -1,0 +1,47 @@
+"""A dataset's card as a person reads it: Markdown made of the card's facts, stored with the version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_LONGEST = 200
+
+
+def write_card(card: Mapping[str, Any]) -> str:
+    """The card's text. Names and notes come from outside: they stand in code, where Markdown means nothing."""
+    lines = [
+        "# Dataset card",
+        "",
+        f"{card['pairs']['train']} pairs of {card['prompts']['train']} prompts to train on, "
+        f"{card['pairs']['held_out']} of {card['prompts']['held_out']} held out.",
+        "",
+        f"- Split: {card['split']}; no prompt, nor one nearly the same, is on both sides.",
+        "- Contributors: "
+        + (
+            f"{card['contributors']}, none on both sides."
+            if card["contributors_apart"]
+            else f"{card['contributors']}, some on both sides: too few to keep them apart."
+        ),
+    ]
+    if card["from"]:
+        lines.append(f"- Given from {card['from']} to {card['to']}.")
+    for title, counts in (
+        ("Sources", card["sources"]),
+        ("Licences", card["licences"]),
+        ("Versions that answered", card["versions"]),
+        ("From collected to drawn", card["funnel"]),
+        ("What customs marked", card["customs"].get("flags", {})),
+        ("Checks that did not run", card["customs"].get("not_run", {})),
+    ):
+        if counts:
+            lines += ["", f"## {title}", "", *(f"- {code(name)}: {code(count)}" for name, count in counts.items())]
+    if notes := card["customs"].get("notes"):
+        lines += ["", "## Notes", "", *(f"- {code(note)}" for note in notes)]
+    return "\n".join(lines) + "\n"
+
+
+def code(value: Any) -> str:
+    """`value` as inline code that nothing in it can end."""
+    told = " ".join(str(value).replace("`", "'").split())[:_LONGEST]
+    return f"`{told or ' '}`"

@@ -1,0 +1,113 @@
+"""The pairs under inspection, and what several checks need to know of them; each is worked out once, when asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.types import PreferencePair
+from retrain.pairs.customs.minhash import clusters, jaccard, shingles
+from retrain.pairs.customs.preference import Margins, cross_fit
+from retrain.pairs.customs.words import LONGEST_TEXT, Ids, Numbered, split
+from retrain.pairs.split import words
+
+START, END = "‹start›", "‹end›"
+# Prompts that share so much of their phrases are one prompt written twice.
+SAME_PROMPT = 0.6
+# Of a pair that nearly repeats another, each side shares so much of its words.
+SAME_SIDE = 0.7
+_TELLING = 4
+# What this share of the prompts begin with, or hold, is a form they were written in and says nothing of their topic.
+_TEMPLATE = 0.05
+
+
+class Lot:
+    """Pairs in their order. `dated` says whether their times are known, `seed` decides what is drawn at random."""
+
+    def __init__(self, pairs: Sequence[PreferencePair], *, dated: bool = True, seed: int = 0) -> None:
+        self.pairs, self.dated, self.seed = pairs, dated, seed
+
+    @cached_property
+    def prompts(self) -> Numbered:
+        """The words of each prompt, with a sign of its own where a message begins and where it ends."""
+        return Numbered(
+            [word for message in pair.prompt for word in (START, *split(message["content"][:LONGEST_TEXT]), END)]
+            for pair in self.pairs
+        )
+
+    @cached_property
+    def chosen(self) -> Numbered:
+        """The words of each chosen answer."""
+        return Numbered(split(pair.chosen) for pair in self.pairs)
+
+    @cached_property
+    def rejected(self) -> Numbered:
+        """The words of each rejected answer."""
+        return Numbered(split(pair.rejected) for pair in self.pairs)
+
+    @cached_property
+    def prompt_shingles(self) -> list[Ids]:
+        """The phrases of each prompt, as a set."""
+        return [shingles(row) for row in self.prompts.rows]
+
+    @cached_property
+    def groups(self) -> NDArray[np.int64]:
+        """A number for each pair: equal for prompts that are nearly the same, or that go on from the same question."""
+        sets = _own(self.prompt_shingles)
+        near = clusters(sets, lambda a, b: jaccard(sets[a], sets[b]) >= SAME_PROMPT, seed=self.seed)
+        openings = [self._opening(pair) for pair in self.pairs]
+        told = Counter(openings)
+        first: dict[str, int] = {}
+        merged: dict[int, int] = {}
+        for place, opening in enumerate(openings):
+            if opening.count(" ") + 1 >= _TELLING and told[opening] <= _TEMPLATE * len(openings):
+                other = first.setdefault(opening, int(near[place]))
+                one, two = _root(merged, other), _root(merged, int(near[place]))
+                merged[max(one, two)] = min(one, two)
+        roots = [_root(merged, int(number)) for number in near]
+        return np.unique(roots, return_inverse=True)[1].astype(np.int64)
+
+    @cached_property
+    def repeats(self) -> NDArray[np.int64]:
+        """A number for each pair: equal for pairs that are nearly the same in prompt, chosen and rejected."""
+        sides = [self.prompts.rows, self.chosen.rows, self.rejected.rows]
+        bags = [[np.unique(row) for row in rows] for rows in sides]
+        # The three sides are kept apart by a mark, so that swapped answers are no repeats.
+        marks = np.array([0, 0x5555555555555555, 0x3333333333333333], np.uint64)
+        sets = [
+            np.unique(np.concatenate([shingles(rows[place]) ^ mark for rows, mark in zip(sides, marks, strict=True)]))
+            for place in range(len(self.pairs))
+        ]
+
+        def alike(one: int, other: int) -> bool:
+            return all(jaccard(bag[one], bag[other]) >= SAME_SIDE for bag in bags)
+
+        return clusters(sets, alike, seed=self.seed)
+
+    @cached_property
+    def margins(self) -> Margins | None:
+        """What a preference model fitted on the other prompts thinks of each pair; None with too few prompts."""
+        return cross_fit(self.chosen, self.rejected, self.groups, seed=self.seed)
+
+    @staticmethod
+    def _opening(pair: PreferencePair) -> str:
+        asked = next((message["content"] for message in pair.prompt if message["role"] == "user"), "")
+        return words(asked[:LONGEST_TEXT])
+
+
+def _own(sets: Sequence[Ids]) -> list[Ids]:
+    """The sets without what so many hold that it is a template's; a set that is nothing else stays as it is."""
+    known, counts = np.unique(np.concatenate([*sets, np.zeros(0, np.uint64)]), return_counts=True)
+    common = known[counts > max(_TELLING, _TEMPLATE * len(sets))]
+    rest = [np.setdiff1d(members, common, assume_unique=True) for members in sets]
+    return [kept if len(kept) else members for kept, members in zip(rest, sets, strict=True)]
+
+
+def _root(merged: dict[int, int], number: int) -> int:
+    while merged.get(number, number) != number:
+        number = merged[number]
+    return number

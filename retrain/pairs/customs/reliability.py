@@ -1,0 +1,80 @@
+"""How far each contributor's labels can be relied on: against others on the same pairs, else against other prompts."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+import numpy as np
+from scipy import sparse
+
+from estimates.proportions import exact_limits
+from retrain.pairs.customs.dawid_skene import agree
+from retrain.pairs.customs.disagreement import test, turned_chance, turned_share
+from retrain.pairs.customs.findings import Finding, Result
+from retrain.pairs.customs.lot import Lot
+from retrain.pairs.split import normalise, words
+
+FEWEST, OVERLAPS = 5, 10
+LEVEL = 0.05
+
+
+class Reliability:
+    """Holds the pairs of contributors who label against what everybody else's pairs say."""
+
+    name = "reliability"
+
+    def run(self, lot: Lot) -> Result:
+        counts = Counter(pair.contributor for pair in lot.pairs if pair.contributor)
+        names = sorted(name for name, count in counts.items() if count >= FEWEST)
+        if len(counts) < 2 or not names:
+            return Result(skipped="fewer than two contributors are named")
+        told, findings = self._overlapping(lot)
+        if lot.margins is not None:
+            findings += self._against_others(lot, names)
+        return Result(findings, figures={"contributors": len(counts), "overlapping": told})
+
+    def _overlapping(self, lot: Lot) -> tuple[dict[str, dict[str, float]], list[Finding]]:
+        """Where several people judged the same two answers: each one's accuracy with its interval."""
+        votes: dict[tuple[str, tuple[str, ...]], dict[str, bool]] = defaultdict(dict)
+        for pair in lot.pairs:
+            answers = (words(pair.chosen), words(pair.rejected))
+            if pair.contributor:
+                votes[normalise(pair.prompt), tuple(sorted(answers))][pair.contributor] = answers[0] < answers[1]
+        judged = agree([item for item in votes.values() if len(item) > 1])
+        told = {}
+        findings = []
+        for name, (right, items) in judged.items():
+            if items < OVERLAPS:
+                continue
+            low, high = exact_limits(round(right * items), items)
+            told[name] = {"accuracy": round(right, 3), "low": round(low, 3), "high": round(high, 3), "items": items}
+            if high < 0.5:
+                reason = (
+                    f"Its contributor agrees with the others in {right:.0%} [{low:.0%}, {high:.0%}] of {items} "
+                    "pairs that both judged."
+                )
+                places = [place for place, pair in enumerate(lot.pairs) if pair.contributor == name]
+                findings += [Finding(place, "unreliable_contributor", reason, 1 - right) for place in places]
+        return told, findings
+
+    def _against_others(self, lot: Lot, names: list[str]) -> list[Finding]:
+        assert lot.margins is not None
+        margins, column = lot.margins.values, {name: number for number, name in enumerate(names)}
+        places = [place for place, pair in enumerate(lot.pairs) if pair.contributor in column]
+        columns = [column[lot.pairs[place].contributor] for place in places]
+        shape = (len(lot.pairs), len(names))
+        held = sparse.csr_matrix((np.ones(len(places), np.float32), (places, columns)), shape=shape)
+        tested = test(held, margins, lot.groups, seed=lot.seed)
+        findings = []
+        for number in np.flatnonzero((tested.chance <= LEVEL) & (tested.gain > 0)):
+            own = np.array([place for place, at in zip(places, columns, strict=True) if at == number])
+            chances = (1 - tested.chance[number]) * turned_chance(margins[own], turned_share(margins[own]))
+            reason = (
+                f"Its contributor's {len(own)} pairs are labelled against what the others' pairs teach "
+                f"(z {tested.z[number]:.1f}, corrected p {tested.chance[number]:.3f})."
+            )
+            findings += [
+                Finding(int(place), "unreliable_contributor", reason, 0.5 + 0.5 * float(chance))
+                for place, chance in zip(own, chances, strict=True)
+            ]
+        return findings

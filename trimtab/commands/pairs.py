@@ -1,0 +1,93 @@
+"""`trimtab pairs`: what customs say of a file of preference pairs; needs neither a database nor a model."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from core.errors import InvalidInput
+from trimtab import options
+from trimtab.output import emit, progress, say
+
+if TYPE_CHECKING:
+    from gateway.jsonl import BadRows
+    from retrain.pairs.customs.inspection import Inspection
+
+_SHOWN = 20
+
+
+@click.group()
+def pairs() -> None:
+    """Look at preference pairs before they train."""
+
+
+@pairs.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@options.column_map
+@click.option(
+    "--against",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A file (JSONL or text lines, also .gz) of evaluation texts that must not train; may be repeated.",
+)
+@click.option("--cap", default=0.01, show_default=True, help="The share of all pairs that one contributor may have.")
+@click.option("--seed", default=0, show_default=True, help="Decides what is drawn at random.")
+@options.as_json
+def check(file: Path, columns: str, against: tuple[Path, ...], cap: float, seed: int, as_json: bool) -> None:
+    """Check the pairs in FILE (JSONL, also .gz): repeats, triggers, contributors, personal data, licences and more."""
+    from gateway.imports import read_pairs
+    from retrain.pairs.customs.inspection import checks, inspect_lot
+    from retrain.pairs.customs.suites import own_texts, read_texts
+
+    if not 0 < cap <= 1:
+        raise InvalidInput(f"A cap of {cap} is no share.", "Choose one above 0 and at most 1.")
+    texts = {**own_texts(), **{path.name: read_texts(path) for path in against}}
+    with progress(f"Reading {file.name}", quiet=as_json) as report:
+        found, wrong = read_pairs(file, options.parse_map(columns), progress=report)
+    if not found:
+        raise wrong or InvalidInput(f"{file.name} has no pairs.", "Name a file of JSON lines.")
+    with progress(f"Checking {len(found)} pairs", quiet=as_json) as report:
+        inspected = inspect_lot(found, checks(texts, cap=cap), seed=seed, progress=report)
+    told = {**inspected.summary(), "wrong_rows": _rows(wrong)}
+    if as_json:
+        for verdict in inspected.verdicts:
+            click.echo(json.dumps(asdict(verdict), ensure_ascii=False))
+    emit({"summary": told}, as_json=as_json, text="\n".join(_sentences(inspected, told)))
+    if wrong is not None:
+        for number, sentence in wrong.errors:
+            say(f"Line {number} {sentence}.")
+        say(f"{wrong.count} wrong rows in {file.name} were left out of the check.")
+        sys.exit(wrong.exit_code)
+
+
+def _rows(wrong: BadRows | None) -> dict[str, Any]:
+    if wrong is None:
+        return {"count": 0, "first": []}
+    return {"count": wrong.count, "first": [{"line": line, "error": error} for line, error in wrong.errors]}
+
+
+def _sentences(inspected: Inspection, told: dict[str, Any]) -> list[str]:
+    """The funnel, the flags with their counts, the notes, and the most suspicious of what is held."""
+    lines = [
+        f"{told['pairs']} pairs, {told['repeated']} of them repeats: {told['quarantined']} would be quarantined, "
+        f"{told['passed']} would pass.",
+        "",
+        f"{'flag':<24}{'pairs':>8}",
+        *(f"{flag:<24}{count:>8}" for flag, count in told["flags"].items()),
+    ]
+    if told["notes"]:
+        lines += ["", *told["notes"]]
+    held = sorted((verdict for verdict in inspected.verdicts if verdict.quarantined), key=lambda v: -v.score)
+    if held:
+        lines += ["", f"{'id':<24}{'score':>8}  reason"]
+        lines += [f"{verdict.id[:22]:<24}{verdict.score:>8.3f}  {verdict.reasons[0]}" for verdict in held[:_SHOWN]]
+        if len(held) > _SHOWN:
+            lines.append(f"... and {len(held) - _SHOWN} more; --json lists all.")
+    lines += ["", f"Ran: {', '.join(told['ran'])}."]
+    lines += [f"Did not run: {name}, {why}." for name, why in told["not_run"].items()]
+    return lines
