@@ -39,7 +39,7 @@ def draw() -> None:
     listed: dict[str, list[Any]] = {}
     for group, members in GROUPS.items():
         for path, (title, view) in members.items():
-            page = st.Page(partial(present, visit, view), title=title, url_path=path, default=path == "overview")
+            page = st.Page(partial(present, visit, path, view), title=title, url_path=path, default=path == "overview")
             pages[path] = page
             listed.setdefault(group, []).append(page)
     try:
@@ -54,12 +54,10 @@ def draw() -> None:
     chosen.run()
 
 
-def present(visit: list[Console], view: Callable[[Console], None]) -> None:
+def present(visit: list[Console], path: str, view: Callable[[Console], None]) -> None:
     """The frame, then the page; what a page cannot do is said in a sentence."""
     console = visit[0]
-    # What a link within the page asks for reaches the script, but not the browser's address, which the next click
-    # would send again: tell the browser, which does nothing where both agree.
-    st.query_params.update({})
+    keep_address(path)
     try:
         header(console)
         show.show_told()
@@ -67,6 +65,17 @@ def present(visit: list[Console], view: Callable[[Console], None]) -> None:
             view(console)
     except TrimtabError as error:
         show.show_error(error)
+
+
+def keep_address(path: str) -> None:
+    """Tell the browser what a link within the page asked for: the script is told by itself, but the next click would
+    send the old address again. The browser does nothing where both agree.
+    """
+    now = (path, st.query_params.to_dict())
+    before = st.session_state.get("_address", now)
+    if before[0] == path and before != now:
+        st.query_params.update({})
+    st.session_state["_address"] = now
 
 
 def header(console: Console) -> None:

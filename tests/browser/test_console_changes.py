@@ -96,6 +96,8 @@ def test_an_operator_proposes_and_somebody_else_approves(console: Served, visit:
     with world.store.write(world.now) as tx:
         assert "done for otto" in retrain_orders.obey(tx, settings, "worker")
     me.page.get_by_role("link", name="Open the proposal").click(timeout=15_000)
+    me.page.wait_for_url("**/runs?decision=*")
+    me.settle()
     me.page.get_by_text("Roll back …").first.wait_for()
     assert "Customers complain about refusals." in me.text()
     assert me.page.get_by_role("button", name="Roll back …").is_disabled()

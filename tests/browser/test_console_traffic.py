@@ -66,7 +66,7 @@ def test_from_an_alert_over_the_map_to_a_better_answer(console: Served, visit: V
     me.page.get_by_text("Better: Yes, within 30 days, if they look unworn.").wait_for()
     drawer.get_by_role("button", name="Close").click()
     drawer.wait_for(state="detached")
-    me.page.wait_for_function("!location.search.includes('exchange')")
+    me.page.wait_for_url(lambda url: "exchange=" not in url)
     with world.store.read() as tx:
         row = inferences.by_uuid(tx, uuid)
         assert feedback.preferred(tx, [row.id]) == frozenset({row.id})
