@@ -1,6 +1,6 @@
 """Figures as HTML and one picture: strokes stretch with the width, points and words keep their size.
 
-No chart library is loaded for them, neither here nor in the browser: docs/decisions/0010-figures.md says why.
+No chart library is loaded for them, neither here nor in the browser: docs/decisions/0013-figures.md says why.
 """
 
 from __future__ import annotations
