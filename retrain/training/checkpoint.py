@@ -116,3 +116,20 @@ def restore(
         }
     prefix = "generator."
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def get_generators(device: str) -> dict[str, Tensor]:
+    """The states of the random generators that dropout draws from."""
+    import torch
+
+    states = {"cpu": torch.get_rng_state()}
+    return states if device == "cpu" else states | {"cuda": torch.cuda.get_rng_state(device)}
+
+
+def set_generators(states: dict[str, Tensor], device: str) -> None:
+    """Put the states of the generators back."""
+    import torch
+
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device != "cpu":
+        torch.cuda.set_rng_state(states["cuda"], device)

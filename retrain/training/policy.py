@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InvalidInput
 from models.artefacts import digest, inspect
 from retrain.training.attention import register
-from retrain.training.encoding import EncodedPair
 from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
-from retrain.training.rows import build_row, stack
-from retrain.training.spec import LoraSpec
+from retrain.training.rows import Group, build_row, stack
+from retrain.training.spec import LoraSpec, RunSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,8 +108,8 @@ class Policy:
         with self.model.disable_adapter():
             yield
 
-    def check_rows(self, pair: EncodedPair) -> None:
-        """Fall back to a row a sequence if shared rows do not score `pair` as the model itself does; else refuse it.
+    def check_rows(self, group: Group) -> None:
+        """Fall back to a row a sequence if a shared row does not score `group` as the model does; else refuse it.
 
         Attention masks do not reach every layer there is (state-space layers, sliding windows): ask the model.
         """
@@ -119,11 +118,11 @@ class Policy:
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            alone = torch.stack([self.score_alone(s.ids, len(s.prompt)) for s in pair.sequences])
+            alone = torch.stack([self.score_alone(s.ids, len(s.prompt)) for s in group.sequences])
             tolerance = 1e-3 if self.hardware.precision == "fp32" else 0.1
-            limit = tolerance * max(len(s.completion) for s in pair.sequences)
+            limit = tolerance * max(len(s.completion) for s in group.sequences)
             for shared in (True, False):
-                rows = [build_row(pair.sequences)] if shared else [build_row([s]) for s in pair.sequences]
+                rows = [build_row(group.sequences)] if shared else [build_row([s]) for s in group.sequences]
                 scores = self.score(stack(rows, self.padding)).cpu()
                 if float((scores - alone).abs().max()) <= limit:
                     self.share = shared
@@ -199,6 +198,13 @@ def is_tied(model: Any, weight: Parameter) -> bool:
     """Whether `weight` is also the output head's, which is a matrix product's."""
     head = model.get_output_embeddings()
     return head is not None and head.weight is weight
+
+
+def start_policy(spec: RunSpec) -> Policy:
+    """The policy that `spec` starts from, on the hardware that it names."""
+    hardware = choose_hardware(spec.device, spec.precision, spec.threads)
+    adapter = Path(spec.init_adapter) if spec.init_adapter else None
+    return load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
 
 
 def load_policy(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,13 @@ class Tokens:
     @property
     def ids(self) -> tuple[int, ...]:
         return self.prompt + self.completion
+
+
+class Group(Protocol):
+    """Sequences that belong together, such as the two of a pair."""
+
+    @property
+    def sequences(self) -> Sequence[Tokens]: ...
 
 
 @dataclass(frozen=True, slots=True)
