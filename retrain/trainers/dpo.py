@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
-from retrain.training import batches, loop
+from retrain.training import batches, loop, reliability
 from retrain.training.batches import Micro, make_micros
 from retrain.training.encoding import EncodedPair, encode_pairs
-from retrain.training.losses import LOSSES, PER_TOKEN
+from retrain.training.joining import Joint
+from retrain.training.losses import JOINED, LOSSES, PER_TOKEN
 from retrain.training.policy import Policy, start_policy
 from retrain.training.reference import count_waiting, score_reference
 from retrain.training.reference_cache import ReferenceCache
@@ -32,13 +34,15 @@ class Dpo:
 
 
 class Preference:
-    """The weighted mean over pairs of a loss of their margins."""
+    """A loss of the pairs' margins, each pair weighed, if asked, by how likely its label is right."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.policy, self.pairs, self.skipped = prepare(job)
         self.held_out = read_held_out(job, self.policy)
         self.cache: ReferenceCache | None = None
+        self.right = [1.0] * len(self.pairs)
+        self.noise_rate, self.estimated_at = job.spec.noise_rate, 0
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -60,10 +64,21 @@ class Preference:
         return batches.count_tokens([self.pairs[i].sequences for i in chosen])
 
     def begin_step(self, step: int) -> bool:
+        every = self.job.spec.reliability_every
+        if not every or step % every or step == self.estimated_at:
+            return True
+        margins = score_margins(self.job, self.policy, self.pairs, self.cache)
+        if margins is None:
+            return False
+        found = reliability.estimate(margins, self.noise_rate, margins.new_tensor([pair.weight for pair in self.pairs]))
+        self.right, self.noise_rate, self.estimated_at = found.right.tolist(), found.noise_rate, step
+        reliability.write(self.job.folder, [pair.id for pair in self.pairs], found)
+        self.job.progress.write("reliability", step=step, **reliability.describe(found))
         return True
 
     def accumulate(self, chosen: Sequence[int]) -> dict[str, float] | None:
-        return accumulate(self.job, self.policy, [self.pairs[i] for i in chosen], self.cache)
+        pairs = [replace(self.pairs[i], weight=self.pairs[i].weight * self.right[i]) for i in chosen]
+        return accumulate(self.job, self.policy, pairs, self.cache)
 
     def evaluate(self) -> dict[str, float] | None:
         if not self.held_out or self.cache is None:
@@ -71,10 +86,18 @@ class Preference:
         return evaluate(self.job, self.policy, self.held_out, self.cache)
 
     def state(self) -> dict[str, Tensor]:
-        return {}
+        import torch
+
+        wide = torch.float64
+        return {
+            "right": torch.tensor(self.right, dtype=wide),
+            "noise_rate": torch.tensor(self.noise_rate, dtype=wide),
+            "estimated_at": torch.tensor(self.estimated_at),
+        }
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        pass
+        self.right = state["right"].tolist()
+        self.noise_rate, self.estimated_at = float(state["noise_rate"]), int(state["estimated_at"])
 
 
 def prepare(job: Job) -> tuple[Policy, list[EncodedPair], list[str]]:
@@ -120,6 +143,26 @@ def margins(
     return ratios[:, 0], ratios[:, 1], scores
 
 
+def score_margins(
+    job: Job, policy: Policy, pairs: Sequence[EncodedPair], cache: ReferenceCache | None
+) -> Tensor | None:
+    """The scaled margin of each of `pairs` now, without dropout or gradients, fp64 [pairs]; None after a stop."""
+    import torch
+
+    found = torch.zeros(len(pairs), dtype=torch.float64)
+    policy.model.eval()
+    try:
+        with torch.no_grad():
+            for micro in micros(job.spec, policy, pairs):
+                if job.stop():
+                    return None
+                chosen, rejected, _ = margins(policy, micro, [pairs[i] for i in micro.groups], cache)
+                found[micro.groups] = job.spec.beta * (chosen - rejected).double().cpu()
+    finally:
+        policy.model.train()
+    return found
+
+
 def pair_losses(spec: RunSpec, members: Sequence[EncodedPair], chosen: Tensor, rejected: Tensor) -> Tensor:
     """The loss of each pair, shape [pairs]."""
     import torch
@@ -133,23 +176,30 @@ def pair_losses(spec: RunSpec, members: Sequence[EncodedPair], chosen: Tensor, r
 def accumulate(
     job: Job, policy: Policy, pairs: Sequence[EncodedPair], cache: ReferenceCache | None
 ) -> dict[str, float] | None:
-    """Add the gradient of the weighted mean loss over `pairs`; returns the step's figures, or None after a stop."""
+    """Add the gradient of the weighted loss over `pairs`; returns the step's figures, or None after a stop."""
     import torch
 
+    spec = job.spec
+    joint = Joint(policy.trainable().values(), spec.beta_prime) if spec.loss in JOINED else None
     total = sum(pair.weight for pair in pairs)
     sums: dict[str, float] = dict.fromkeys(FIGURES, 0.0)
     tokens = 0
-    for micro in micros(job.spec, policy, pairs):
+    for micro in micros(spec, policy, pairs):
         if job.stop():
             return None
         members = [pairs[i] for i in micro.groups]
         weights = torch.tensor([pair.weight / total for pair in members], device=policy.hardware.device)
         chosen, rejected, scores = margins(policy, micro, members, cache)
-        losses = pair_losses(job.spec, members, chosen, rejected)
-        torch.autograd.backward((losses * weights).sum())
+        losses = pair_losses(spec, members, chosen, rejected)
+        if joint is None:
+            torch.autograd.backward((losses * weights).sum())
+        else:
+            joint.add(losses, weights)
         with torch.no_grad():
-            add_figures(sums, job.spec.beta, weights, losses, chosen, rejected, scores)
+            add_figures(sums, spec.beta, weights, losses, chosen, rejected, scores)
         tokens += micro.batch.tokens
+    if joint is not None:
+        sums["loss"] = joint.finish()
     return sums | {"tokens": tokens}
 
 

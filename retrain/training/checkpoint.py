@@ -47,6 +47,14 @@ def publish(folder: Path, fill: Callable[[Path], None]) -> None:
     flush(folder.parent)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole."""
+    hidden = path.with_name(f".{path.name}.partial")
+    hidden.write_text(text, "utf-8")
+    flush(hidden)
+    hidden.replace(path)
+
+
 def flush(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)

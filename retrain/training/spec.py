@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import InvalidInput
-from retrain.training.losses import LOSSES, SMOOTHED
+from retrain.training.losses import BRADLEY_TERRY, LOSSES, SMOOTHED
 
 Message = Mapping[str, str]
 SCHEDULES = ("linear", "cosine", "constant")
@@ -44,6 +44,9 @@ class RunSpec:
     beta: float = 0.1
     loss: str = "dpo"
     label_smoothing: float = 0.0
+    beta_prime: float = 1.0
+    reliability_every: int | None = None
+    noise_rate: float = 0.1
     lora: LoraSpec = field(default_factory=LoraSpec)
     pairs_per_step: int = 4
     accumulate: int = 1
@@ -118,19 +121,23 @@ def check_spec(spec: RunSpec) -> None:
     if spec.label_smoothing and spec.loss not in SMOOTHED:
         remedy = f"Set it to 0, or use {' or '.join(sorted(SMOOTHED))}."
         raise refuse(f"spec.json: the loss {spec.loss} takes no label_smoothing.", remedy)
+    if spec.reliability_every and spec.loss not in BRADLEY_TERRY:
+        remedy = f"Leave reliability_every out, or use {' or '.join(sorted(BRADLEY_TERRY))}."
+        raise refuse(f"spec.json: the loss {spec.loss} takes no reliability weights.", remedy)
     positive = {
         "epochs": spec.epochs, "max_steps": spec.max_steps, "lr": spec.lr, "beta": spec.beta,
         "lora.r": spec.lora.r, "lora.alpha": spec.lora.alpha, "pairs_per_step": spec.pairs_per_step,
         "accumulate": spec.accumulate, "tokens_per_batch": spec.tokens_per_batch, "row_tokens": spec.row_tokens,
         "max_length": spec.max_length, "threads": spec.threads, "eval_every": spec.eval_every,
         "checkpoint_every_s": spec.checkpoint_every_s, "checkpoint_every_steps": spec.checkpoint_every_steps,
-        "max_grad_norm": spec.max_grad_norm,
+        "max_grad_norm": spec.max_grad_norm, "beta_prime": spec.beta_prime,
+        "reliability_every": spec.reliability_every, "noise_rate": spec.noise_rate,
     }  # fmt: skip
     for name, value in positive.items():
         if value is not None and (isinstance(value, bool) or not value > 0 or not math.isfinite(value)):
             raise refuse(f"spec.json: {name} must be above 0, not {value}.", "Correct it and start again.")
     fractions = {"label_smoothing": (spec.label_smoothing, 0.5), "warmup_ratio": (spec.warmup_ratio, 1.0)}
-    fractions |= {"lora.dropout": (spec.lora.dropout, 1.0)}
+    fractions |= {"lora.dropout": (spec.lora.dropout, 1.0), "noise_rate": (spec.noise_rate, 0.5)}
     for name, (value, limit) in fractions.items():
         if not 0 <= value < limit:
             raise refuse(f"spec.json: {name} must be at least 0 and below {limit}, not {value}.", "Correct it.")
