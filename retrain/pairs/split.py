@@ -18,6 +18,7 @@ class Prompted(Protocol):
     def prompt(self) -> str | Sequence[Mapping[str, Any]]: ...
 
 
+HELD_OUT_SHARE = 0.25
 Pair = TypeVar("Pair", bound=Prompted)
 
 
@@ -55,7 +56,7 @@ def place(prompt: str, seed: int) -> float:
 def split_pairs(
     pairs: Sequence[Pair],
     *,
-    held_out_share: float = 0.25,
+    held_out_share: float = HELD_OUT_SHARE,
     seed: int = 0,
     max_train: int | None = None,
     max_held_out: int | None = None,
