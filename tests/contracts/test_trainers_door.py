@@ -52,7 +52,7 @@ def make_run(tmp_path: Path, base: Path) -> Callable[..., Path]:
             liked = number % 2 == 0
             thumb = {"id": f"t{number}", "prompt": prompt, "completion": good if liked else bad, "desirable": liked}
             rows["thumbs.jsonl"].append(thumb)
-            rows["texts.jsonl"].append({"id": f"x{number}", "text": f"{prompt} {good}"})
+            rows["texts.jsonl"].append({"id": f"x{number}", "text": f"{prompt} {good} {bad}" * 2})
         for file, told in rows.items():
             (folder / file).write_text("".join(json.dumps(row) + "\n" for row in told), "utf-8")
         usual = {"base_model": str(base), "trainer": trainer, "max_steps": 4, "lr": 1e-2, "device": "cpu"}
