@@ -83,7 +83,7 @@ class NextToken:
             if self.job.stop():
                 return None
             loss = -policy.score(micro.batch).sum() / predicted
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss + policy.spread(len(micro.groups) / len(groups)))
             total += float(loss.detach())
             computed += micro.batch.tokens
         return {"loss": total, "perplexity": math.exp(min(total, 100.0)), "tokens": computed}

@@ -143,7 +143,7 @@ def accumulate(
         chosen, rejected, scores = margins(policy, micro, members, cache)
         losses = pair_losses(spec, members, chosen, rejected)
         if joint is None:
-            torch.autograd.backward((losses * weights).sum())
+            torch.autograd.backward((losses * weights).sum() + policy.spread(float(weights.sum())))
         else:
             joint.add(losses, weights)
         with torch.no_grad():

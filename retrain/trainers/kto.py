@@ -124,7 +124,7 @@ class Prospect:
             ratios = self.ratios(self.policy.score(micro.batch), members, side=0)
             desirable = torch.tensor([thumb.desirable for thumb in members], device=ratios.device)
             losses = kto(ratios, desirable, z0, spec.beta, self.lambdas)
-            torch.autograd.backward(losses.sum() / len(thumbs))
+            torch.autograd.backward(losses.sum() / len(thumbs) + self.policy.spread(len(members) / len(thumbs)))
             found += zip(members, losses.tolist(), ratios.tolist(), strict=True)
             tokens += micro.batch.tokens
         return summarise(found, z0, spec.beta) | {"tokens": tokens}

@@ -164,6 +164,7 @@ def train(job: Job, build: Build) -> int:
             step=step + 1,
             of=steps,
             **figures,
+            **(policy.router.tell() if policy.router is not None else {}),
             tokens_per_second=figures["tokens"] / elapsed,
             memory_mb=peak_memory_mb(policy.hardware.device),
             eta_s=(job.clock() - began) / (step + 1 - first) * (steps - step - 1),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InvalidInput
 from models.artefacts import digest, inspect
 from retrain.training.attention import register
+from retrain.training.experts import find_router, list_targets
 from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
 from retrain.training.rows import Group, build_row, stack
@@ -75,10 +76,18 @@ class Policy:
         tokens = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self.padding = next(token for token in tokens if token is not None)
         self.share = True
+        self.router = find_router(causal.config)
+        self.router_weight = 0.0
 
     def score(self, batch: Batch) -> Tensor:
         """Summed log-probability of each sequence's completion, shape [sequences], fp32, nats."""
-        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast)
+        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast, self.router)
+
+    def spread(self, share: float) -> Tensor | float:
+        """What the last pass, of `share` of a step's examples, adds to the loss so that experts are used evenly."""
+        if self.router is None or not self.router_weight:
+            return 0.0
+        return self.router_weight * share * self.router.balance()
 
     def apply_head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, capped where the model caps them."""
@@ -204,7 +213,14 @@ def start_policy(spec: RunSpec) -> Policy:
     """The policy that `spec` starts from, on the hardware that it names."""
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     adapter = Path(spec.init_adapter) if spec.init_adapter else None
-    return load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
+    policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
+    policy.router_weight = spec.router_aux_weight
+    if spec.router_aux_weight and policy.router is None:
+        raise InvalidInput(
+            f"{type(policy.causal).__name__} is no mixture of experts whose routers can be asked.",
+            "Leave router_aux_weight out.",
+        )
+    return policy
 
 
 def load_policy(
@@ -225,11 +241,12 @@ def load_policy(
             inspect(adapter, needs=("adapter_config.json", "adapter_model.safetensors"))
             tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         else:
+            mixture = find_router(model.config) is not None and lora.targets == "all-linear"
             config = LoraConfig(
                 r=lora.r,
                 lora_alpha=lora.alpha,
                 lora_dropout=lora.dropout,
-                target_modules=lora.targets,
+                target_modules=list_targets(model) if mixture else lora.targets,
                 task_type="CAUSAL_LM",
             )
             try:
@@ -238,6 +255,8 @@ def load_policy(
                 raise InvalidInput(
                     f"The adapter does not fit the base model ({error}).", "Change lora.targets."
                 ) from None
+            if config.target_parameters:
+                raise InvalidInput("An adapter on experts cannot be served.", "Leave them out of lora.targets.")
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

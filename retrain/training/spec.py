@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar
 
 from core.errors import InvalidInput
-from retrain.training.losses import BRADLEY_TERRY, LOSSES, SMOOTHED
+from retrain.training.losses import BRADLEY_TERRY, JOINED, LOSSES, SMOOTHED
 
 Message = Mapping[str, str]
 SCHEDULES = ("linear", "cosine", "constant")
@@ -51,6 +51,7 @@ class RunSpec:
     noise_rate: float = 0.1
     lambda_desirable: float | None = None
     lambda_undesirable: float | None = None
+    router_aux_weight: float = 0.0
     lora: LoraSpec = field(default_factory=LoraSpec)
     pairs_per_step: int = 4
     accumulate: int = 1
@@ -138,6 +139,8 @@ def check_spec(spec: RunSpec) -> None:
     if spec.reliability_every and spec.loss not in BRADLEY_TERRY:
         remedy = f"Leave reliability_every out, or use {' or '.join(sorted(BRADLEY_TERRY))}."
         raise refuse(f"spec.json: the loss {spec.loss} takes no reliability weights.", remedy)
+    if spec.router_aux_weight and spec.loss in JOINED:
+        raise refuse(f"spec.json: the loss {spec.loss} takes no router_aux_weight.", "Use another loss.")
     positive = {
         "epochs": spec.epochs, "max_steps": spec.max_steps, "lr": spec.lr, "beta": spec.beta,
         "lora.r": spec.lora.r, "lora.alpha": spec.lora.alpha, "pairs_per_step": spec.pairs_per_step,
@@ -152,6 +155,7 @@ def check_spec(spec: RunSpec) -> None:
         if value is not None and (isinstance(value, bool) or not value > 0 or not math.isfinite(value)):
             raise refuse(f"spec.json: {name} must be above 0, not {value}.", "Correct it and start again.")
     fractions = {"label_smoothing": (spec.label_smoothing, 0.5), "warmup_ratio": (spec.warmup_ratio, 1.0)}
+    fractions |= {"router_aux_weight": (spec.router_aux_weight, 10.0)}
     fractions |= {"lora.dropout": (spec.lora.dropout, 1.0), "noise_rate": (spec.noise_rate, 0.5)}
     for name, (value, limit) in fractions.items():
         if not 0 <= value < limit:
