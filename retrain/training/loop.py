@@ -28,6 +28,7 @@ from retrain.training.policy import Policy
 from retrain.training.progress import peak_memory_mb
 from retrain.training.spec import RunSpec
 from retrain.training.trainer import DONE, STOPPED, Forecast, Job
+from retrain.training.work import measure_peak
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,6 +131,7 @@ def train(job: Job, build: Build) -> int:
         objective.restore(take_state(resumed.tensors))
         first, tokens_done = resumed.state["step"], resumed.state["tokens"]
         spent = resumed.state["seconds"]
+    peak = measure_peak(policy.hardware, job.clock)
     progress.write(
         "start",
         step=first,
@@ -139,13 +141,14 @@ def train(job: Job, build: Build) -> int:
         precision=policy.hardware.precision,
         shared_rows=policy.share,
         parameters=sum(p.numel() for p in parameters.values()),
+        peak_gflops=peak / 1e9 if peak is not None else None,
         prepare_s=job.clock() - began,
     )
     policy.model.train()
     began = saved_at = job.clock()
     saved_step = first
     for step in range(first, steps):
-        step_began = job.clock()
+        step_began, policy.operations = job.clock(), 0.0
         # A stop inside a step throws its gradients away and keeps the state from before it.
         generators = get_generators(policy.hardware.device)
         chosen = order_pairs(len(objective), step, spec.step_pairs, spec.seed)
@@ -166,6 +169,7 @@ def train(job: Job, build: Build) -> int:
             **figures,
             **(policy.router.tell() if policy.router is not None else {}),
             tokens_per_second=figures["tokens"] / elapsed,
+            mfu=policy.operations / elapsed / peak if peak is not None else None,
             memory_mb=peak_memory_mb(policy.hardware.device),
             eta_s=(job.clock() - began) / (step + 1 - first) * (steps - step - 1),
         )

@@ -17,6 +17,7 @@ from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
 from retrain.training.rows import Group, build_row, stack
 from retrain.training.spec import LoraSpec, RunSpec
+from retrain.training.work import count_cost
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,9 +79,14 @@ class Policy:
         self.share = True
         self.router = find_router(causal.config)
         self.router_weight = 0.0
+        self.cost = count_cost(causal)
+        self.operations = 0.0
 
     def score(self, batch: Batch) -> Tensor:
         """Summed log-probability of each sequence's completion, shape [sequences], fp32, nats."""
+        import torch
+
+        self.operations += self.cost.of(batch, trained=torch.is_grad_enabled())
         return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast, self.router)
 
     def spread(self, share: float) -> Tensor | float:
