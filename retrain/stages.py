@@ -69,6 +69,8 @@ class Stages:
         spec = self.held.row["spec"]
         if self.held.row["dataset_id"] is None:
             row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec))
+            if spec["trainer"] == "kto":
+                row, train = await self.held.write(lambda tx: thumbs.lock(tx, row, held_out)), []
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
             return ""

@@ -18,8 +18,8 @@ class Prompted(Protocol):
     def prompt(self) -> str | Sequence[Mapping[str, Any]]: ...
 
 
-HELD_OUT_SHARE = 0.25
 Pair = TypeVar("Pair", bound=Prompted)
+HELD_OUT_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)

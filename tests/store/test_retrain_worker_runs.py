@@ -226,6 +226,7 @@ async def test_a_run_on_thumbs_gets_its_file_and_says_so_on_the_version(store: S
     with store.read() as tx:
         card = versions.get(tx, "assistant-v1").card
     assert card["thumbs"]["rows"] == len(rows) > 16
+    assert card["pairs"]["train"] == 0 and card["pairs"]["held_out"] >= 20
     assert {row["desirable"] for row in rows} == {True, False}
     assert json.loads((folder / "spec.json").read_text("utf-8"))["trainer"] == "kto"
 
