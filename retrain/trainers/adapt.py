@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.errors import InvalidInput
 from retrain.training import batches, loop
@@ -14,9 +14,6 @@ from retrain.training.batches import make_micros
 from retrain.training.policy import start_policy
 from retrain.training.texts import encode_texts, is_private, read_texts
 from retrain.training.trainer import TRAINERS, Forecast, Job
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @TRAINERS.register
@@ -30,7 +27,7 @@ class Adapt:
         return loop.forecast(job, NextToken)
 
 
-class NextToken:
+class NextToken(loop.Objective):
     """The mean negative log-likelihood a token, nats, of texts in which no personal data was found."""
 
     def __init__(self, job: Job) -> None:
@@ -60,17 +57,8 @@ class NextToken:
     def describe(self) -> dict[str, Any]:
         return {"texts": len(self.texts), "left_out_private": self.private, "skipped_too_long": len(self.skipped)}
 
-    def prepare(self) -> bool:
-        return True
-
-    def unprepared(self) -> int:
-        return 0
-
     def count_tokens(self, chosen: Sequence[int]) -> int:
         return batches.count_tokens([self.texts[i].sequences for i in chosen])
-
-    def begin_step(self, step: int) -> bool:
-        return True
 
     def accumulate(self, chosen: Sequence[int]) -> dict[str, float] | None:
         import torch
@@ -87,12 +75,3 @@ class NextToken:
             total += float(loss.detach())
             computed += micro.batch.tokens
         return {"loss": total, "perplexity": math.exp(min(total, 100.0)), "tokens": computed}
-
-    def evaluate(self) -> dict[str, float] | None:
-        return None
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        pass

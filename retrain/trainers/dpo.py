@@ -42,7 +42,7 @@ class Dpo:
         return loop.forecast(job, Preference)
 
 
-class Preference:
+class Preference(loop.Objective):
     """A loss of the pairs' margins, each pair weighed, if asked, by how likely its label is right."""
 
     def __init__(self, job: Job) -> None:

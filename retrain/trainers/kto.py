@@ -60,7 +60,7 @@ def balance(liked: int, disliked: int, spec: RunSpec) -> tuple[float, float]:
     return first, given[1] if given[1] is not None else first * liked / disliked
 
 
-class Prospect:
+class Prospect(loop.Objective):
     """The mean KTO loss over thumbs, its reference point the policy's drift on mismatched answers."""
 
     def __init__(self, job: Job) -> None:
@@ -104,9 +104,6 @@ class Prospect:
     def count_tokens(self, chosen: Sequence[int]) -> int:
         both = ([[self.thumbs[i].sequences[side]] for i in chosen] for side in (0, 1))
         return sum(batches.count_tokens(groups) for groups in both)
-
-    def begin_step(self, step: int) -> bool:
-        return True
 
     def accumulate(self, chosen: Sequence[int]) -> dict[str, float] | None:
         import torch
@@ -166,12 +163,6 @@ class Prospect:
         if not self.held_out or self.cache is None:
             return None
         return margins.evaluate(self.job, self.policy, self.held_out, self.cache)
-
-    def state(self) -> dict[str, Tensor]:
-        return {}
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        pass
 
 
 def summarise(found: Sequence[tuple[Thumb, float, float]], z0: float, beta: float) -> dict[str, float]:

@@ -53,6 +53,7 @@ class Objective(Protocol):
     """What a trainer adds to the loop: its examples, and the gradient of its loss over some of them.
 
     Examples are numbered from 0. A method that asks the model looks at the job's `stop` before each forward pass.
+    What has a body here is for trainers that need nothing there.
     """
 
     policy: Policy
@@ -71,11 +72,11 @@ class Objective(Protocol):
 
     def prepare(self) -> bool:
         """The work before the first step, on the policy as it starts, kept on disk as it goes; False after a stop."""
-        ...
+        return True
 
     def unprepared(self) -> int:
         """About the tokens that `prepare` would still pass through the model."""
-        ...
+        return 0
 
     def count_tokens(self, chosen: Sequence[int]) -> int:
         """About the tokens computed in a step of the examples `chosen`."""
@@ -83,7 +84,7 @@ class Objective(Protocol):
 
     def begin_step(self, step: int) -> bool:
         """What comes before step number `step` (from 0), if anything; False after a stop, with nothing changed."""
-        ...
+        return True
 
     def accumulate(self, chosen: Sequence[int]) -> Figures | None:
         """Add the gradient over the examples `chosen`; the step's figures with "tokens", or None after a stop."""
@@ -91,15 +92,14 @@ class Objective(Protocol):
 
     def evaluate(self) -> Figures | None:
         """Figures over what is held out, without gradients; None when nothing is watched."""
-        ...
+        return None
 
     def state(self) -> dict[str, Tensor]:
         """What `begin_step` keeps from step to step, for a checkpoint."""
-        ...
+        return {}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take back what `state` gave."""
-        ...
 
 
 Build = Callable[[Job], Objective]
