@@ -38,10 +38,10 @@ def read_rows(path: Path, count: int, seed: int) -> list[dict[str, Any]]:
 
 def make_run(folder: Path, given: argparse.Namespace) -> None:
     """A run's folder whose first adapter, pairs and order both sides take."""
-    from retrain.trainers.dpo import save_adapter
+    from retrain.training.adapter import save_adapter
     from retrain.training.batches import order_pairs
     from retrain.training.policy import choose_hardware, load_policy
-    from retrain.training.spec import LoraSpec, parse_spec
+    from retrain.training.spec import LoraSpec
 
     rows = read_rows(given.pairs, given.steps * STEP_PAIRS, given.seed)
     names = ("id", "prompt", "chosen", "rejected")
@@ -59,7 +59,7 @@ def make_run(folder: Path, given: argparse.Namespace) -> None:
     }
     policy = load_policy(given.model, None, LoraSpec(), choose_hardware("cpu", "fp32", given.threads), given.seed)
     (folder / "first").mkdir()
-    save_adapter(policy, parse_spec(spec), folder / "first")
+    save_adapter(policy, given.model, folder / "first")
     (folder / "train.jsonl").write_text("".join(json.dumps({n: r[n] for n in names}) + "\n" for r in rows), "utf-8")
     (folder / "spec.json").write_text(json.dumps(spec), "utf-8")
     order = [i for step in range(given.steps) for i in order_pairs(len(rows), step, STEP_PAIRS, given.seed)]
@@ -70,8 +70,9 @@ def run_ours(folder: Path) -> dict[str, Any]:
     """This side: CPU-seconds of the reference and of the steps, and the losses."""
     from dataclasses import replace
 
-    from retrain.trainers.dpo import prepare, score_reference
+    from retrain.trainers.dpo import prepare
     from retrain.training.progress import Progress, peak_memory_mb, read_events
+    from retrain.training.reference import score_reference
     from retrain.training.spec import load_spec
     from retrain.training.trainer import TRAINERS, Job
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 Rhythm = Literal["none", "day", "week"]
 RHYTHMS: tuple[str, ...] = get_args(Rhythm)
+LearnsFrom = Literal["dpo", "kto"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,12 @@ class RetrainSettings:
     decision_hours: float = field(default=72.0, metadata={"help": "Hours until an unanswered proposal expires."})
     lease_seconds: float = field(default=30.0, metadata={"help": "Seconds a worker holds a run without a heartbeat."})
     minimum_pairs: int = field(default=32, metadata={"help": "Approved pairs needed before a run is proposed."})
+    trainer: LearnsFrom = field(
+        default="dpo",
+        metadata={
+            "help": "What a proposed run learns from: dpo (preference pairs) or kto (single answers with thumbs)."
+        },
+    )
     max_steps: int = field(default=64, metadata={"help": "Optimiser steps of a proposed run."})
     pairs_per_step: int = field(default=4, metadata={"help": "Preference pairs in a step."})
     learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate of a proposed run."})

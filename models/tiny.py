@@ -1,4 +1,5 @@
-"""Writes a chat model small enough for tests and dry runs: a random two-layer Llama over bytes, with adapters."""
+"""Writes a chat model small enough for tests and dry runs: a random two-layer Llama over bytes, or a mixture of
+experts, with adapters."""
 
 from pathlib import Path
 
@@ -49,6 +50,36 @@ def write_model(folder: Path, *, seed: int = 0, context: int = 2048) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         LlamaForCausalLM(config).float().save_pretrained(folder)
+    return folder
+
+
+def write_experts(folder: Path, *, seed: int = 0, context: int = 2048) -> Path:
+    """Saves a random mixture of four experts, two of them a token; equal seeds give equal weights."""
+    import torch
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    folder.mkdir(parents=True, exist_ok=True)
+    size = write_tokenizer(folder)
+    config = Qwen3MoeConfig(
+        vocab_size=size,
+        hidden_size=32,
+        intermediate_size=64,
+        moe_intermediate_size=32,
+        num_experts=4,
+        num_experts_per_tok=2,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        max_position_embeddings=context,
+        initializer_range=0.3,
+        bos_token_id=size - 2,
+        eos_token_id=size - 1,
+        pad_token_id=size - 1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        Qwen3MoeForCausalLM(config).float().save_pretrained(folder)
     return folder
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from typing import Any
 from core.errors import InvalidInput, TrimtabError
 from retrain.train import StopRequest, report
 from retrain.training.calibration import calibrate
+from retrain.training.checkpoint import write_whole
 from retrain.training.policy import choose_hardware
 from retrain.training.progress import Progress
 from retrain.training.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
@@ -71,8 +71,8 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         **summarise(scores, CANDIDATE, CHAMPION),
         "calibration": calibrate(scores, CANDIDATE, CHAMPION, beta=spec.beta),
     }
-    write(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
-    write(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")
+    write_whole(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
+    write_whole(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")
     progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"])
     return result
 
@@ -94,16 +94,6 @@ def plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return asdict(value)
     raise TypeError(type(value).__name__)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a file that appears whole."""
-    hidden = path.with_name(f".{path.name}.partial")
-    with hidden.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    hidden.replace(path)
 
 
 def main(arguments: list[str] | None = None) -> int:

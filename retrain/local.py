@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,14 @@ from retrain.child import Tail
 from retrain.pairs.drawing import SPLIT_SEED, write_text
 from retrain.pairs.split import split_pairs
 from retrain.training.spec import PairText, dump_spec, parse_spec, read_pairs
+from retrain.training.texts import read_texts
+from retrain.training.thumbs import read_thumbs
 
 POLL_SECONDS = 0.2
 STOPPED = 75
-_PLACES = ("pairs", "held_out", "output")
+_PLACES = ("pairs", "thumbs", "texts", "held_out", "output")
+# What each trainer learns from: the spec's key for the file, and what refuses a bad one by its line.
+_SOURCES = {"dpo": ("pairs", read_pairs), "kto": ("thumbs", read_thumbs), "adapt": ("texts", read_texts)}
 _SHARE = 0.25
 
 Report = Callable[[Mapping[str, Any]], None]
@@ -31,10 +35,11 @@ def train(
 ) -> dict[str, Any]:
     """Run the training that `spec_path` (TOML or JSON) describes and return what it gave.
 
-    The spec names `pairs` (JSONL), and may name `held_out` (otherwise a quarter of the prompts is held out), `output`
-    and any setting of a run; `base` is the model folder when it names none. `progress` hears each event of the
-    child. Started again on the same folder it goes on from its checkpoint. Returns {"folder", "adapter", "evaluation"
-    (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
+    The spec names `pairs` (JSONL), for the trainer kto `thumbs`, for adapt `texts`; it may name `held_out` pairs
+    (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the model
+    folder when it names none. `progress` hears each event of the child. Started again on the same folder it goes on
+    from its checkpoint. Returns {"folder", "adapter", "evaluation" (or None), "stopped"}. Raises InvalidInput,
+    Unavailable when the child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
@@ -73,33 +78,42 @@ def read_spec(path: Path) -> dict[str, Any]:
         raise InvalidInput(f"{path} cannot be read: {error.strerror}.", "Name a spec file.") from None
     except ValueError as error:
         raise InvalidInput(f"{path.name} is not {path.suffix.lstrip('.') or 'TOML'}: {error}.", "Mend it.") from None
-    if not isinstance(told, dict) or not told.get("pairs"):
-        raise InvalidInput(f"{path.name} names no pairs.", 'Add a line like pairs = "pairs.jsonl".')
+    name, _ = _source(told) if isinstance(told, dict) else ("pairs", None)
+    if not isinstance(told, dict) or not told.get(name):
+        raise InvalidInput(f"{path.name} names no {name}.", f'Add a line like {name} = "{name}.jsonl".')
     return told
+
+
+def _source(told: Mapping[str, Any]) -> tuple[str, Callable[[Path], Any]]:
+    return _SOURCES.get(str(told.get("trainer", "dpo")), _SOURCES["dpo"])
 
 
 def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) -> bool:
     """Fill the run's folder unless it was filled before; returns whether there are held-out pairs."""
     if (folder / "spec.json").exists():
         return (folder / "held_out.jsonl").exists()
-    source = _place(spec_path, told, "pairs")
+    name, read = _source(told)
+    source, held = _place(spec_path, told, name), _place(spec_path, told, "held_out")
     assert source is not None
-    train_side, held_side = read_pairs(source), None
-    if (held := _place(spec_path, told, "held_out")) is not None:
-        held_side = read_pairs(held)
-    else:
-        split = split_pairs(train_side, held_out_share=_SHARE, seed=SPLIT_SEED)
-        train_side, held_side = split.train, split.held_out
+    rows = read(source)
+    held_side: list[PairText] = read_pairs(held) if held is not None else []
+    if name == "pairs" and held is None:
+        split = split_pairs(rows, held_out_share=_SHARE, seed=SPLIT_SEED)
+        rows, held_side = split.train, split.held_out
     rest = {name: value for name, value in told.items() if name not in _PLACES}
     rest.setdefault("base_model", base)
+    if (adapter := _place(spec_path, told, "init_adapter")) is not None:
+        rest["init_adapter"] = str(adapter.absolute())
     if "epochs" not in rest and "max_steps" not in rest:
         rest["epochs"] = 1.0
-    spec = parse_spec({**rest, "pairs": "train.jsonl", "held_out": "held_out.jsonl"})
+    file = "train.jsonl" if name == "pairs" else f"{name}.jsonl"
+    spec = parse_spec({**rest, name: file, "held_out": "held_out.jsonl" if held_side else None})
     folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder, "train.jsonl", _lines(train_side))
-    write_text(folder, "held_out.jsonl", _lines(held_side))
+    write_text(folder, file, _lines(rows))
+    if held_side:
+        write_text(folder, "held_out.jsonl", _lines(held_side))
     write_text(folder, "spec.json", dump_spec(spec))
-    return True
+    return bool(held_side)
 
 
 def _run(module: str, folder: Path, progress: Report) -> int:
@@ -145,5 +159,5 @@ def _place(spec_path: Path, told: Mapping[str, Any], name: str) -> Path | None:
     return spec_path.parent / Path(str(value)).expanduser() if value else None
 
 
-def _lines(pairs: list[PairText]) -> str:
-    return "".join(json.dumps(asdict(pair)) + "\n" for pair in pairs)
+def _lines(rows: Sequence[Any]) -> str:
+    return "".join(json.dumps(asdict(row)) + "\n" for row in rows)

@@ -12,6 +12,7 @@ from retrain.cost import estimate
 
 # The same proposal must be the same run wherever it is approved.
 SEED = 7
+EXAMPLES = {"dpo": "approved preference pairs", "kto": "thumbs on single answers; pairs judge it"}
 
 
 def retraining(
@@ -40,7 +41,7 @@ def retraining(
             "deployment": deployment,
             "base": base,
             "champion": champion,
-            "trainer": "dpo",
+            "trainer": settings.trainer,
             "steps": steps,
             "pairs_per_step": settings.pairs_per_step,
             "lr": settings.learning_rate,
@@ -57,7 +58,7 @@ def retraining(
             device=device,
         ),
         "changes": [
-            f"A run of at most {steps} steps trains a LoRA adapter on {champion} from approved preference pairs.",
+            f"A run of at most {steps} steps trains a LoRA adapter on {champion} from {EXAMPLES[settings.trainer]}.",
             "It writes one new version, judges it, and asks again before anything goes live.",
         ],
         "stays": [f"{champion} goes on answering.", "No pair, version or deployment is changed or removed."],

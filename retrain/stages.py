@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
-from retrain.pairs import clearing, drawing
+from retrain.pairs import clearing, drawing, thumbs
 from retrain.training.progress import read_events
 from store import datasets, pairs, versions
 from store.unit_of_work import Tx
@@ -28,7 +29,7 @@ from store.unit_of_work import Tx
 ACTOR = "system:retrain"
 # What trains and what judges on held-out pairs: modules that are given the run's folder.
 MODULES = ("retrain.train", "retrain.evaluate")
-TRAIN, HELD_OUT = "train.jsonl", "held_out.jsonl"
+TRAIN, HELD_OUT, THUMBS = "train.jsonl", "held_out.jsonl", "thumbs.jsonl"
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
 
@@ -69,6 +70,8 @@ class Stages:
         if self.held.row["dataset_id"] is None:
             cleared, share = await self.inspect(), self.settings.retrain.contributor_share
             row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
+            if spec["trainer"] == "kto":
+                row, train = await self.held.write(lambda tx: thumbs.lock(tx, row, held_out)), []
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
             return ""
@@ -78,7 +81,13 @@ class Stages:
         champion = await self.held.write(lambda tx: versions.get(tx, spec["champion"]))
         drawing.write(self.folder, TRAIN, train)
         drawing.write(self.folder, HELD_OUT, held_out)
-        told = compose(spec, champion, self.settings, len(train))
+        examples = len(train)
+        if spec["trainer"] == "kto":
+            # Pairs judge the candidate; what it learns from are single answers.
+            rows = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out))
+            thumbs.write(self.folder, THUMBS, rows)
+            examples = len(rows)
+        told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
 
@@ -96,7 +105,8 @@ class Stages:
         base = (read_manifest(self.settings.chat_path) or {}).get("digest", "")
         adapter = self.folder / "adapter"
         digest, path = await asyncio.to_thread(artefacts.adopt, self.settings.home, adapter, base=base)
-        name = await self.held.write(lambda tx: self._register(tx, digest, path))
+        examples = describe_examples(self.folder)
+        name = await self.held.write(lambda tx: self._register(tx, digest, path, examples))
         await self.held.note(candidate=name)
         return ""
 
@@ -124,7 +134,7 @@ class Stages:
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})
 
-    def _register(self, tx: Tx, digest: str, path: str) -> str:
+    def _register(self, tx: Tx, digest: str, path: str, examples: dict[str, Any]) -> str:
         found = versions.by_digest(tx, digest)
         if found is not None:
             return found.name
@@ -132,7 +142,7 @@ class Stages:
         champion = versions.get(tx, spec["champion"])
         name = versions.next_name(tx, spec["deployment"])
         data = datasets.get(tx, self.held.row["dataset_id"])
-        card = {"spec": spec, "dataset": data["digest"], "pairs": data["card"].get("pairs", {})}
+        card = {"spec": spec, "dataset": data["digest"], "pairs": data["card"].get("pairs", {}), **examples}
         version = ModelVersion(
             name=name,
             digest=digest,
@@ -148,9 +158,9 @@ class Stages:
         return name
 
 
-def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, train_pairs: int) -> dict[str, Any]:
+def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, examples: int) -> dict[str, Any]:
     """What the child is told: the served version is both where training starts and the reference."""
-    most = math.ceil(MOST_PASSES * train_pairs / int(spec["pairs_per_step"]))
+    most = math.ceil(MOST_PASSES * examples / int(spec["pairs_per_step"]))
     return {
         "base_model": str(settings.chat_path),
         "trainer": spec["trainer"],
@@ -173,6 +183,15 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, tr
 
 def _members(tx: Tx, id: int) -> tuple[Any, Any]:
     return datasets.members(tx, id, "train"), datasets.members(tx, id, "held_out")
+
+
+def describe_examples(folder: Path) -> dict[str, Any]:
+    """What the card says of a run's thumbs: how many, and the digest of the file; nothing when it trained on pairs."""
+    path = folder / THUMBS
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    return {"thumbs": {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest()}}
 
 
 def measure_speed(folder: Path) -> float | None:

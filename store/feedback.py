@@ -81,6 +81,12 @@ def preferred(tx: Tx, inference_ids: Sequence[int]) -> frozenset[int]:
     return frozenset(found)
 
 
+def newest(tx: Tx, kind: str, limit: int) -> list[Feedback]:
+    """The last `limit` pieces of feedback of one kind on captured answers, newest first."""
+    chosen = _JOINED.where(feedback.c.kind == kind, feedback.c.inference_id.is_not(None))
+    return [_read(row) for row in tx.all(chosen.order_by(feedback.c.id.desc()).limit(limit))]
+
+
 _JOINED: sa.Select[Any] = sa.select(feedback, inferences.c.uuid.label("inference"), inferences.c.version).outerjoin(
     inferences, inferences.c.id == feedback.c.inference_id
 )

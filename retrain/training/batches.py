@@ -1,4 +1,4 @@
-"""Which pairs make a step and a forward pass: a seeded order, shared-prefix rows, a token budget."""
+"""Which examples make a step and a forward pass: a seeded order, shared-prefix rows, a token budget."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from retrain.training.rows import Batch, Row, Tokens, build_row, pack, stack
+from retrain.training.rows import Batch, Row, Tokens, build_row, count_nodes, pack, stack
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +66,8 @@ def make_micros(
         members = members + indices
     if rows:
         yield Micro(stack(rows, padding), members)
+
+
+def count_tokens(groups: Sequence[Sequence[Tokens]]) -> int:
+    """About the tokens computed for `groups` in one step, shared prefixes once."""
+    return count_nodes([(), *sorted(s.ids for group in groups for s in group)])

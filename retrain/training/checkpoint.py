@@ -47,6 +47,14 @@ def publish(folder: Path, fill: Callable[[Path], None]) -> None:
     flush(folder.parent)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that appears whole."""
+    hidden = path.with_name(f".{path.name}.partial")
+    hidden.write_text(text, "utf-8")
+    flush(hidden)
+    hidden.replace(path)
+
+
 def flush(path: Path) -> None:
     """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
@@ -116,3 +124,20 @@ def restore(
         }
     prefix = "generator."
     return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+
+
+def get_generators(device: str) -> dict[str, Tensor]:
+    """The states of the random generators that dropout draws from."""
+    import torch
+
+    states = {"cpu": torch.get_rng_state()}
+    return states if device == "cpu" else states | {"cuda": torch.cuda.get_rng_state(device)}
+
+
+def set_generators(states: dict[str, Tensor], device: str) -> None:
+    """Put the states of the generators back."""
+    import torch
+
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and device != "cpu":
+        torch.cuda.set_rng_state(states["cuda"], device)

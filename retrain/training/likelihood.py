@@ -9,24 +9,36 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from retrain.training.experts import Router
     from retrain.training.rows import Batch
 
 CHUNK = 128  # edges a head product at a time: its logits stay near the cache instead of filling memory
 
 
-def score_batch(decoder: Any, head: Any, batch: Batch, autocast: Callable[[], AbstractContextManager[Any]]) -> Tensor:
+def score_batch(
+    decoder: Any,
+    head: Any,
+    batch: Batch,
+    autocast: Callable[[], AbstractContextManager[Any]],
+    router: Router | None = None,
+) -> Tensor:
     """Summed log-probability of each sequence's completion, shape [sequences], fp32, nats.
 
-    `decoder` maps ids to hidden states, `head` hidden states to logits. Differentiable in the decoder's parameters.
+    `decoder` maps ids to hidden states, `head` hidden states to logits; with gradients `router` keeps what the routers
+    of a mixture of experts said. Differentiable in the decoder's parameters.
     """
     import torch
 
+    routed = {"output_router_logits": True} if router is not None and torch.is_grad_enabled() else {}
     with autocast():
-        hidden = decoder(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False
-        ).last_hidden_state
+        told = decoder(
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False, **routed
+        )
+        hidden = told.last_hidden_state
         at = hidden.reshape(-1, hidden.shape[-1])[batch.edge_at]
         edges = score_edges(at, head, batch.edge_id)
+    if router is not None and routed:
+        router.take(told.router_logits, batch.real)
     total = torch.zeros(batch.sequences, device=edges.device)
     return total.index_add(0, batch.member_sequence, edges[batch.member_edge])
 

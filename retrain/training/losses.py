@@ -56,6 +56,10 @@ def hinge(chosen: Tensor, rejected: Tensor, beta: float, smoothing: float = 0.0)
     return relu(1 - beta * (chosen - rejected))
 
 
-LOSSES: dict[str, Loss] = {"dpo": dpo, "cdpo": cdpo, "rdpo": rdpo, "ipo": ipo, "hinge": hinge}
+LOSSES: dict[str, Loss] = {"dpo": dpo, "cdpo": cdpo, "rdpo": rdpo, "ipo": ipo, "hinge": hinge, "drdpo": dpo}
 SMOOTHED = frozenset({"cdpo", "rdpo"})
 PER_TOKEN = frozenset({"ipo"})
+# Joined over a step by retrain.training.joining rather than averaged.
+JOINED = frozenset({"drdpo"})
+# Those whose margin states a probability and that do not reckon with flipped labels themselves.
+BRADLEY_TERRY = frozenset({"dpo", "drdpo"})

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InvalidInput
 from models.artefacts import digest, inspect
 from retrain.training.attention import register
-from retrain.training.encoding import EncodedPair
+from retrain.training.experts import find_router, list_targets
 from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
-from retrain.training.rows import build_row, stack
-from retrain.training.spec import LoraSpec
+from retrain.training.rows import Group, build_row, stack
+from retrain.training.spec import LoraSpec, RunSpec
+from retrain.training.work import count_cost
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,10 +77,23 @@ class Policy:
         tokens = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self.padding = next(token for token in tokens if token is not None)
         self.share = True
+        self.router = find_router(causal.config)
+        self.router_weight = 0.0
+        self.cost = count_cost(causal)
+        self.operations = 0.0
 
     def score(self, batch: Batch) -> Tensor:
         """Summed log-probability of each sequence's completion, shape [sequences], fp32, nats."""
-        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast)
+        import torch
+
+        self.operations += self.cost.of(batch, trained=torch.is_grad_enabled())
+        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast, self.router)
+
+    def spread(self, share: float) -> Tensor | float:
+        """What the last pass, of `share` of a step's examples, adds to the loss so that experts are used evenly."""
+        if self.router is None or not self.router_weight:
+            return 0.0
+        return self.router_weight * share * self.router.balance()
 
     def apply_head(self, hidden: Tensor) -> Tensor:
         """Logits of hidden states, capped where the model caps them."""
@@ -109,8 +123,8 @@ class Policy:
         with self.model.disable_adapter():
             yield
 
-    def check_rows(self, pair: EncodedPair) -> None:
-        """Fall back to a row a sequence if shared rows do not score `pair` as the model itself does; else refuse it.
+    def check_rows(self, group: Group) -> None:
+        """Fall back to a row a sequence if a shared row does not score `group` as the model does; else refuse it.
 
         Attention masks do not reach every layer there is (state-space layers, sliding windows): ask the model.
         """
@@ -119,11 +133,11 @@ class Policy:
         training = self.model.training
         self.model.eval()
         with torch.no_grad():
-            alone = torch.stack([self.score_alone(s.ids, len(s.prompt)) for s in pair.sequences])
+            alone = torch.stack([self.score_alone(s.ids, len(s.prompt)) for s in group.sequences])
             tolerance = 1e-3 if self.hardware.precision == "fp32" else 0.1
-            limit = tolerance * max(len(s.completion) for s in pair.sequences)
+            limit = tolerance * max(len(s.completion) for s in group.sequences)
             for shared in (True, False):
-                rows = [build_row(pair.sequences)] if shared else [build_row([s]) for s in pair.sequences]
+                rows = [build_row(group.sequences)] if shared else [build_row([s]) for s in group.sequences]
                 scores = self.score(stack(rows, self.padding)).cpu()
                 if float((scores - alone).abs().max()) <= limit:
                     self.share = shared
@@ -201,6 +215,20 @@ def is_tied(model: Any, weight: Parameter) -> bool:
     return head is not None and head.weight is weight
 
 
+def start_policy(spec: RunSpec) -> Policy:
+    """The policy that `spec` starts from, on the hardware that it names."""
+    hardware = choose_hardware(spec.device, spec.precision, spec.threads)
+    adapter = Path(spec.init_adapter) if spec.init_adapter else None
+    policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
+    policy.router_weight = spec.router_aux_weight
+    if spec.router_aux_weight and policy.router is None:
+        raise InvalidInput(
+            f"{type(policy.causal).__name__} is no mixture of experts whose routers can be asked.",
+            "Leave router_aux_weight out.",
+        )
+    return policy
+
+
 def load_policy(
     base: Path,
     adapter: Path | None,
@@ -219,11 +247,12 @@ def load_policy(
             inspect(adapter, needs=("adapter_config.json", "adapter_model.safetensors"))
             tuned = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         else:
+            mixture = find_router(model.config) is not None and lora.targets == "all-linear"
             config = LoraConfig(
                 r=lora.r,
                 lora_alpha=lora.alpha,
                 lora_dropout=lora.dropout,
-                target_modules=lora.targets,
+                target_modules=list_targets(model) if mixture else lora.targets,
                 task_type="CAUSAL_LM",
             )
             try:
@@ -232,6 +261,8 @@ def load_policy(
                 raise InvalidInput(
                     f"The adapter does not fit the base model ({error}).", "Change lora.targets."
                 ) from None
+            if config.target_parameters:
+                raise InvalidInput("An adapter on experts cannot be served.", "Leave them out of lora.targets.")
     for parameter in tuned.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,6 +25,13 @@ class Tokens:
     @property
     def ids(self) -> tuple[int, ...]:
         return self.prompt + self.completion
+
+
+class Group(Protocol):
+    """Sequences that belong together, such as the two of a pair."""
+
+    @property
+    def sequences(self) -> Sequence[Tokens]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +53,14 @@ class Row:
 class Batch:
     """Rows stacked for one forward pass. `edges` are predicted tokens; a sequence's log-probability sums its own.
 
-    Shapes: ids, positions [rows, length]; mask [rows, 1, length, length], true where attended; edge_at (flat index
-    of the predicting token) and edge_id (predicted id) [edges]; member_edge and member_sequence [members].
+    Shapes: ids, positions, real (false for padding) [rows, length]; mask [rows, 1, length, length], true where
+    attended; edge_at (flat index of the predicting token) and edge_id (predicted id) [edges]; member_edge and
+    member_sequence [members].
     """
 
     ids: Tensor
     positions: Tensor
+    real: Tensor
     mask: Tensor
     edge_at: Tensor
     edge_id: Tensor
@@ -67,6 +76,7 @@ class Batch:
         return Batch(
             ids=self.ids.to(device),
             positions=self.positions.to(device),
+            real=self.real.to(device),
             mask=self.mask.to(device),
             edge_at=self.edge_at.to(device),
             edge_id=self.edge_id.to(device),
@@ -159,6 +169,7 @@ def stack(rows: Sequence[Row], padding: int) -> Batch:
     length = max(len(row) for row in rows)
     ids = torch.full((len(rows), length), padding)
     positions = torch.zeros((len(rows), length), dtype=torch.long)
+    real = torch.zeros((len(rows), length), dtype=torch.bool)
     # A padding token attends to itself alone: a row of the softmax with nothing in it would be NaN.
     end = torch.arange(1, length + 1).repeat(len(rows), 1)
     edge_at: list[int] = []
@@ -169,6 +180,7 @@ def stack(rows: Sequence[Row], padding: int) -> Batch:
     for number, row in enumerate(rows):
         ids[number, : len(row)] = torch.tensor(row.ids)
         positions[number, : len(row)] = torch.tensor(row.depth)
+        real[number, : len(row)] = True
         end[number, : len(row)] = torch.tensor(row.end)
         edges: dict[int, int] = {}
         for nodes in row.completions:
@@ -186,6 +198,7 @@ def stack(rows: Sequence[Row], padding: int) -> Batch:
     return Batch(
         ids=ids,
         positions=positions,
+        real=real,
         mask=mask[:, None],
         edge_at=torch.tensor(edge_at, dtype=torch.long),
         edge_id=torch.tensor(edge_id, dtype=torch.long),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 from core.errors import InvalidInput
-from retrain.training.losses import LOSSES, SMOOTHED
+from retrain.training.losses import BRADLEY_TERRY, JOINED, LOSSES, SMOOTHED
 
 Message = Mapping[str, str]
 SCHEDULES = ("linear", "cosine", "constant")
@@ -37,6 +37,8 @@ class RunSpec:
     reference_cache: str | None = None
     pairs: str = "train.jsonl"
     held_out: str | None = "held_out.jsonl"
+    thumbs: str = "thumbs.jsonl"
+    texts: str = "texts.jsonl"
     seed: int = 0
     epochs: float | None = None
     max_steps: int | None = None
@@ -44,6 +46,12 @@ class RunSpec:
     beta: float = 0.1
     loss: str = "dpo"
     label_smoothing: float = 0.0
+    beta_prime: float = 1.0
+    reliability_every: int | None = None
+    noise_rate: float = 0.1
+    lambda_desirable: float | None = None
+    lambda_undesirable: float | None = None
+    router_aux_weight: float = 0.0
     lora: LoraSpec = field(default_factory=LoraSpec)
     pairs_per_step: int = 4
     accumulate: int = 1
@@ -76,6 +84,16 @@ class PairText:
     chosen: str
     rejected: str
     weight: float = 1.0
+
+
+class Identified(Protocol):
+    """A row of a file of examples."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=Identified)
 
 
 def refuse(problem: str, remedy: str) -> InvalidInput:
@@ -118,19 +136,27 @@ def check_spec(spec: RunSpec) -> None:
     if spec.label_smoothing and spec.loss not in SMOOTHED:
         remedy = f"Set it to 0, or use {' or '.join(sorted(SMOOTHED))}."
         raise refuse(f"spec.json: the loss {spec.loss} takes no label_smoothing.", remedy)
+    if spec.reliability_every and spec.loss not in BRADLEY_TERRY:
+        remedy = f"Leave reliability_every out, or use {' or '.join(sorted(BRADLEY_TERRY))}."
+        raise refuse(f"spec.json: the loss {spec.loss} takes no reliability weights.", remedy)
+    if spec.router_aux_weight and spec.loss in JOINED:
+        raise refuse(f"spec.json: the loss {spec.loss} takes no router_aux_weight.", "Use another loss.")
     positive = {
         "epochs": spec.epochs, "max_steps": spec.max_steps, "lr": spec.lr, "beta": spec.beta,
         "lora.r": spec.lora.r, "lora.alpha": spec.lora.alpha, "pairs_per_step": spec.pairs_per_step,
         "accumulate": spec.accumulate, "tokens_per_batch": spec.tokens_per_batch, "row_tokens": spec.row_tokens,
         "max_length": spec.max_length, "threads": spec.threads, "eval_every": spec.eval_every,
         "checkpoint_every_s": spec.checkpoint_every_s, "checkpoint_every_steps": spec.checkpoint_every_steps,
-        "max_grad_norm": spec.max_grad_norm,
+        "max_grad_norm": spec.max_grad_norm, "beta_prime": spec.beta_prime,
+        "reliability_every": spec.reliability_every, "noise_rate": spec.noise_rate,
+        "lambda_desirable": spec.lambda_desirable, "lambda_undesirable": spec.lambda_undesirable,
     }  # fmt: skip
     for name, value in positive.items():
         if value is not None and (isinstance(value, bool) or not value > 0 or not math.isfinite(value)):
             raise refuse(f"spec.json: {name} must be above 0, not {value}.", "Correct it and start again.")
     fractions = {"label_smoothing": (spec.label_smoothing, 0.5), "warmup_ratio": (spec.warmup_ratio, 1.0)}
-    fractions |= {"lora.dropout": (spec.lora.dropout, 1.0)}
+    fractions |= {"router_aux_weight": (spec.router_aux_weight, 10.0)}
+    fractions |= {"lora.dropout": (spec.lora.dropout, 1.0), "noise_rate": (spec.noise_rate, 0.5)}
     for name, (value, limit) in fractions.items():
         if not 0 <= value < limit:
             raise refuse(f"spec.json: {name} must be at least 0 and below {limit}, not {value}.", "Correct it.")
@@ -160,34 +186,52 @@ def dump_spec(spec: RunSpec) -> str:
 
 def read_pairs(path: Path) -> list[PairText]:
     """The pairs of a JSONL file. Raises InvalidInput that names the first bad line."""
-    pairs: list[PairText] = []
+    remedy = "A pair is a JSON object with id, prompt (text or messages), chosen and rejected."
+    return read_rows(path, parse_pair, "pair", remedy)
+
+
+def read_rows(path: Path, parse: Callable[[Mapping[str, Any]], Row], name: str, remedy: str) -> list[Row]:
+    """The rows of a JSONL file, each made by `parse`, which raises ValueError, KeyError or TypeError for a bad one.
+
+    Raises InvalidInput that names the first line that is no `name`, or the id that comes twice.
+    """
+    rows: list[Row] = []
     seen: set[str] = set()
     try:
         lines = path.read_text("utf-8").splitlines()
-    except OSError:
-        raise refuse(f"{path.name} cannot be read.", "Put the file of pairs into the run's folder.") from None
+    except (OSError, UnicodeDecodeError):
+        raise refuse(f"{path.name} cannot be read.", f"Put the file of {name}s into the run's folder.") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
-            pair = parse_pair(json.loads(line))
+            row = parse(json.loads(line))
         except (ValueError, KeyError, TypeError, AttributeError):
-            remedy = "A pair is a JSON object with id, prompt (text or messages), chosen and rejected."
-            raise refuse(f"{path.name} line {number} is not a pair.", remedy) from None
-        if pair.id in seen:
-            raise refuse(f"{path.name} line {number} repeats the id {pair.id}.", "Give each pair its own id.")
-        seen.add(pair.id)
-        pairs.append(pair)
-    return pairs
+            raise refuse(f"{path.name} line {number} is not a {name}.", remedy) from None
+        if row.id in seen:
+            raise refuse(f"{path.name} line {number} repeats the id {row.id}.", f"Give each {name} its own id.")
+        seen.add(row.id)
+        rows.append(row)
+    return rows
+
+
+def parse_prompt(prompt: Any) -> str | tuple[Message, ...]:
+    """A prompt as text or as messages. Raises ValueError, KeyError or TypeError for anything else."""
+    told: str | tuple[Message, ...] = (
+        prompt
+        if isinstance(prompt, str)
+        else tuple({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)
+    )
+    if not told:
+        raise ValueError("a prompt holds something")
+    return told
 
 
 def parse_pair(row: Mapping[str, Any]) -> PairText:
     """The pair in a JSON object. Raises ValueError, KeyError or TypeError for anything else."""
-    prompt = row["prompt"]
-    if not isinstance(prompt, str):
-        prompt = tuple({"role": str(m["role"]), "content": str(m["content"])} for m in prompt)
+    prompt = parse_prompt(row["prompt"])
     weight = float(row.get("weight", 1.0))
-    if not (prompt and isinstance(row["chosen"], str) and isinstance(row["rejected"], str)):
+    if not (isinstance(row["chosen"], str) and isinstance(row["rejected"], str)):
         raise ValueError("a pair has a prompt and two texts")
     if not (math.isfinite(weight) and weight >= 0):
         raise ValueError("a weight is at least 0")

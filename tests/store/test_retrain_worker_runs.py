@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import os
 import signal
 import subprocess
@@ -22,13 +23,13 @@ import sqlalchemy as sa
 from core.events import digest
 from core.ports import ProbePrompt
 from core.settings import RetrainSettings, Settings
-from core.types import ModelVersion, PreferencePair
+from core.types import Feedback, ModelVersion, PreferencePair
 from retrain import candidate
 from retrain.asking import Answer, Answering, Asker
 from retrain.candidate import Bench
 from retrain.engines.local import Local
 from retrain.worker import Worker
-from store import audit, decisions, deployments, inferences, pairs, runs, schema, tables, versions
+from store import audit, decisions, deployments, feedback, inferences, pairs, runs, schema, tables, versions
 from store.unit_of_work import Store
 
 TOY = """
@@ -146,9 +147,9 @@ def make_inference(n: int) -> Any:
     return Inference(f"i-{n}", now(), "assistant", "assistant-base", "live", messages, prompt, "On its way.")
 
 
-def queue(store: Store, steps: int = 6) -> str:
+def queue(store: Store, steps: int = 6, trainer: str = "dpo") -> str:
     spec = {
-        "deployment": "assistant", "base": "chat", "champion": "assistant-base", "trainer": "dpo", "steps": steps,
+        "deployment": "assistant", "base": "chat", "champion": "assistant-base", "trainer": trainer, "steps": steps,
         "pairs_per_step": 4, "lr": 1e-4, "beta": 0.1, "seed": 7, "device": "cpu", "max_train_pairs": 64,
         "max_held_out_pairs": 64,
     }  # fmt: skip
@@ -208,6 +209,26 @@ async def test_a_run_ends_in_a_registered_version_a_report_and_a_proposal(store:
     assert [(d["kind"], d["subject"], d["proposer"]) for d in waiting] == [("promote", "assistant-v1", "system:gate")]
     assert [line["line"] for line in lines] == list(range(1, 9))
     assert not list((settings.home / "versions").glob(".*"))
+
+
+@in_loop
+async def test_a_run_on_thumbs_gets_its_file_and_says_so_on_the_version(store: Store, settings: Settings) -> None:
+    with store.write(now()) as tx:
+        for n in range(60):
+            liked = 1.0 if n % 2 else -1.0
+            feedback.record(tx, Feedback(f"f-{n}", now(), "thumb", inference=f"i-{n}", value=liked))
+    said: list[str] = []
+    uuid = queue(store, trainer="kto")
+    async with working(make_worker(store, settings, said)):
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    folder = settings.home / "runs" / uuid
+    rows = [json.loads(line) for line in (folder / "thumbs.jsonl").read_text("utf-8").splitlines()]
+    with store.read() as tx:
+        card = versions.get(tx, "assistant-v1").card
+    assert card["thumbs"]["rows"] == len(rows) > 16
+    assert card["pairs"]["train"] == 0 and card["pairs"]["held_out"] >= 20
+    assert {row["desirable"] for row in rows} == {True, False}
+    assert json.loads((folder / "spec.json").read_text("utf-8"))["trainer"] == "kto"
 
 
 @in_loop

@@ -28,6 +28,8 @@ def folder(tmp_path: Path) -> Path:
         ("spec.toml", "pairs = ", "is not toml"),
         ("spec.json", "{", "is not json"),
         ("spec.toml", "lr = 1.0", "names no pairs"),
+        ("spec.toml", 'trainer = "kto"\npairs = "pairs.jsonl"', "names no thumbs"),
+        ("spec.toml", 'trainer = "adapt"\ntexts = "pairs.jsonl"', "line 1 is not a text"),
         ("spec.toml", 'pairs = "elsewhere.jsonl"', "cannot be read"),
         ("spec.toml", 'pairs = "pairs.jsonl"\nspeed = 3', "speed is not a setting"),
         ("spec.toml", 'pairs = "pairs.jsonl"\nlr = -1', "lr must be above 0"),
@@ -55,3 +57,18 @@ def test_a_base_that_is_no_model_ends_with_the_childs_sentence(folder: Path) -> 
     sides = [(folder / "spec" / name).read_text().splitlines() for name in ("train.jsonl", "held_out.jsonl")]
     assert sum(map(len, sides)) == len(PAIRS)
     assert all(sides)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("trainer", "key"), [("kto", "thumbs"), ("adapt", "texts")])
+def test_what_a_trainer_learns_from_reaches_its_folder(folder: Path, trainer: str, key: str) -> None:
+    row = {"id": "1", "prompt": "Hm?", "completion": "Yes.", "desirable": True, "text": "Hm? Yes."}
+    (folder / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    first = f'trainer = "{trainer}"\n{key} = "rows.jsonl"\ninit_adapter = "first/adapter"\nmax_steps = 1'
+    (folder / "spec.toml").write_text(first)
+    with pytest.raises(InvalidInput):
+        local.train(folder / "spec.toml", base=str(folder / "no-model"))
+    assert json.loads((folder / "spec" / f"{key}.jsonl").read_text())["id"] == "1"
+    told = json.loads((folder / "spec" / "spec.json").read_text())
+    assert (told[key], told["held_out"]) == (f"{key}.jsonl", None)
+    assert told["init_adapter"] == str(folder / "first" / "adapter")

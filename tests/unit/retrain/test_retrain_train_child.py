@@ -64,7 +64,7 @@ def test_a_bad_spec_ends_with_one_sentence_and_code_2(make_run, start_child):
     child = start_child("retrain.train", folder)
     _, error = child.communicate(timeout=60)
     assert child.returncode == 2
-    assert error.strip() == "spec.json: there is no loss mystery. There are: cdpo, dpo, hinge, ipo, rdpo."
+    assert error.strip() == "spec.json: there is no loss mystery. There are: cdpo, dpo, drdpo, hinge, ipo, rdpo."
     assert read_events(folder / "progress.jsonl")[-1]["event"] == "error"
 
 
@@ -77,6 +77,9 @@ def test_a_bad_spec_ends_with_one_sentence_and_code_2(make_run, start_child):
         ({"bata": 1}, "bata is not a setting"),
         ({"label_smoothing": 0.1}, "dpo takes no label_smoothing"),
         ({"label_smoothing": 0.5, "loss": "cdpo"}, "label_smoothing must be at least 0 and below 0.5"),
+        ({"reliability_every": 2, "loss": "rdpo"}, "rdpo takes no reliability weights"),
+        ({"noise_rate": 0.5}, "noise_rate must be at least 0 and below 0.5"),
+        ({"beta_prime": 0}, "beta_prime must be above 0"),
         ({"schedule": "steps"}, "no schedule steps"),
         ({"reference": "moon"}, "reference cannot be moon"),
         ({"precision": "fp8"}, "precision cannot be fp8"),

@@ -218,7 +218,7 @@ def test_weights_of_pairs_count_like_copies(make_run):
         assert steps[0][figure] == pytest.approx(steps[1][figure], rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", ["cdpo", "rdpo", "ipo", "hinge"])
+@pytest.mark.parametrize("loss", ["cdpo", "rdpo", "ipo", "hinge", "drdpo"])
 def test_every_loss_trains(make_run, loss):
     smoothing = {"label_smoothing": 0.1} if loss in ("cdpo", "rdpo") else {}
     folder = make_run("a", loss=loss, max_steps=12, **smoothing)

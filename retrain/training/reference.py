@@ -1,0 +1,70 @@
+"""The frozen reference's log-probabilities of examples of two answers: scored once, found again by every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Protocol
+
+from retrain.training.batches import count_tokens, make_micros
+from retrain.training.policy import Policy, digest_folder
+from retrain.training.reference_cache import ReferenceCache, reference_key
+from retrain.training.rows import Group
+from retrain.training.trainer import Job
+
+
+class Example(Group, Protocol):
+    """Two sequences of one prompt; `key` digests both."""
+
+    @property
+    def key(self) -> str: ...
+
+
+def open_cache(job: Job, policy: Policy) -> ReferenceCache:
+    """The cache of the run's reference: of its model, adapter, template and precision."""
+    spec = job.spec
+    use_init = spec.reference == "init" and spec.init_adapter
+    adapter = digest_folder(Path(spec.init_adapter)) if use_init and spec.init_adapter else "base"
+    model = digest_folder(Path(spec.base_model))
+    name = reference_key(model, adapter, policy.tokenizer, policy.hardware.precision)
+    folder = Path(spec.reference_cache) if spec.reference_cache else job.folder / "reference"
+    return ReferenceCache(folder, name)
+
+
+def score_reference(job: Job, policy: Policy, examples: Sequence[Example]) -> ReferenceCache | None:
+    """The cache with a value for each of `examples`; None after a stop, with what was scored by then kept.
+
+    `policy` must be as it starts: its adapter, if the run continues one, is the reference.
+    """
+    import torch
+
+    spec = job.spec
+    cache = open_cache(job, policy)
+    unique = find_waiting(cache, examples)
+    groups = [example.sequences for example in unique]
+    policy.model.eval()
+    off = spec.reference == "base" or not spec.init_adapter
+    done = 0
+    with torch.no_grad(), policy.as_base() if off else nullcontext():
+        for micro in make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share):
+            if job.stop():
+                return None
+            scores = policy.score(micro.batch).cpu().tolist()
+            members = [unique[i] for i in micro.groups]
+            cache.put([(p.key, scores[2 * i], scores[2 * i + 1]) for i, p in enumerate(members)])
+            done += len(members)
+            job.progress.write("reference", step=done, of=len(unique))
+    return cache
+
+
+def count_waiting(job: Job, policy: Policy, examples: Sequence[Example]) -> int:
+    """About the tokens of those of `examples` that the reference has not scored yet."""
+    waiting = find_waiting(open_cache(job, policy), examples)
+    return count_tokens([example.sequences for example in waiting])
+
+
+def find_waiting(cache: ReferenceCache, examples: Sequence[Example]) -> list[Example]:
+    """Those of `examples` without a value, each content once."""
+    waiting = set(cache.missing(example.key for example in examples))
+    return list({example.key: example for example in examples if example.key in waiting}.values())
