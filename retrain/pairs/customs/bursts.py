@@ -23,8 +23,10 @@ class Bursts:
 
     def run(self, lot: Lot) -> Result:
         times = [pair.at for pair in lot.pairs]
-        if not lot.dated or any(time is None for time in times):
+        if any(time is None for time in times):
             return Result(skipped="the pairs have no times")
+        if len(set(times)) < len(times) / 2:
+            return Result(skipped="most pairs have the time of others")  # such as that of their import
         order = np.argsort(np.argsort(np.array([_seconds(time) for time in times]), kind="stable"), kind="stable")
         alike = groups_of(lot.repeats)
         fewest = max(FEWEST, TYPICAL * typical(alike, len(lot.pairs)))
