@@ -7,11 +7,12 @@ from datetime import datetime
 import numpy as np
 from scipy.stats import binom
 
-from retrain.pairs.customs.duplicates import groups_of, standing_out
+from retrain.pairs.customs.duplicates import groups_of, typical
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.lot import Lot
 
-FEWEST = 5
+# Where groups of near repeats are usual, a burst has more members than so many usual ones.
+FEWEST, TYPICAL = 5, 2
 LEVEL = 0.001
 
 
@@ -22,11 +23,13 @@ class Bursts:
 
     def run(self, lot: Lot) -> Result:
         times = [pair.at for pair in lot.pairs]
-        if not lot.dated or any(time is None for time in times):
+        if any(time is None for time in times):
             return Result(skipped="the pairs have no times")
+        if len(set(times)) < len(times) / 2:
+            return Result(skipped="most pairs have the time of others")  # such as that of their import
         order = np.argsort(np.argsort(np.array([_seconds(time) for time in times]), kind="stable"), kind="stable")
         alike = groups_of(lot.repeats)
-        fewest = max(FEWEST, standing_out(alike, len(lot.pairs)))
+        fewest = max(FEWEST, TYPICAL * typical(alike, len(lot.pairs)))
         alike = [members for members in alike if len(members) >= fewest]
         findings: list[Finding] = []
         bursts, tried = 0, len(alike)

@@ -47,9 +47,10 @@ class Contamination:
         findings = []
         for place, numbers in sorted(found.items()):
             hits = Counter(text for number in numbers for text in index[number])
-            covered = {text: count / sizes[text] for text, count in hits.items()}
-            best = max(covered, key=lambda text: (covered[text], -text))
-            if covered[best] >= COVERED and _whole(rows[best], lot.pairs[place]):
+            covered = {text: count / sizes[text] for text, count in hits.items() if count >= COVERED * sizes[text]}
+            whole = [text for text in covered if _whole(rows[text], lot.pairs[place])]
+            if whole:
+                best = max(whole, key=lambda text: (covered[text], -text))
                 reason = f"Its prompt holds {covered[best]:.0%} of a text of {texts[best][0]}, which judges models."
                 findings.append(Finding(place, "contamination", reason, 0.5))
         return Result(findings, figures={"texts": len(known)})

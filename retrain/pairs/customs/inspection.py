@@ -90,12 +90,11 @@ def inspect_lot(
     pairs: Sequence[PreferencePair],
     wanted: Sequence[Check],
     *,
-    dated: bool = True,
     seed: int = 0,
     progress: Report = lambda share, note: None,
 ) -> Inspection:
     """What `wanted` find in `pairs`. `progress` hears the share done and what is next."""
-    lot = Lot(pairs, dated=dated, seed=seed)
+    lot = Lot(pairs, seed=seed)
     results: dict[str, Result] = {}
     for number, check in enumerate(wanted):
         progress(number / len(wanted), check.name)

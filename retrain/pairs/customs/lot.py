@@ -26,10 +26,10 @@ _TEMPLATE = 0.05
 
 
 class Lot:
-    """Pairs in their order. `dated` says whether their times are known, `seed` decides what is drawn at random."""
+    """Pairs in their order. `seed` decides what is drawn at random."""
 
-    def __init__(self, pairs: Sequence[PreferencePair], *, dated: bool = True, seed: int = 0) -> None:
-        self.pairs, self.dated, self.seed = pairs, dated, seed
+    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0) -> None:
+        self.pairs, self.seed = pairs, seed
 
     @cached_property
     def prompts(self) -> Numbered:

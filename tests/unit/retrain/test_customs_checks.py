@@ -132,6 +132,10 @@ def test_without_times_bursts_are_not_looked_for() -> None:
     assert Bursts().run(Lot([replace(pair, at=None) for pair in CLEAN])).skipped
 
 
+def test_times_of_an_import_tell_nothing_of_bursts() -> None:
+    assert Bursts().run(Lot([replace(pair, at=CLEAN[0].at) for pair in CLEAN])).skipped
+
+
 def test_who_gave_more_than_a_share_is_marked_and_not_held() -> None:
     pairs = [replace(pair, contributor="busy") if place % 4 == 0 else pair for place, pair in enumerate(CLEAN)]
     result = Shares().run(Lot(pairs))
