@@ -22,7 +22,7 @@ from store.unit_of_work import Store, Tx
 
 ACTOR = "system:gate"
 # Greedy answers of this length say whether a version refuses; on two cores both versions take about two minutes.
-REPLAYED, TOKENS = 96, 24
+REPLAYED, TOKENS = 72, 24
 WARM_SECONDS = 120.0
 _LOOKED_AT = 4_000
 Tell = Callable[[str, int, int], Awaitable[None]]

@@ -37,7 +37,12 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 hypothesis_settings.register_profile("trimtab", deadline=None, derandomize=IN_CI, database=None)
 hypothesis_settings.load_profile("trimtab")
 
-MARKED_BY_FIXTURE = {"postgres_cluster": "postgres", "prepared_models": "model", "chromium": "browser"}
+MARKED_BY_FIXTURE = {
+    "postgres_cluster": "postgres",
+    "prepared_models": "model",
+    "chromium": "browser",
+    "tiny_model": "slow",  # what takes it trains it
+}
 MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
 # One worker of a parallel run takes all tests of a group: loading a model library costs each process seconds.
 GROUPS = {
