@@ -41,6 +41,7 @@ def test_the_balance_loss_is_the_products_of_shares_and_probabilities():
     assert balance_loss([logits[:1], logits[1:]], 2).item() == pytest.approx(float(expected), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_it_equals_the_loss_that_transformers_computes():
     from transformers.models.qwen3_moe.modeling_qwen3_moe import load_balancing_loss_func
 
@@ -48,6 +49,7 @@ def test_it_equals_the_loss_that_transformers_computes():
     assert balance_loss(layers, 2).item() == pytest.approx(float(load_balancing_loss_func(layers, 5, 2)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_finite_differences():
     logits = torch.randn(6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64).requires_grad_()
     # The choice of experts is a step function: where it does not change, the loss is smooth.
