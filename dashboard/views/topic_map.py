@@ -26,12 +26,14 @@ class Drawn:
     @property
     def topics(self) -> Sequence[Mapping[str, Any]]:
         """The topics, the one that moved most first."""
-        return self.result["topics"]  # type: ignore[no-any-return]
+        topics: Sequence[Mapping[str, Any]] = self.result["topics"]
+        return topics
 
     @property
     def points(self) -> Mapping[str, Sequence[Any]]:
         """The points column by column."""
-        return self.result["points"]  # type: ignore[no-any-return]
+        points: Mapping[str, Sequence[Any]] = self.result["points"]
+        return points
 
     def place(self, id: int) -> int | None:
         """Where among the points the exchange with this key is, if it is."""

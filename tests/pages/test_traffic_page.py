@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from streamlit.testing.v1 import AppTest
 
 from core.types import Inference
 from dashboard import maps
@@ -18,7 +20,7 @@ from tests.pages.conftest import Open
 from tests.pages.test_pages_draw import texts
 
 
-def columns(page, *names: str):  # type: ignore[no-untyped-def]
+def columns(page: AppTest, *names: str) -> list[Any]:
     """The tables of a page that have these columns."""
     return [frame.value for frame in page.dataframe if set(names) <= set(frame.value.columns)]
 

@@ -98,9 +98,9 @@ def test_a_page_reads_a_bounded_part_and_says_how_far_it_looked(store: Store, mo
     assert seen == [i for i in range(130, 0, -10) if i % 13] and pages == 6
 
 
+# PostgreSQL scans a table this small whatever indexes it has, so only SQLite's plan says something here.
+@pytest.mark.parametrize("empty_store", ["sqlite"], indirect=True)
 def test_no_search_goes_through_all_traffic(store: Store) -> None:
-    if store.engine.dialect.name != "sqlite":
-        pytest.skip("the plan is SQLite's")
     statements: list[tuple[str, Any]] = []
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
