@@ -9,12 +9,14 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import config
 from config import secrets
 from core.errors import TrimtabError
 from core.settings import Settings
-from retrain import decide, orders
+from monitors.embedding import Embedder
+from retrain import advice, decide, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
 from retrain.engines import ENGINES
@@ -56,6 +58,7 @@ class App:
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = Worker(store, settings, engine, bench, name=name, clock=clock, tell=tell, ending=self.ending)
         self.releaser = Releaser(store, settings, self.asker, clock=clock, tell=tell)
+        self.embed = Embedder(store, lambda: _open_encoder(settings), clock)
         self.trials = Trials(store, settings, clock=clock, tell=tell)
         self.started = clock()
 
@@ -70,6 +73,7 @@ class App:
                 self._repeat(self._decide, DECIDE_SECONDS),
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),
+                self._again(self._advise, COMMAND_SECONDS),
                 self._repeat(self._beat, BEAT_SECONDS),
             )
         ]
@@ -105,11 +109,19 @@ class App:
         info = {"worker": self.worker.name, "run": self.worker.busy, "engine": ENGINE}
         heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
+    def _advise(self) -> None:
+        told = advice.work(self.store, self.embed, self.worker.name, clock=self.clock, ending=self.ending.is_set)
+        if told:
+            self.tell(told)
+
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
         def once() -> None:
             with self.store.write(self.clock()) as tx:
                 work(tx)
 
+        await self._again(once, seconds)
+
+    async def _again(self, once: Callable[[], None], seconds: float) -> None:
         trouble = ""
         while True:
             try:
@@ -152,6 +164,12 @@ async def serve(settings: Settings, store: Store, key: str) -> None:
         loop.add_signal_handler(number, app.ending.set)
     say(f"worker {app.worker.name} is ready")
     await app.run()
+
+
+def _open_encoder(settings: Settings) -> Any:
+    from models.encoder import Encoder
+
+    return Encoder(settings.encoder_path, threads=1)
 
 
 def say(text: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import TrimtabError
 from core.settings import Settings
 from retrain import decide
 from store import commands, decisions
@@ -10,6 +10,8 @@ from store.unit_of_work import Tx
 
 OWNER = "retrain"
 LEASE_SECONDS = 60.0
+# What needs minutes is `advice`'s.
+KINDS = ("propose",)
 
 
 def obey(tx: Tx, settings: Settings, process: str) -> str:
@@ -17,12 +19,10 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
 
     The proposal and the end of its command are one transaction: a kill leaves both or neither.
     """
-    row = commands.claim(tx, OWNER, process, LEASE_SECONDS)
+    row = commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=KINDS)
     if row is None:
         return ""
     try:
-        if row["kind"] != "propose":
-            raise InvalidInput(f"The worker knows no command {row['kind']}.", "It may be of a newer version.")
         asked = {name: str(row["args"].get(name, "")) for name in ("kind", "reason", "alert")}
         before = {waiting["uuid"] for waiting in decisions.waiting(tx)}
         uuid = decide.ask(tx, settings, actor=row["actor"], **asked)
