@@ -9,13 +9,14 @@ import streamlit as st
 
 from dashboard import show, words
 from dashboard.console import Console
+from dashboard.marks import Mark
 from dashboard.views import asked
 from store.queries import commands as queries
 
-BADGES = {
-    "likely to help": ("Likely to help", "trending_up", "green"),
-    "unlikely": ("Unlikely to help", "trending_flat", "orange"),
-    "not enough pairs": ("Not enough pairs", "hourglass_empty", "gray"),
+OUTLOOKS = {
+    "likely to help": Mark("Likely to help", "trending_up", "green"),
+    "unlikely": Mark("Unlikely to help", "trending_flat", "orange"),
+    "not enough pairs": Mark("Not enough pairs", "hourglass_empty", "gray"),
 }
 
 
@@ -44,8 +45,7 @@ def draw(console: Console, decision: str) -> None:
 
 def told(found: Mapping[str, Any], key: str) -> None:
     """The outlook as a badge and a sentence, the curve, and which labels to collect."""
-    word, icon, colour = BADGES.get(str(found["outlook"]), BADGES["not enough pairs"])
-    st.badge(word, icon=f":material/{icon}:", color=colour)
+    show.mark(OUTLOOKS.get(str(found["outlook"])))
     st.text(str(found["sentence"]))
     apart = "prompts and contributors" if found["contributors_apart"] else "prompts"
     known = f", {found['known']:,} of which the serving version has learnt from" if found["known"] else ""
