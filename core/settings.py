@@ -107,6 +107,9 @@ class RetrainSettings:
     pairs_per_step: int = field(default=4, metadata={"help": "Preference pairs in a step."})
     learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate of a proposed run."})
     beta: float = field(default=0.1, metadata={"help": "DPO's beta."})
+    adapt_steps: int = field(
+        default=16, metadata={"help": "Steps of adaptation to recent questions that an approval may put first."}
+    )
     max_train_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the training split at most."})
     max_held_out_pairs: int = field(default=256, metadata={"help": "Pairs drawn into the held-out split at most."})
     contributor_share: float = field(

@@ -59,9 +59,18 @@ def unsilence(console: Console, id: int) -> bool:
 
 
 def approve(
-    console: Console, uuid: str, digest: str, comment: str, done: str, *, share: int = 0, shadow: int = 0
+    console: Console,
+    uuid: str,
+    digest: str,
+    comment: str,
+    done: str,
+    *,
+    share: int = 0,
+    shadow: int = 0,
+    adapt: int = 0,
 ) -> bool:
-    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary."""
+    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary, a run with `adapt`
+    steps of adaptation."""
     allow = console.installation.settings.retrain.allow_self_approval
     return act(
         console,
@@ -75,6 +84,7 @@ def approve(
             allow_self=allow,
             share=share,
             shadow=shadow,
+            adapt=adapt,
         ),
     )
 

@@ -135,6 +135,12 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
     spec = parse_spec({**rest, name: file, "held_out": "held_out.jsonl" if held_side else None})
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder, file, _lines(rows))
+    if spec.adapt_steps:
+        if (texts := _place(spec_path, told, "texts")) is None:
+            raise InvalidInput(
+                f"{spec_path.name} names no texts to adapt to.", 'Add a line like texts = "texts.jsonl".'
+            )
+        write_text(folder, spec.texts, _lines(read_texts(texts)))
     if held_side:
         write_text(folder, "held_out.jsonl", _lines(held_side))
     write_text(folder, "spec.json", dump_spec(spec))

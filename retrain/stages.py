@@ -21,7 +21,7 @@ from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
-from retrain.pairs import clearing, drawing, thumbs
+from retrain.pairs import clearing, drawing, texts, thumbs
 from retrain.training.progress import read_events
 from store import datasets, pairs, versions
 from store.unit_of_work import Tx
@@ -29,7 +29,7 @@ from store.unit_of_work import Tx
 ACTOR = "system:retrain"
 # What trains and what judges on held-out pairs: modules that are given the run's folder.
 MODULES = ("retrain.train", "retrain.evaluate")
-TRAIN, HELD_OUT, THUMBS = "train.jsonl", "held_out.jsonl", "thumbs.jsonl"
+TRAIN, HELD_OUT, THUMBS, TEXTS = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "texts.jsonl"
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
 
@@ -85,6 +85,8 @@ class Stages:
             rows = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out))
             thumbs.write(self.folder, THUMBS, rows)
             examples = len(rows)
+        if spec.get("adapt_steps"):
+            texts.write(self.folder, TEXTS, await self.held.write(lambda tx: texts.draw(tx, spec, held_out)))
         told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
@@ -168,6 +170,8 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "pairs": TRAIN,
         "held_out": HELD_OUT,
         "encoder": str(settings.encoder_path),
+        "texts": TEXTS,
+        "adapt_steps": spec.get("adapt_steps"),
         "seed": int(spec["seed"]),
         "max_steps": min(int(spec["steps"]), most),
         "lr": float(spec["lr"]),
@@ -185,12 +189,13 @@ def _members(tx: Tx, id: int) -> tuple[Any, Any]:
 
 
 def describe_examples(folder: Path) -> dict[str, Any]:
-    """What the card says of a run's thumbs: how many, and the digest of the file; nothing when it trained on pairs."""
-    path = folder / THUMBS
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    return {"thumbs": {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest()}}
+    """What the card says of a run's thumbs and texts: how many, and the file's digest; nothing where it had none."""
+    told = {}
+    for name, file in (("thumbs", THUMBS), ("texts", TEXTS)):
+        if (folder / file).exists():
+            data = (folder / file).read_bytes()
+            told[name] = {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest()}
+    return told
 
 
 def measure_speed(folder: Path) -> float | None:

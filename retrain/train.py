@@ -14,9 +14,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from core.errors import TrimtabError
+from retrain.adaptation import adapt_first, adapting, add
 from retrain.training.progress import Progress
 from retrain.training.spec import load_spec
-from retrain.training.trainer import BAD_SPEC, TRAINERS, Job
+from retrain.training.trainer import BAD_SPEC, DONE, TRAINERS, Job
 
 
 class StopRequest:
@@ -47,9 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
         trainer = TRAINERS.get(spec.trainer)()
         job = Job(given.folder, spec, progress, lambda: stop.asked, time.monotonic)
         if given.forecast:
-            print(json.dumps(asdict(trainer.forecast(job))))
+            found = trainer.forecast(job)
+            if spec.adapt_steps:
+                found = add(TRAINERS.get("adapt")().forecast(adapting(job)), found)
+            print(json.dumps(asdict(found)))
             return 0
-        return trainer.train(job)
+        code, job = adapt_first(job)
+        return trainer.train(job) if code == DONE else code
     except TrimtabError as error:
         return report(progress, str(error), BAD_SPEC, given.folder)
     except MemoryError:

@@ -78,13 +78,14 @@ def approve(
     allow_self: bool = False,
     share: int = 0,
     shadow: int = 0,
+    adapt: int = 0,
 ) -> str:
     """Approve what was shown and create its effect in the same transaction; returns the effect's uuid.
 
-    The effect is a queued run (retrain), a requested deployment (promote; with a `share` in percent as a canary, with
-    `shadow` after so many copied requests) or a deployment that is live at once (rollback). Raises Forbidden for a
-    role that may not or the proposer, Conflict when it is no longer open, has expired, or `digest` is not that of what
-    stands now.
+    The effect is a queued run (retrain; with `adapt` that many steps of adaptation to recent traffic come first), a
+    requested deployment (promote; with a `share` in percent as a canary, with `shadow` after so many copied requests)
+    or a deployment that is live at once (rollback). Raises Forbidden for a role that may not or the proposer, Conflict
+    when it is no longer open, has expired, or `digest` is not that of what stands now.
     """
     row = get(tx, uuid)
     accounts.require(tx, actor, _NEEDS[row["kind"]])
@@ -98,7 +99,7 @@ def approve(
     tx.move(decisions, DECISION, row["id"], "approved", decided_at=tx.now, decided_by=actor, comment=comment)
     tx.insert(approvals, decision_id=row["id"], account=actor, digest=digest, comment=comment, at=tx.now)
     tx.audit(actor, "decision.approved", uuid, {"kind": row["kind"], "digest": digest, "comment": comment})
-    return _carry_out(tx, row, actor, share, shadow)
+    return _carry_out(tx, row, actor, share, shadow, adapt)
 
 
 def reject(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
@@ -174,10 +175,11 @@ def waiting(tx: Tx) -> list[sa.RowMapping]:
     return tx.all(sa.select(decisions).where(decisions.c.state == "proposed").order_by(decisions.c.id))
 
 
-def _carry_out(tx: Tx, row: sa.RowMapping, actor: str, share: int, shadow: int) -> str:
+def _carry_out(tx: Tx, row: sa.RowMapping, actor: str, share: int, shadow: int, adapt: int) -> str:
     body = row["body"]
     if row["kind"] == "retrain":
-        return runs.queue(tx, spec=body["spec"], requested_by=actor, decision_id=row["id"])
+        spec = {**body["spec"], **({"adapt_steps": adapt} if adapt else {})}
+        return runs.queue(tx, spec=spec, requested_by=actor, decision_id=row["id"])
     if row["kind"] == "promote":
         return deployments.request_promotion(
             tx,

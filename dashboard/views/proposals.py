@@ -156,11 +156,24 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     st.text(row["reason"])
     covers(row["body"], key=f"dialog-{row['uuid']}")
     share, shadow = trial.choose(console, row["uuid"]) if kind == "promote" else (0, 0)
+    adapt = choose_adaptation(console, row["uuid"]) if kind == "retrain" else 0
     comment = st.text_input("Comment (optional)", key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
         done = TRIED if share or shadow else DONE[kind]
-        actions.approve(console, row["uuid"], row["digest"], comment, done, share=share, shadow=shadow)
+        actions.approve(console, row["uuid"], row["digest"], comment, done, share=share, shadow=shadow, adapt=adapt)
         st.rerun()
+
+
+def choose_adaptation(console: Console, key: str) -> int:
+    """Steps of adaptation that come first; 0 for none."""
+    steps = console.installation.settings.retrain.adapt_steps
+    if not st.checkbox(f"First adapt it to recent questions, without labels ({steps} steps)", key=f"adapt-{key}"):
+        return 0
+    st.caption(
+        "It learns how people write now, from their questions only; those with personal data are left out. The run "
+        "takes that much longer, and the gate judges what comes of both."
+    )
+    return steps
 
 
 @st.dialog("Reject this proposal?")

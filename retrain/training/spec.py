@@ -40,6 +40,7 @@ class RunSpec:
     encoder: str | None = None
     thumbs: str = "thumbs.jsonl"
     texts: str = "texts.jsonl"
+    adapt_steps: int | None = None
     seed: int = 0
     epochs: float | None = None
     max_steps: int | None = None
@@ -142,6 +143,8 @@ def check_spec(spec: RunSpec) -> None:
         raise refuse(f"spec.json: the loss {spec.loss} takes no reliability weights.", remedy)
     if spec.router_aux_weight and spec.loss in JOINED:
         raise refuse(f"spec.json: the loss {spec.loss} takes no router_aux_weight.", "Use another loss.")
+    if spec.adapt_steps and spec.trainer == "adapt":
+        raise refuse("spec.json: the trainer adapt takes no adapt_steps.", "Give max_steps, or train on pairs.")
     positive = {
         "epochs": spec.epochs, "max_steps": spec.max_steps, "lr": spec.lr, "beta": spec.beta,
         "lora.r": spec.lora.r, "lora.alpha": spec.lora.alpha, "pairs_per_step": spec.pairs_per_step,
@@ -151,6 +154,7 @@ def check_spec(spec: RunSpec) -> None:
         "max_grad_norm": spec.max_grad_norm, "beta_prime": spec.beta_prime,
         "reliability_every": spec.reliability_every, "noise_rate": spec.noise_rate,
         "lambda_desirable": spec.lambda_desirable, "lambda_undesirable": spec.lambda_undesirable,
+        "adapt_steps": spec.adapt_steps,
     }  # fmt: skip
     for name, value in positive.items():
         if value is not None and (isinstance(value, bool) or not value > 0 or not math.isfinite(value)):

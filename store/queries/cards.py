@@ -34,8 +34,9 @@ def facts(tx: Tx, name: str) -> dict[str, Any] | None:
     told = {label: spec[field] for field, label in _TRAINING.items() if field in spec}
     if row["run_uuid"]:
         told["Run"] = row["run_uuid"]
-    if isinstance(thumbs := row["card"].get("thumbs"), Mapping):
-        told["Thumbs"] = f"{thumbs.get('rows')} answers, digest {thumbs.get('digest')}"
+    for field, label, noun in (("thumbs", "Thumbs", "answers"), ("texts", "Adapted first to", "questions")):
+        if isinstance(lot := row["card"].get(field), Mapping):
+            told[label] = f"{lot.get('rows')} {noun}, digest {lot.get('digest')}"
     of_base = root is not None and root["name"] != name
     return {
         "name": row["name"],

@@ -11,11 +11,13 @@ import pytest
 import torch
 
 from core.errors import InvalidInput
+from models.artefacts import digest
+from retrain.adaptation import adapt_first
 from retrain.training.policy import Hardware, load_policy
 from retrain.training.progress import Progress, read_events
 from retrain.training.spec import LoraSpec, load_spec
 from retrain.training.texts import PlainText, encode_texts, is_private
-from retrain.training.trainer import DONE, TRAINERS, Job
+from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
 ADDRESS = "write to jane.doe@acme-parcels.co.uk"
 
@@ -105,3 +107,27 @@ def test_watching_pairs_is_refused(make_run):
     write_texts(folder, make_texts(4, seed=0))
     with pytest.raises(InvalidInput, match="watches no held-out pairs"):
         train(folder)
+
+
+def test_adaptation_may_come_first_and_a_stop_within_it_changes_nothing(make_run):
+    """The trainer starts from the adapted adapter, which is its reference too: its first loss is ln 2."""
+    digests = []
+    for name, stops in (("whole", []), ("stopped", [False] * 8 + [True])):
+        folder = make_run(name, max_steps=3, adapt_steps=6)
+        write_texts(folder, make_texts(24, seed=0))
+
+        def go(folder=folder, stops=stops) -> int:
+            stop = lambda: stops.pop(0) if stops else False  # noqa: E731
+            job = Job(folder, load_spec(folder), Progress(folder / "progress.jsonl"), stop, time.monotonic)
+            code, then = adapt_first(job)
+            return TRAINERS.get("dpo")().train(then) if code == DONE else code
+
+        if stops:
+            assert go() == STOPPED and not (folder / "adapter").exists()
+        assert go() == DONE
+        assert len({event["step"] for event in events_of(folder, "adapt_step")}) == 6
+        losses = [event["loss"] for event in events_of(folder, "step")]
+        assert len(losses) == 3 and losses[0] == pytest.approx(math.log(2), abs=1e-5)
+        assert load_spec(folder).init_adapter is None  # what judges is the champion, not the adapted one
+        digests.append(digest(folder / "adapter"))
+    assert digests[0] == digests[1]
