@@ -127,10 +127,15 @@ def missing(row: Mapping[Any, Any]) -> str:
     return f"Not enough data, n = {row['n']:,}"
 
 
+# Said letter by letter.
+ABBREVIATIONS = {"pii": "PII", "ood": "OOD", "ttft": "TTFT"}
+
+
 def title(name: str) -> str:
-    """A name of the program for people: prompt_drift becomes Prompt drift."""
-    words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
+    """A name of the program for people: prompt_drift becomes Prompt drift, response_pii Response PII."""
+    words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").split()
+    said = " ".join(ABBREVIATIONS.get(word, word) for word in words)
+    return said[:1].upper() + said[1:]
 
 
 def limit(rule: Mapping[str, Any], metric: str = "") -> str:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from core.types import Estimate, Measurement
 from store import labels
+from store import monitors as watched
 from store.queries import alerts, audit, commands, models, monitors, overview, probes, runs, service, traffic
 from store.tables import feedback, inferences
-from store.unit_of_work import Tx
+from store.unit_of_work import Store, Tx
 from tests import console_world
 from tests.console_world import NOW, World
 
@@ -122,3 +124,18 @@ def test_numbers_are_those_of_the_rows(world: World) -> None:
             "assistant-base",
         ]
         assert len(monitors.series(tx, 1, "prompt_drift", since=world.now - DAY)) == 60
+
+
+def test_of_several_looks_under_one_tick_the_last_counts(empty_store: Store) -> None:
+    with empty_store.write(NOW) as tx:
+        watched.ensure(tx, name="errors", metric="errors")
+        monitor = watched.get(tx, "errors")
+        tick = watched.claim_tick(tx, monitor, NOW, process="one", lease=timedelta(minutes=1))
+        assert tick is not None
+        for share in (0.1, 0.2):
+            for segment in ("", "plan=free"):
+                found = Measurement("errors", Estimate(share, 0.0, 0.5, 50, "exact"), "ok", segment)
+                watched.measure(tx, monitor["id"], found, tick_id=tick.id)
+    with empty_store.read(NOW) as tx:
+        shown = monitors.latest_look(tx, monitor["id"])
+    assert [(row["segment"], row["value"]) for row in shown] == [("", 0.2), ("plan=free", 0.2)]
