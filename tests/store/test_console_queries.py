@@ -11,8 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from core.types import Estimate, Measurement
+from store import alerts as raised
 from store import labels
 from store import monitors as watched
+from store.alerts import Finding
 from store.queries import alerts, audit, commands, models, monitors, overview, probes, runs, service, traffic
 from store.tables import feedback, inferences
 from store.unit_of_work import Store, Tx
@@ -139,3 +141,18 @@ def test_of_several_looks_under_one_tick_the_last_counts(empty_store: Store) -> 
     with empty_store.read(NOW) as tx:
         shown = monitors.latest_look(tx, monitor["id"])
     assert [(row["segment"], row["value"]) for row in shown] == [("", 0.2), ("plan=free", 0.2)]
+
+
+def test_open_alerts_stand_by_urgency(empty_store: Store) -> None:
+    findings = [
+        Finding("latency", "rule", True, "Slow."),
+        Finding("feedback", "rule", True, "Disliked.", severity="critical"),
+        Finding("drift", "rule", True, "Moved."),
+        Finding("length", "nodata", True, "Too few rows.", hold=timedelta(minutes=10)),
+    ]
+    with empty_store.write(NOW) as tx:
+        for found in findings:
+            raised.apply(tx, found)
+    with empty_store.read(NOW) as tx:
+        shown = [(row["monitor"], row["state"]) for row in alerts.listed(tx, firing=True)]
+    assert shown == [("feedback", "firing"), ("drift", "firing"), ("latency", "firing"), ("length", "pending")]
