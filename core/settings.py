@@ -134,6 +134,7 @@ class RetrainSettings:
         default=0.1, metadata={"help": "Increase of a bad rate that a canary must rule out to go live; 0: none."}
     )
     shadow_answers: int = field(default=60, metadata={"help": "Copied requests that a shadow answers before it ends."})
+    checkpoint_seconds: float = field(default=20.0, metadata={"help": "Seconds of training between two checkpoints."})
     engine: str = field(
         default="local", metadata={"help": "Where runs train: local (this machine) or ray_jobs (a Ray cluster)."}
     )

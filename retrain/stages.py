@@ -176,7 +176,7 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "pairs_per_step": int(spec["pairs_per_step"]),
         "device": spec["device"],
         "threads": settings.retrain.threads or count_threads(settings),
-        "checkpoint_every_s": 20.0,
+        "checkpoint_every_s": settings.retrain.checkpoint_seconds,
     }
 
 

@@ -1,9 +1,10 @@
 """A Ray cluster's Jobs API as release 2.60 behaves, for tests without Ray: each job is a shell of its own group.
 
 What was seen on a real one and is kept here: 401 without a token and 403 with a wrong one; a job waits as PENDING
-before it runs; a taken submission id gives a 500 whose text ends in "already exists"; a stop is answered at once, sends
-SIGTERM, and SIGKILL after RAY_JOB_STOP_WAIT_TIME_S of the job's environment (otherwise 3 s); an exit code other than 0
-is FAILED with `driver_exit_code`; the job is STOPPED only once all of it has ended.
+before it runs, and a stop asked then takes effect when its turn comes; a taken submission id gives a 500 whose text
+ends in "already exists"; a stop is answered at once, sends SIGTERM, and SIGKILL after RAY_JOB_STOP_WAIT_TIME_S of the
+job's environment (otherwise 3 s); an exit code other than 0 is FAILED with `driver_exit_code`; the job is STOPPED only
+once all of it has ended.
 """
 
 from __future__ import annotations
@@ -35,16 +36,15 @@ PENDING_SECONDS = 0.05
 class Submitted:
     """One job: what was asked, its process once it runs, and how it ended."""
 
-    def __init__(self, asked: dict[str, Any], log: Path) -> None:
-        self.asked, self.log = asked, log
+    def __init__(self, asked: dict[str, Any], log: Path, room: threading.Event) -> None:
+        self.asked, self.log, self.room = asked, log, room
         self.status, self.code = "PENDING", None
         self.stopping = threading.Event()
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self) -> None:
-        if self.stopping.wait(PENDING_SECONDS):
-            self.status = "STOPPED"
-            return
+        time.sleep(PENDING_SECONDS)
+        self.room.wait()
         env = self.asked["runtime_env"]["env_vars"]
         with self.log.open("ab") as log:
             command = ["/bin/sh", "-c", self.asked["entrypoint"]]
@@ -73,10 +73,12 @@ class Submitted:
 
 
 class Cluster:
-    """The API's answers; `token` empty means a cluster that asks for none."""
+    """The API's answers; `token` empty means a cluster that asks for none. While `room` is not set jobs wait."""
 
     def __init__(self, folder: Path, token: str = TOKEN) -> None:
         self.folder, self.token = folder, token
+        self.room = threading.Event()
+        self.room.set()
         self.jobs: dict[str, Submitted] = {}
         self.seen: list[str] = []
         self.app = Starlette(
@@ -100,7 +102,7 @@ class Cluster:
         if name in self.jobs:
             trace = f"Traceback (most recent call last):\nValueError: Job with submission_id {name} already exists."
             return PlainTextResponse(trace, 500)
-        self.jobs[name] = Submitted(asked, self.folder / f"{name}.log")
+        self.jobs[name] = Submitted(asked, self.folder / f"{name}.log", self.room)
         return JSONResponse({"job_id": name, "submission_id": name})
 
     async def get(self, request: Request) -> Response:
@@ -124,6 +126,7 @@ class Cluster:
 
     def forget(self) -> None:
         """Stop every job, and know none of them any more once all have ended."""
+        self.room.set()
         for job in self.jobs.values():
             job.stopping.set()
         wait_until(lambda: not any(job.status in ("PENDING", "RUNNING") for job in self.jobs.values()))

@@ -113,18 +113,22 @@ class RayJobs:
     def stop(self, job: str, grace_seconds: float) -> None:
         """Ask the job to end and wait `grace_seconds` for it; the cluster kills it STOP_WAIT_SECONDS after the asking.
 
-        With a shorter grace it may still be keeping its checkpoint when this returns.
+        With a shorter grace it may still be keeping its checkpoint when this returns. One that waits for room is not
+        waited for: Ray remembers the asking and ends it when its turn comes.
         """
         if self.status(job) != RUNNING:
             return
         self._ask("POST", f"{_submission(job)}/stop")
         deadline = time.monotonic() + grace_seconds
-        while self.status(job) == RUNNING and time.monotonic() < deadline:
+        while self._begun(job) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
 
     def list(self) -> Sequence[str]:
         """The jobs of this installation's runs that wait or run now, whichever worker started them."""
         return sorted(job for job, state in self._list().items() if state == RUNNING)
+
+    def _begun(self, job: str) -> bool:
+        return str(self._ask("GET", _submission(job)).get("status")) == "RUNNING"
 
     def _list(self, run: str = "") -> dict[str, str]:
         """Every job that the cluster remembers of `run` (empty: of any run with a folder here), with its state."""

@@ -199,6 +199,20 @@ def test_a_job_takes_its_grace_its_cores_and_its_interpreter_along_but_no_token(
     world.forget()
 
 
+def test_a_job_that_waits_for_room_is_running_and_a_stop_does_not_wait_for_it(
+    cluster: tuple[ray_world.Cluster, str], tmp_path: Path
+) -> None:
+    world, address = cluster
+    world.room.clear()
+    engine = RayJobs(tmp_path, address, ray_world.TOKEN)
+    job = start(engine, tmp_path, WAIT)
+    engine.stop(job, 60.0)
+    assert engine.status(job) == RUNNING
+    world.room.set()
+    until(lambda: engine.status(job) == STOPPED)
+    world.forget()
+
+
 def test_jobs_of_other_installations_are_left_alone(cluster: tuple[ray_world.Cluster, str], tmp_path: Path) -> None:
     world, address = cluster
     (tmp_path / "other" / RUN).mkdir(parents=True)
