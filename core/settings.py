@@ -134,6 +134,20 @@ class RetrainSettings:
         default=0.1, metadata={"help": "Increase of a bad rate that a canary must rule out to go live; 0: none."}
     )
     shadow_answers: int = field(default=60, metadata={"help": "Copied requests that a shadow answers before it ends."})
+    checkpoint_seconds: float = field(default=20.0, metadata={"help": "Seconds of training between two checkpoints."})
+    engine: str = field(
+        default="local", metadata={"help": "Where runs train: local (this machine) or ray_jobs (a Ray cluster)."}
+    )
+    ray_address: str = field(
+        default="", metadata={"help": "The Ray cluster's dashboard, such as http://ray-head:8265."}
+    )
+    ray_token: str = field(default="", metadata={"help": "The cluster's token.", "secret": True})
+    ray_token_file: str = field(default="", metadata={"help": "File that holds the cluster's token."})
+    ray_python: str = field(
+        default="", metadata={"help": "Interpreter on the cluster that has Trimtab; empty: the same path as here."}
+    )
+    ray_cpus: float = field(default=1.0, metadata={"help": "Cores that a run takes on the cluster."})
+    ray_gpus: float = field(default=0.0, metadata={"help": "GPUs that a run takes on the cluster."})
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
     threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 

@@ -14,10 +14,9 @@ import config
 from config import secrets
 from core.errors import TrimtabError
 from core.settings import Settings
-from retrain import decide, orders
+from retrain import decide, engines, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
-from retrain.engines import ENGINES
 from retrain.pairs import building, checks
 from retrain.release import Releaser
 from retrain.trial import Trials
@@ -31,7 +30,6 @@ DECIDE_SECONDS = 1.0
 PAIRS_SECONDS = 2.0
 COMMAND_SECONDS = 1.0
 GRACE_SECONDS = 4.5
-ENGINE = "local"
 
 
 class App:
@@ -50,9 +48,8 @@ class App:
         self.ending = asyncio.Event()
         self.asker = Asker(settings.gateway_url, key, settings.deployment)
         bench = Bench(store, settings, self.asker, clock=clock)
-        runs_folder = settings.home / "runs"
-        runs_folder.mkdir(parents=True, exist_ok=True)
-        engine = ENGINES.get(ENGINE)(runs_folder)  # type: ignore[call-arg]
+        (settings.home / "runs").mkdir(parents=True, exist_ok=True)
+        engine = engines.connect(settings)
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = Worker(store, settings, engine, bench, name=name, clock=clock, tell=tell, ending=self.ending)
         self.releaser = Releaser(store, settings, self.asker, clock=clock, tell=tell)
@@ -102,7 +99,7 @@ class App:
             self.tell(told)
 
     def _beat(self, tx: Tx) -> None:
-        info = {"worker": self.worker.name, "run": self.worker.busy, "engine": ENGINE}
+        info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
         heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:

@@ -175,10 +175,17 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "beta": float(spec["beta"]),
         "pairs_per_step": int(spec["pairs_per_step"]),
         "device": spec["device"],
-        # The other half is the model server's: threads that wait for each other take several times as long.
-        "threads": settings.retrain.threads or max(1, (os.cpu_count() or 1) // 2),
-        "checkpoint_every_s": 20.0,
+        "threads": settings.retrain.threads or count_threads(settings),
+        "checkpoint_every_s": settings.retrain.checkpoint_seconds,
     }
+
+
+def count_threads(settings: Settings) -> int:
+    """The processor threads of a run whose settings name none."""
+    if settings.retrain.engine == "ray_jobs":
+        return max(1, int(settings.retrain.ray_cpus))
+    # The other half is the model server's: threads that wait for each other take several times as long.
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _members(tx: Tx, id: int) -> tuple[Any, Any]:

@@ -114,6 +114,10 @@ class OpenAICompatible:
 
     async def fingerprint(self, version: str) -> Fingerprint:
         """The digest of greedy answers to fixed prompts; this API gives no token numbers."""
+        return await self.take_print(version)
+
+    async def take_print(self, version: str, extra: Mapping[str, Any] | None = None) -> Fingerprint:
+        """The same, with the keys of `extra` in each request."""
         texts = []
         for prompt in PROMPTS:
             request = ChatRequest(
@@ -122,7 +126,7 @@ class OpenAICompatible:
                 max_tokens=FINGERPRINT_TOKENS,
                 temperature=0.0,
                 seed=0,
-                extra={"stream": False},
+                extra={**(extra or {}), "stream": False},
             )
             texts.append("".join([piece.text async for piece in self.generate(request)]))
         return Fingerprint(digest([self.name_of(version), texts]))

@@ -15,11 +15,12 @@ from typing import Any
 import psutil
 
 from core.errors import Conflict
-from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED
+from core.settings import Settings
+from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED, STOPPED_CODE
 
 JOB = "job.json"
 LOG = "log.txt"
-_EXITS = {0: DONE, 75: STOPPED}
+_EXITS = {0: DONE, STOPPED_CODE: STOPPED}
 _SAME_START_SECONDS = 2.0
 _POLITE = 5
 
@@ -34,6 +35,11 @@ class Local:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._own: dict[str, subprocess.Popen[bytes]] = {}
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Local:
+        """For the runs of this installation."""
+        return cls(settings.home / "runs")
 
     def submit(self, run: str, folder: Path, argv: Sequence[str]) -> str:
         """Start `argv`, its output going to log.txt in `folder`; returns the job's id.

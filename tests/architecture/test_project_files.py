@@ -21,7 +21,6 @@ from packaging.utils import canonicalize_name
 from tests.sources import PACKAGES, PROJECT, ROOT, find_imports, find_sources
 
 COMPOSE_FILE = ROOT / "docker-compose.yml"
-OPTIONAL = {"ray"}  # an engine that only those install who have such a cluster
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements/bootstrap.txt", "requirements/torch-index.lock"]
 ENTRY = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?:[^\n\\]|\\\n)*)", re.MULTILINE)
 
@@ -141,7 +140,7 @@ def test_every_imported_library_is_a_direct_dependency() -> None:
         names = {name for name, _, _ in find_imports(file.read_text("utf-8"), typing=True)}
         for name in names - sys.stdlib_module_names - set(PACKAGES):
             providers = {canonicalize_name(owner) for owner in owners.get(name, ())}
-            if not providers & direct and name not in OPTIONAL:
+            if not providers & direct:
                 undeclared.add(f"{file.relative_to(ROOT)}: {name} ({', '.join(providers) or 'not installed'})")
     assert sorted(undeclared) == []
 

@@ -103,5 +103,5 @@ def test_a_number_given_out_again_is_not_our_job(engine: Local) -> None:
 
 
 def test_the_engine_is_registered_with_a_line_for_pages() -> None:
-    assert list(ENGINES) == ["local"]
+    assert "local" in ENGINES
     assert ENGINES.summary("local").startswith("Processes of this machine")
