@@ -171,6 +171,19 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "enabled": False,
     },
     {
+        "name": "expert_load",
+        "title": "One expert does most of the work",
+        "severity": "info",
+        "every_seconds": 3600.0,
+        "plan": {"kind": "latest", "size": 1},
+        "rule": {
+            "direction": "above",
+            "limit": 0.5,
+            "nodata_after_seconds": 86_400,
+        },
+        "enabled": False,  # few models are mixtures of experts
+    },
+    {
         "name": "bias_twins",
         "title": "Some people get worse answers",
         "severity": "warning",
