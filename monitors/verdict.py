@@ -128,7 +128,8 @@ def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:
     interval = ""
     if estimate.low is not None and estimate.high is not None:
         interval = f" [{estimate.low:.3g}, {estimate.high:.3g}]"
-    words = f"{measurement.metric.replace('_', ' ')} is {estimate.value:.3g}{interval}, n = {estimate.n}"
+    about = f" ({measurement.segment})" if measurement.segment else ""
+    words = f"{measurement.metric.replace('_', ' ')}{about} is {estimate.value:.3g}{interval}, n = {estimate.n}"
     limit = measurement.details.get("limit")
     if limit is not None:
         words += f", limit {limit:g}"
