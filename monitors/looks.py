@@ -88,10 +88,14 @@ def _told_by_a_judge(asked: Asked) -> Found:
     return asked.metric.conclude(judged, labels, asked.params), ""
 
 
+def _routed(asked: Asked) -> Found:
+    version = _live(asked)
+    load = asked.effects.experts(version=version, deadline_seconds=asked.seconds) if version else None
+    return asked.metric.weigh(load, asked.params), version
+
+
 def _examined(asked: Asked) -> Found:
-    with asked.effects.store.read(asked.effects.clock()) as tx:
-        route = deployments.current(tx, asked.deployment)
-    version = str(route["version"]) if route is not None else ""
+    version = _live(asked)
 
     def score(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
         if not version:
@@ -99,6 +103,13 @@ def _examined(asked: Asked) -> Found:
         return asked.effects.score(items, version=version, deadline_seconds=asked.seconds)
 
     return asked.metric.examine(score, asked.params), version
+
+
+def _live(asked: Asked) -> str:
+    """The version that serves; empty before anything does."""
+    with asked.effects.store.read(asked.effects.clock()) as tx:
+        route = deployments.current(tx, asked.deployment)
+    return str(route["version"]) if route is not None else ""
 
 
 def _ranked(asked: Asked) -> Found:
@@ -126,6 +137,7 @@ KINDS: Mapping[str, Callable[[Asked], Found]] = {
     "ask": _probed,
     "examine": _examined,
     "rank": _ranked,
+    "weigh": _routed,
     "compare": _compared_with_training,
     "measure": _windowed,
 }

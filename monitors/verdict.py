@@ -128,7 +128,8 @@ def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:
     interval = ""
     if estimate.low is not None and estimate.high is not None:
         interval = f" [{_plain(estimate.low)}, {_plain(estimate.high)}]"
-    words = f"{measurement.metric.replace('_', ' ')} is {_plain(estimate.value)}{interval}, n = {estimate.n}"
+    about = f" ({measurement.segment})" if measurement.segment else ""
+    words = f"{measurement.metric.replace('_', ' ')}{about} is {_plain(estimate.value)}{interval}, n = {estimate.n}"
     limit = measurement.details.get("limit")
     if limit is not None:
         words += f", limit {_plain(limit)}"

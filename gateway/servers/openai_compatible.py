@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import InvalidInput, Unavailable
 from core.events import digest
-from core.ports import ChatPiece, ChatRequest, Fingerprint
+from core.ports import ChatPiece, ChatRequest, ExpertLoad, Fingerprint
 from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.upstream import NotLoaded, Refused, Upstream, read_events, read_json
@@ -130,6 +130,10 @@ class OpenAICompatible:
             )
             texts.append("".join([piece.text async for piece in self.generate(request)]))
         return Fingerprint(digest([self.name_of(version), texts]))
+
+    async def experts(self, version: str) -> ExpertLoad | None:
+        """Not reported by this API."""
+        return None
 
     async def versions(self) -> Sequence[str]:
         """The versions that can be asked for now. Raises Unavailable when the server does not answer."""

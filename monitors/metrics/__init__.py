@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 
-from core.ports import ProbePrompt
+from core.ports import ExpertLoad, ProbePrompt
 from core.registry import Registry
 from core.types import Inference, Measurement, Window
 from monitors.judge.questions import Question
@@ -141,6 +141,14 @@ class ExaminingMetric(Protocol):
     def examine(
         self, score: Callable[[Sequence[Mapping[str, Any]]], Sequence[float]], params: Mapping[str, Any]
     ) -> Sequence[Measurement]: ...
+
+
+class RoutedMetric(Protocol):
+    """A metric of where a mixture of experts sends its tokens; `load` is None where the server reports none."""
+
+    guarantee: Guarantee
+
+    def weigh(self, load: ExpertLoad | None, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
 
 
 class JudgedMetric(Protocol):

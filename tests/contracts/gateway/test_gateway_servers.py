@@ -178,6 +178,14 @@ def test_score_gives_a_number_each_or_says_it_cannot(kit: Kit) -> None:
     run(kit, work)
 
 
+def test_a_model_without_experts_reports_no_expert_load(kit: Kit) -> None:
+    async def work(server: Server) -> None:
+        await server.load("one-base", "")
+        assert await server.experts("one-base") is None
+
+    run(kit, work)
+
+
 @pytest.mark.parametrize("name", [name for name in SERVERS if name != "scripted"])
 def test_nobody_at_the_address_is_told_as_unavailable(name: str) -> None:
     settings = Settings(
