@@ -84,9 +84,10 @@ def rollback(*, deployment: str, live: str, to: str, reason: str, alert: Mapping
 
 def promotion(report: GateReport, digest: str, *, deployment: str, run: str) -> dict[str, Any]:
     """The body of a promotion proposal: the gate's report with each check in a line."""
+    passed = sum(check.verdict == "pass" for check in report.checks)
     return {
         "title": f"Promote {report.candidate}",
-        "reason": f"{report.candidate} passed the gate against {report.champion} on all {len(report.checks)} checks.",
+        "reason": f"{report.candidate} passed the gate against {report.champion} on all {passed} checks.",
         "alert": None,
         "deployment": deployment,
         "candidate": report.candidate,
