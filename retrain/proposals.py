@@ -114,3 +114,21 @@ def promotion(report: GateReport, digest: str, *, deployment: str, run: str) -> 
         "stays": [f"{report.champion} stays loaded for a rollback.", "Answers under way are finished."],
         "undo": f"Roll back to {report.champion}: one button, under a second.",
     }
+
+
+def override(report: GateReport, digest: str, *, deployment: str, run: str, reason: str) -> dict[str, Any]:
+    """The body of a proposal to promote past a gate that did not pass, with what it says and why that is put aside."""
+    body = promotion(report, digest, deployment=deployment, run=run)
+    blocking = [check.name for check in report.checks if check.verdict != "pass" and check.required]
+    said = "failed" if report.verdict == "fail" else "lacks evidence"
+    return {
+        **body,
+        "title": f"Promote {report.candidate} past its gate",
+        "reason": f"Override: the gate {said} on {', '.join(blocking).replace('_', ' ')}. {reason}",
+        "override": {"verdict": report.verdict, "blocking": blocking, "reason": reason},
+        "changes": [
+            f"{report.candidate} goes live although its gate did not pass. The report stays as it is.",
+            *body["changes"],
+            "Who asked, who approved and both reasons stand in the audit chain for good.",
+        ],
+    }

@@ -75,7 +75,8 @@ folder = Path(sys.argv[1])
 judged = (folder / "held_out.jsonl").read_text().splitlines()
 told = []
 for place, line in enumerate(judged):
-    scores = {name: {"chosen": -20.0, "rejected": -20.0, "chosen_tokens": 9} for name in ("base", "champion", "candidate")}
+    names = ("base", "champion", "candidate")
+    scores = {name: {"chosen": -20.0, "rejected": -20.0, "chosen_tokens": 9} for name in names}
     scores["candidate"]["chosen"] += 1.0 if place % 10 else 0.0
     hits = {"candidate": 1.0 if place % 10 else 0.5, "champion": 0.5}
     for name, hit in hits.items():

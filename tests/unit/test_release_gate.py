@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +38,7 @@ def pairs(won: int, lost: int = 0, n: int = 60, *, people: int = 0, chosen: floa
     ]
 
 
-def rate(candidate: list[bool | None], champion: list[bool | None]) -> dict[str, Any]:
+def rate(candidate: Sequence[bool | None], champion: Sequence[bool | None]) -> dict[str, Any]:
     return {"candidate": candidate, "champion": champion, "groups": [str(n) for n in range(len(candidate))]}
 
 
