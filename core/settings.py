@@ -114,11 +114,29 @@ class RetrainSettings:
         metadata={"help": "Share of a run's pairs from one contributor; never less than three equal shares."},
     )
     gate_margin: float = field(
-        default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
+        default=0.1, metadata={"help": "Increase of a bad rate (refusals, attacks, bias) that a gate lets pass."}
+    )
+    gate_length_margin: float = field(
+        default=0.25, metadata={"help": "Share of the token limit by which a gate lets answers get shorter."}
+    )
+    gate_latency_margin: float = field(
+        default=0.5, metadata={"help": "Share by which a gate lets a token take longer; 0.5: half as long again."}
+    )
+    gate_perplexity_margin: float = field(
+        default=0.25, metadata={"help": "Share by which a gate lets perplexity on preferred answers rise."}
+    )
+    gate_calibration_margin: float = field(
+        default=0.1, metadata={"help": "Increase of the Brier score of preference margins that a gate lets pass."}
+    )
+    gate_requires: str = field(
+        default="",
+        metadata={
+            "help": "Checks that block without data, by name and comma: latency, stereotyped_answers, sycophancy."
+        },
     )
     gate_questions: bool = field(
         default=False,
-        metadata={"help": "Let the gate also compare stereotyped answers to fixed questions; needs a scoring server."},
+        metadata={"help": "Let the gate also ask fixed questions (stereotypes, sycophancy); needs a scoring server."},
     )
     canary_share: int = field(
         default=0, metadata={"help": "Percent of the traffic that a promotion is offered first; 0: all at once."}

@@ -167,7 +167,10 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of a gate: a difference or a fact, the limit it is held to, and what follows."""
+    """One line of a gate: a difference or a fact, the limit it is held to, and what follows.
+
+    One that is not `required` had no data, which blocks nothing; it is listed so that nobody takes it for passed.
+    """
 
     name: str
     verdict: Verdict
@@ -175,6 +178,7 @@ class Check:
     estimate: Estimate | None = None
     limit: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import streamlit as st
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, runs, trials
+from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, overrides, runs, trials
 from store.unit_of_work import Tx
 
 
@@ -200,6 +200,17 @@ def propose(console: Console, kind: str, reason: str, *, alert: str) -> bool:
         commands.ask(tx, "propose", owner="retrain", args=args, actor=actor)
 
     return act(console, "Asked. The proposal shows here within seconds.", work)
+
+
+def ask_override(console: Console, version: str, report: str, reason: str) -> bool:
+    """Ask that a version go live past its gate; `report` is the digest of the report that was shown."""
+
+    def work(tx: Tx, actor: str) -> None:
+        overrides.require_asked(tx, version, deployment=console.deployment, report=report, reason=reason)
+        args = {"version": version, "report": report, "reason": reason.strip()}
+        commands.ask(tx, "override", owner="retrain", args=args, actor=actor)
+
+    return act(console, "Asked. The proposal shows here within seconds; another approver decides.", work)
 
 
 def ask_monitors(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:

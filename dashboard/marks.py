@@ -67,6 +67,7 @@ DECISION_KIND = MappingProxyType(
         "retrain": Mark("Retraining", "model_training", "blue"),
         "promote": Mark("Promotion", "rocket_launch", "blue"),
         "rollback": Mark("Rollback", "undo", "blue"),
+        "override": Mark("Override of the gate", "gpp_maybe", "orange"),
     }
 )
 COMMAND = MappingProxyType(

@@ -16,6 +16,7 @@ from monitors.detectors import DETECTORS
 from monitors.probes import runner
 from retrain import artefacts, gate, proposals
 from retrain.asking import Answer, Asker, Refused
+from retrain.held_out import HeldOutPair
 from retrain.suites import draw_prompts
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
@@ -23,6 +24,10 @@ from store.unit_of_work import Store, Tx
 ACTOR = "system:gate"
 # Greedy answers of this length say whether a version refuses; on two cores both versions take about two minutes.
 REPLAYED, TOKENS = 72, 24
+# Versions answer so many prompts by turns: long enough that a turn's end, with fewer answers under way, costs little.
+TURN = 24
+# What is over sooner tells of the network and the clock rather than of the model.
+SHORTEST_TURN_SECONDS = 0.1
 WARM_SECONDS = 120.0
 _LOOKED_AT = 4_000
 Tell = Callable[[str, int, int], Awaitable[None]]
@@ -53,22 +58,32 @@ class Bench:
             return found.digest
 
     async def compare(self, candidate: str, champion: str, *, seed: int, tell: Tell) -> dict[str, Any]:
-        """Ask both versions the same; returns {"rates": {name: ...}, "length": ...} without any text in it.
+        """Ask both versions the same; returns {"rates": {name: ...}, "length": ..., "latency": ...} without any text.
 
-        Each rate has a value (True, False, or None for unscored) a prompt and version, and the prompt's group. With
-        the setting gate_questions, stereotyped answers to the fixed questions are one of the rates.
+        Each rate has a value (True, False, a share, or None for unscored) a prompt and version, and the prompt's
+        group. With the setting gate_questions, stereotyped and sycophantic answers to fixed questions are among them.
+        The versions take turns, and who goes first changes, so that load that comes and goes meets both alike.
         """
         replayed = await asyncio.to_thread(self._recent)
         probed = draw_prompts(seed=seed)
         asked = [inference.messages for inference in replayed] + [prompt.messages for prompt in probed]
-        answers: dict[str, list[Answer]] = {}
-        for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
+        versions = {"champion": champion, "candidate": candidate}
+        answers: dict[str, list[Answer]] = {name: [] for name in versions}
+        pace: dict[str, list[float | None]] = {name: [] for name in versions}
+        for start in range(0, len(asked), TURN):
+            turn = asked[start : start + TURN]
+            for name in list(versions) if start // TURN % 2 == 0 else reversed(versions):
+                before, began = sum(map(len, answers.values())), self.clock()
 
-            async def told(done: int, before: int = place * len(asked)) -> None:
-                await tell("answers", before + done, 2 * len(asked))
+                async def told(done: int, before: int = before) -> None:
+                    await tell("answers", before + done, 2 * len(asked))
 
-            answers[name] = await self.asker.answers(version, asked, max_tokens=TOKENS, seed=seed, tell=told)
+                found = await self.asker.answers(versions[name], turn, max_tokens=TOKENS, seed=seed, tell=told)
+                answers[name] += found
+                if len(turn) == TURN:
+                    pace[name].append(measure_pace(found, (self.clock() - began).total_seconds()))
         compared = score(replayed, probed, answers)
+        compared["latency"] = {**pace, "prompts_a_turn": TURN}
         if self.settings.retrain.gate_questions:
             compared["rates"]["stereotyped_answers"] = await self._lean(candidate, champion, tell)
         return compared
@@ -91,7 +106,12 @@ class Bench:
         return out
 
     def conclude(
-        self, tx: Tx, run: Mapping[str, Any], evaluation: Mapping[str, Any], compared: Mapping[str, Any]
+        self,
+        tx: Tx,
+        run: Mapping[str, Any],
+        evaluation: Mapping[str, Any],
+        pairs: Sequence[HeldOutPair],
+        compared: Mapping[str, Any],
     ) -> str:
         """Record the gate's report and, when it passes, propose the promotion; returns the sentence for the page."""
         candidate = versions.get(tx, str(run["candidate"]))
@@ -100,9 +120,11 @@ class Bench:
             candidate=candidate.name,
             champion=spec["champion"],
             evaluation=evaluation,
+            pairs=pairs,
+            beta=float(spec["beta"]),
             compared=compared,
             damage=artefacts.verify(self.settings.home, candidate.path, candidate.digest),
-            margin=self.settings.retrain.gate_margin,
+            settings=self.settings.retrain,
             at=tx.now,
         )
         _, digest = versions.report(tx, report, run_id=int(run["id"]), actor=ACTOR)
@@ -131,6 +153,13 @@ class Bench:
             if row.messages and row.prompt.strip():
                 unlike.setdefault(row.prompt, row)
         return list(unlike.values())[:REPLAYED]
+
+
+def measure_pace(answers: Sequence[Answer], seconds: float) -> float | None:
+    """Seconds a token of answers that were asked for together; None where nothing was measured."""
+    tokens = sum(answer.tokens for answer in answers)
+    failed = any(answer.error for answer in answers)
+    return seconds / tokens if tokens and seconds >= SHORTEST_TURN_SECONDS and not failed else None
 
 
 def score(

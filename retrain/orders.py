@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from types import MappingProxyType
+
 from core.errors import InvalidInput, TrimtabError
 from core.settings import Settings
 from retrain import decide
@@ -10,6 +13,13 @@ from store.unit_of_work import Tx
 
 OWNER = "retrain"
 LEASE_SECONDS = 60.0
+# What each command asks for, and the names of its arguments.
+ASKS: MappingProxyType[str, tuple[Callable[..., str], tuple[str, ...]]] = MappingProxyType(
+    {
+        "propose": (decide.ask, ("kind", "reason", "alert")),
+        "override": (decide.ask_override, ("version", "report", "reason")),
+    }
+)
 
 
 def obey(tx: Tx, settings: Settings, process: str) -> str:
@@ -21,11 +31,12 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
     if row is None:
         return ""
     try:
-        if row["kind"] != "propose":
+        if row["kind"] not in ASKS:
             raise InvalidInput(f"The worker knows no command {row['kind']}.", "It may be of a newer version.")
-        asked = {name: str(row["args"].get(name, "")) for name in ("kind", "reason", "alert")}
+        ask, names = ASKS[row["kind"]]
+        asked = {name: str(row["args"].get(name, "")) for name in names}
         before = {waiting["uuid"] for waiting in decisions.waiting(tx)}
-        uuid = decide.ask(tx, settings, actor=row["actor"], **asked)
+        uuid = ask(tx, settings, actor=row["actor"], **asked)
         commands.finish(tx, row["id"], {"decision": uuid, "waited_already": uuid in before}, process=process)
     except TrimtabError as error:
         commands.fail(tx, row["id"], f"{error.message} {error.remedy}".strip(), process=process)

@@ -21,9 +21,11 @@ from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
+from retrain.held_out import read_scored
 from retrain.pairs import clearing, drawing, thumbs
 from retrain.training.progress import read_events
-from store import datasets, pairs, versions
+from store import datasets, versions
+from store import pairs as preferences
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
@@ -93,7 +95,7 @@ class Stages:
 
     async def inspect(self) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes."""
-        found = await self.held.write(lambda tx: pairs.approved(tx, clearing.MOST))
+        found = await self.held.write(lambda tx: preferences.approved(tx, clearing.MOST))
         share = self.settings.retrain.contributor_share
         return await asyncio.to_thread(clearing.clear, found, share=share, seed=drawing.SPLIT_SEED)
 
@@ -129,7 +131,10 @@ class Stages:
         """Record the gate's report, and propose the promotion when it passes."""
         evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
         compared = json.loads((self.folder / "comparison.json").read_text("utf-8"))
-        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, compared))
+        id = self.held.row["dataset_id"]
+        judged = await self.held.write(lambda tx: datasets.members(tx, id, "held_out"))
+        pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
+        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, pairs, compared))
 
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})

@@ -28,6 +28,7 @@ KINDS = MappingProxyType(
         "topic_map": ("monitors", Action.RUN_MONITOR),
         "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
+        "override": ("retrain", Action.PROPOSE),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)

@@ -13,7 +13,7 @@ from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.events import digest as digest_of
 from core.roles import Action
 from core.states import DECISION
-from store import accounts, deployments, runs
+from store import accounts, deployments, overrides, runs
 from store.tables import approvals, decisions
 from store.unit_of_work import Tx
 
@@ -37,11 +37,14 @@ def propose(
     `subject` is the deployment (retrain, rollback) or the version (promote). While one of the same kind and subject
     waits, its uuid is returned instead, unless it shows something else and is a promotion: then the newer evidence
     takes its place. One that was approved and is being carried out stays in the way, unless its run has ended.
+    A person proposes a promotion only as an override: the gate proposes those that it passed.
     """
     if kind not in KINDS:
         raise InvalidInput(f"There is no decision of kind {kind}.", f"Kinds are: {', '.join(KINDS)}.")
     if not proposer.startswith("system:"):
         accounts.require(tx, proposer, Action.PROPOSE)
+        if kind == "promote" and "override" not in body:
+            raise Forbidden("The gate proposes promotions.", "Ask for an override on the Models page, with a reason.")
     made = digest_of(dict(body))
     open_one = _open(tx, kind, subject)
     if open_one is not None:
@@ -83,8 +86,8 @@ def approve(
 
     The effect is a queued run (retrain), a requested deployment (promote; with a `share` in percent as a canary, with
     `shadow` after so many copied requests) or a deployment that is live at once (rollback). Raises Forbidden for a
-    role that may not or the proposer, Conflict when it is no longer open, has expired, or `digest` is not that of what
-    stands now.
+    role that may not or the proposer, Conflict when it is no longer open, has expired, `digest` is not that of what
+    stands now, or the gate does not allow it.
     """
     row = get(tx, uuid)
     accounts.require(tx, actor, _NEEDS[row["kind"]])
@@ -95,9 +98,13 @@ def approve(
         raise Conflict("The proposal is not what you were shown.", "Reload, read it again, then approve.")
     if tx.now >= row["expires_at"]:
         raise Conflict("The proposal has expired.", "Propose it again.")
+    if row["kind"] == "promote":
+        overrides.require_allowed(tx, row, actor=actor)
     tx.move(decisions, DECISION, row["id"], "approved", decided_at=tx.now, decided_by=actor, comment=comment)
     tx.insert(approvals, decision_id=row["id"], account=actor, digest=digest, comment=comment, at=tx.now)
     tx.audit(actor, "decision.approved", uuid, {"kind": row["kind"], "digest": digest, "comment": comment})
+    if row["kind"] == "promote" and "override" in row["body"]:
+        overrides.record(tx, row, actor=actor, comment=comment)
     return _carry_out(tx, row, actor, share, shadow)
 
 

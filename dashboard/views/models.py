@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import gate, proposals, service, trial
+from dashboard.views import gate, override, proposals, service, trial
 from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -218,6 +218,7 @@ def detail(console: Console, name: str) -> None:
         proposals.draw(console, found["proposal"])
     if report is not None:
         gate.draw(console, name, report)
+        override.draw(console, name, report, found["route"])
     elif row["kind"] != "base":
         st.text("This version was not judged by a gate.")
     service.training(console, row)

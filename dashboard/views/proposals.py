@@ -50,7 +50,7 @@ def draw(console: Console, row: Any) -> None:
     open_now = row["state"] == "proposed" and row["expires_at"] > console.now
     with st.container(border=True, key=f"proposal-{uuid}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            show.mark(marks.DECISION_KIND.get(row["kind"]))
+            show.mark(marks.DECISION_KIND.get("override" if "override" in body else row["kind"]))
             state = "expired" if row["state"] == "proposed" and not open_now else row["state"]
             show.mark(marks.DECISION.get(state))
         with st.container(gap=None):
@@ -126,7 +126,8 @@ def pairs(counts: Any) -> dict[str, object]:
 def buttons(console: Console, row: Mapping[str, Any]) -> None:
     """Approve and reject; who may not sees why."""
     uuid, kind = row["uuid"], row["kind"]
-    own = row["proposer"] == console.name and not console.installation.settings.retrain.allow_self_approval
+    alone = console.installation.settings.retrain.allow_self_approval and "override" not in row["body"]
+    own = row["proposer"] == console.name and not alone
     allowed = console.may(NEEDS[kind])
     with st.container(horizontal=True, gap="small"):
         if st.button(

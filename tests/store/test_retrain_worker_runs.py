@@ -71,9 +71,19 @@ TOY_JUDGE = """
 import json, sys
 from pathlib import Path
 
-better = {"value": 0.2, "low": 0.1, "high": 0.3, "n": 40, "method": "paired", "needed": 0}
-told = {"difference": {"accuracy": better, "ranking": better}, "pairs": 40}
-(Path(sys.argv[1]) / "evaluation.json").write_text(json.dumps(told))
+folder = Path(sys.argv[1])
+judged = (folder / "held_out.jsonl").read_text().splitlines()
+told = []
+for place, line in enumerate(judged):
+    names = ("base", "champion", "candidate")
+    scores = {name: {"chosen": -20.0, "rejected": -20.0, "chosen_tokens": 9} for name in names}
+    scores["candidate"]["chosen"] += 1.0 if place % 10 else 0.0
+    hits = {"candidate": 1.0 if place % 10 else 0.5, "champion": 0.5}
+    for name, hit in hits.items():
+        scores[name]["reward_hit"] = hit
+    told.append({"id": json.loads(line)["id"], **scores})
+(folder / "evaluation_pairs.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in told))
+(folder / "evaluation.json").write_text(json.dumps({"pairs": len(told)}))
 """
 
 
