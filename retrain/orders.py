@@ -1,8 +1,8 @@
-"""Carries out what pages ask of this process: propose what a person wants decided."""
+"""Carries out what pages ask of this process at once: propose what a person wants decided."""
 
 from __future__ import annotations
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import TrimtabError
 from core.settings import Settings
 from retrain import decide
 from store import commands, decisions
@@ -10,6 +10,7 @@ from store.unit_of_work import Tx
 
 OWNER = "retrain"
 LEASE_SECONDS = 60.0
+KINDS = ("propose",)
 
 
 def obey(tx: Tx, settings: Settings, process: str) -> str:
@@ -17,12 +18,10 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
 
     The proposal and the end of its command are one transaction: a kill leaves both or neither.
     """
-    row = commands.claim(tx, OWNER, process, LEASE_SECONDS)
+    row = commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=KINDS)
     if row is None:
         return ""
     try:
-        if row["kind"] != "propose":
-            raise InvalidInput(f"The worker knows no command {row['kind']}.", "It may be of a newer version.")
         asked = {name: str(row["args"].get(name, "")) for name in ("kind", "reason", "alert")}
         before = {waiting["uuid"] for waiting in decisions.waiting(tx)}
         uuid = decide.ask(tx, settings, actor=row["actor"], **asked)
