@@ -113,6 +113,10 @@ class RetrainSettings:
         default=0.01,
         metadata={"help": "Share of a run's pairs from one contributor; never less than three equal shares."},
     )
+    feedback_consent: str = field(
+        default="",
+        metadata={"help": "What pairs from feedback say of consent, such as the terms that people accepted."},
+    )
     gate_margin: float = field(
         default=0.1, metadata={"help": "Increase of a bad rate (refusals, attacks, bias) that a gate lets pass."}
     )

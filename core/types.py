@@ -132,7 +132,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """A preference with its provenance. `prompt` is a list of chat messages ending with the user's."""
+    """A preference with its provenance. `prompt` is a list of chat messages ending with the user's.
+
+    `contributor` is a keyed hash of who preferred, `session` the conversation it came from, `version` who answered.
+    """
 
     uuid: str
     prompt: Sequence[Mapping[str, str]]
@@ -146,6 +149,7 @@ class PreferencePair:
     weight: float = 1.0
     id: int = 0
     consent: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)

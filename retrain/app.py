@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 
 import config
@@ -17,7 +17,9 @@ from core.settings import Settings
 from retrain import decide, engines, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
-from retrain.pairs import building, checks
+from retrain.pairs import building, checks, collecting
+from retrain.pairs import orders as pair_orders
+from retrain.pairs.orders import Desk
 from retrain.release import Releaser
 from retrain.trial import Trials
 from retrain.worker import Worker
@@ -28,6 +30,7 @@ PROCESS = "retrain"
 BEAT_SECONDS = 5.0
 DECIDE_SECONDS = 1.0
 PAIRS_SECONDS = 2.0
+DERIVE_SECONDS = 15.0
 COMMAND_SECONDS = 1.0
 GRACE_SECONDS = 4.5
 
@@ -68,6 +71,8 @@ class App:
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),
                 self._repeat(self._beat, BEAT_SECONDS),
+                self._serve(self._work_on_pairs, COMMAND_SECONDS),
+                self._serve(self._derive_pairs, DERIVE_SECONDS),
             )
         ]
         ended = asyncio.create_task(self.ending.wait())
@@ -89,10 +94,18 @@ class App:
             self.tell(line)
 
     def _look_at_pairs(self, tx: Tx) -> None:
-        new = building.collect(tx)
+        new = building.collect(tx, consent=self.settings.retrain.feedback_consent)
         approved, quarantined = checks.judge_collected(tx)
         if new or approved or quarantined:
             self.tell(f"pairs: {new} new from feedback, {approved} approved, {quarantined} quarantined")
+
+    async def _work_on_pairs(self) -> str:
+        return await pair_orders.obey(Desk(self.store, self.settings, self.clock), self.worker.name)
+
+    async def _derive_pairs(self) -> str:
+        consent = self.settings.retrain.feedback_consent
+        new = await asyncio.to_thread(collecting.derive, self.store, self.clock(), consent=consent)
+        return f"pairs: {new} new from thumbs and failed probes" if new else ""
 
     def _obey(self, tx: Tx) -> None:
         if told := orders.obey(tx, self.settings, self.worker.name):
@@ -107,10 +120,18 @@ class App:
             with self.store.write(self.clock()) as tx:
                 work(tx)
 
+        async def turn() -> str:
+            await asyncio.to_thread(once)
+            return ""
+
+        await self._serve(turn, seconds)
+
+    async def _serve(self, work: Callable[[], Awaitable[str]], seconds: float) -> None:
         trouble = ""
         while True:
             try:
-                await asyncio.to_thread(once)
+                if told := await work():
+                    self.tell(told)
                 trouble = ""
             except TrimtabError as error:
                 # The store may be away for a while: chat and training go on without it.

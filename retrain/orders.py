@@ -1,11 +1,11 @@
-"""Carries out what pages ask of this process: propose what a person wants decided."""
+"""Carries out what pages ask of this process at once: propose what a person wants decided."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from types import MappingProxyType
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import TrimtabError
 from core.settings import Settings
 from retrain import decide
 from store import commands, decisions
@@ -27,12 +27,10 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
 
     The proposal and the end of its command are one transaction: a kill leaves both or neither.
     """
-    row = commands.claim(tx, OWNER, process, LEASE_SECONDS)
+    row = commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=tuple(ASKS))
     if row is None:
         return ""
     try:
-        if row["kind"] not in ASKS:
-            raise InvalidInput(f"The worker knows no command {row['kind']}.", "It may be of a newer version.")
         ask, names = ASKS[row["kind"]]
         asked = {name: str(row["args"].get(name, "")) for name in names}
         before = {waiting["uuid"] for waiting in decisions.waiting(tx)}

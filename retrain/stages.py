@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ from store.unit_of_work import Tx
 ACTOR = "system:retrain"
 # What trains and what judges on held-out pairs: modules that are given the run's folder.
 MODULES = ("retrain.train", "retrain.evaluate")
-TRAIN, HELD_OUT, THUMBS = "train.jsonl", "held_out.jsonl", "thumbs.jsonl"
+TRAIN, HELD_OUT, THUMBS, LEFT_OUT = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "thumbs_left_out.json"
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
 
@@ -68,9 +69,9 @@ class Stages:
 
     async def draw(self) -> str:
         """Lock the dataset and write what the child reads."""
-        spec = self.held.row["spec"]
+        spec, settings = self.held.row["spec"], self.settings.retrain
         if self.held.row["dataset_id"] is None:
-            cleared, share = await self.inspect(), self.settings.retrain.contributor_share
+            cleared, share = await self.inspect(), settings.contributor_share
             row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
             if spec["trainer"] == "kto":
                 row, train = await self.held.write(lambda tx: thumbs.lock(tx, row, held_out)), []
@@ -86,8 +87,11 @@ class Stages:
         examples = len(train)
         if spec["trainer"] == "kto":
             # Pairs judge the candidate; what it learns from are single answers.
-            rows = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out))
+            drawn, share = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out)), settings.contributor_share
+            rows, left_out = await asyncio.to_thread(thumbs.clear, drawn, share=share, seed=drawing.SPLIT_SEED)
+            thumbs.require_both(rows)
             thumbs.write(self.folder, THUMBS, rows)
+            drawing.write_text(self.folder, LEFT_OUT, json.dumps(left_out, indent=1) + "\n")
             examples = len(rows)
         told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
@@ -198,12 +202,22 @@ def _members(tx: Tx, id: int) -> tuple[Any, Any]:
 
 
 def describe_examples(folder: Path) -> dict[str, Any]:
-    """What the card says of a run's thumbs: how many, and the digest of the file; nothing when it trained on pairs."""
+    """What the card says of a run's thumbs: how many, the digest of their file, and how many customs left out for what;
+    nothing when it trained on pairs.
+    """
     path = folder / THUMBS
     if not path.exists():
         return {}
     data = path.read_bytes()
-    return {"thumbs": {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest()}}
+    left_out = Counter(flag for item in _read_left_out(folder) for flag in item["flags"])
+    told = {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest(), "left_out": dict(left_out)}
+    return {"thumbs": told}
+
+
+def _read_left_out(folder: Path) -> list[dict[str, Any]]:
+    path = folder / LEFT_OUT
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return found
 
 
 def measure_speed(folder: Path) -> float | None:

@@ -29,6 +29,10 @@ KINDS = MappingProxyType(
         "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
         "override": ("retrain", Action.PROPOSE),
+        "preview_pairs": ("retrain", Action.IMPORT),
+        "import_pairs": ("retrain", Action.IMPORT),
+        "check_pairs": ("retrain", Action.CHECK_PAIRS),
+        "lock_dataset": ("retrain", Action.LOCK_DATASET),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)

@@ -74,6 +74,15 @@ def by_ids(tx: Tx, ids: Iterable[int]) -> list[Inference]:
     return found
 
 
+def by_uuids(tx: Tx, uuids: Iterable[str]) -> dict[str, Inference]:
+    """The exchanges of these uuids, by uuid; those that nothing has are left out."""
+    wanted, found = list(dict.fromkeys(uuids)), {}
+    for start in range(0, len(wanted), _BATCH):
+        for row in tx.all(_JOINED.where(inferences.c.uuid.in_(wanted[start : start + _BATCH]))):
+            found[row["uuid"]] = _read(row)
+    return found
+
+
 def by_uuid(tx: Tx, uuid: str) -> Inference:
     """The exchange that the outside knows as `uuid`. Raises NotFound."""
     row = tx.one(_JOINED.where(inferences.c.uuid == uuid))
