@@ -63,10 +63,10 @@ test-model:  ## what is slow (simulations, training runs), and what needs the pr
 	$(PYTEST) -m "model and not (postgres or browser or e2e or gpu)" tests
 
 test-postgres:  ## the store on a private PostgreSQL
-	$(PYTEST) -m "postgres and not (browser or e2e)" tests
+	$(ONE_THREAD) -n 2 -m "postgres and not (browser or e2e)" tests
 
 test-browser:  ## the journeys in Chromium
-	$(PYTEST) -m "browser and not e2e" tests
+	$(ONE_THREAD) -n 2 -m "browser and not e2e" tests
 
 test-e2e:  ## the whole loop with real processes and the real model
 	$(PYTEST) -m "e2e and not gpu" tests

@@ -43,6 +43,7 @@ MARKED_BY_FIXTURE = {
     "chromium": "browser",
     "tiny_model": "slow",  # what takes it trains it
 }
+DATABASES = itertools.count(1)
 MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
 # Loading a model library costs a process seconds, so what does is left to the layer of what is slow.
 LOADS_MODEL_LIBRARIES = (
@@ -250,22 +251,9 @@ def wait_until_answering(cluster: PostgresCluster, server: subprocess.Popen[byte
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def make_postgres_database(postgres_cluster: PostgresCluster) -> Callable[[], str]:
-    """A function that makes a new, empty database and returns its SQLAlchemy URL; all go with the cluster."""
-    numbers = itertools.count(1)
-
-    def make() -> str:
-        name = f"trimtab_{next(numbers)}"
-        postgres_cluster.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        return postgres_cluster.url(name)
-
-    return make
-
-
 @pytest.fixture
-def postgres_url(make_postgres_database: Callable[[], str], postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """The SQLAlchemy URL (`postgresql+psycopg://…`) of a new, empty database, dropped after the test."""
-    url = make_postgres_database()
-    yield url
-    postgres_cluster.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """The SQLAlchemy URL (`postgresql+psycopg://…`) of a database that the test makes; dropped after it."""
+    name = f"trimtab_{next(DATABASES)}"
+    yield postgres_cluster.url(name)
+    postgres_cluster.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
