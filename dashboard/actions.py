@@ -11,7 +11,20 @@ import streamlit as st
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, overrides, runs, trials
+from store import (
+    accounts,
+    alerts,
+    commands,
+    decisions,
+    labelling,
+    labels,
+    limits,
+    monitors,
+    overrides,
+    pairs,
+    runs,
+    trials,
+)
 from store.unit_of_work import Tx
 
 
@@ -216,6 +229,27 @@ def ask_override(console: Console, version: str, report: str, reason: str) -> bo
 def ask_monitors(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:
     """Ask the monitors' process for a piece of work."""
     return act(console, done, lambda tx, actor: commands.ask(tx, kind, owner="monitors", args=args, actor=actor))
+
+
+def ask_retrain(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:
+    """Ask the retraining worker for a piece of work."""
+    return act(console, done, lambda tx, actor: commands.ask(tx, kind, owner="retrain", args=args, actor=actor))
+
+
+def release_pair(console: Console, uuid: str, reason: str) -> bool:
+    """Let a pair that was held train after all."""
+    return act(
+        console,
+        "Released. It may train from now on.",
+        lambda tx, actor: pairs.release(tx, uuid, actor=actor, reason=reason),
+    )
+
+
+def reject_pair(console: Console, uuid: str, reason: str) -> bool:
+    """Keep a pair out of training."""
+    return act(
+        console, "Rejected. It never trains.", lambda tx, actor: pairs.reject(tx, uuid, actor=actor, reason=reason)
+    )
 
 
 def test_notice(console: Console, channel: str) -> bool:

@@ -89,6 +89,14 @@ RUN = MappingProxyType(
         "crashed": Mark("Crashed", "report", "orange"),
     }
 )
+PAIR = MappingProxyType(
+    {
+        "collected": Mark("Not checked yet", "hourglass_empty", "gray"),
+        "quarantined": Mark("In quarantine", "front_hand", "orange"),
+        "approved": Mark("Approved", "check_circle", "green"),
+        "rejected": Mark("Rejected", "block", "gray"),
+    }
+)
 VERDICT = MappingProxyType(
     {
         "pass": Mark("Pass", "check_circle", "green"),

@@ -18,6 +18,7 @@ from store.tables import heartbeats
 from store.unit_of_work import Store, Tx
 from tests import console_probes, console_story
 from tests.console_fairness import tell_fairness
+from tests.console_pairs import tell_pairs
 from tests.console_traffic import tell_traffic
 from tests.stores import make_store
 
@@ -44,6 +45,8 @@ class World:
     promote: str = ""
     run: str = ""
     rows: tuple[str, ...] = ()
+    pair: str = ""
+    dataset: str = ""
 
     def sign_in(self, name: str) -> str:
         """A session's token for `name`."""
@@ -82,6 +85,7 @@ def build_filled(
     console_story.tell_alerts(world, say)
     console_story.tell_runs(world, say)
     tell_traffic(world, say)
+    tell_pairs(world, say)
     with store.write(now) as tx:
         for role in ("gateway", "monitors", "retrain"):
             pulses.beat(tx, f"{role}-1", role, 4000, now - timedelta(hours=3), {"version": "0.1.0"})

@@ -41,7 +41,10 @@ def look(
     flags: Counter[str] = Counter()
     held = 0
     for start in range(0, len(found), BATCH):
-        part = {content_digest(pair.prompt, pair.chosen, pair.rejected): pair for pair in found[start : start + BATCH]}
+        part: dict[str, PreferencePair] = {}
+        for pair in found[start : start + BATCH]:
+            # The first of equal ones is what an import keeps.
+            part.setdefault(content_digest(pair.prompt, pair.chosen, pair.rejected), pair)
         known = pairs.by_digests(tx, list(part)).keys() | met
         new = [pair for digest, pair in part.items() if digest not in known]
         met |= part.keys()

@@ -15,7 +15,7 @@ from store import alerts as raised
 from store import labels
 from store import monitors as watched
 from store.alerts import Finding
-from store.queries import alerts, audit, commands, models, monitors, overview, probes, runs, service, traffic
+from store.queries import alerts, audit, commands, models, monitors, overview, pairs, probes, runs, service, traffic
 from store.tables import feedback, inferences
 from store.unit_of_work import Store, Tx
 from tests import console_world
@@ -53,6 +53,12 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "one exchange": lambda tx, world: traffic.one(tx, world.rows[2]),
     "queue": lambda tx, world: traffic.queued(tx),
     "said": lambda tx, world: traffic.said_of(tx, range(1, 51)),
+    "pair states": lambda tx, world: pairs.counts(tx),
+    "pair flags": lambda tx, world: pairs.flagged(tx, ("quarantined", "rejected")),
+    "pair papers": lambda tx, world: pairs.papers(tx),
+    "pairs held": lambda tx, world: pairs.queue(tx, flag="trigger"),
+    "one pair": lambda tx, world: pairs.one(tx, world.pair),
+    "datasets": lambda tx, world: pairs.versions(tx) and pairs.version(tx, world.dataset),
     "topic map": lambda tx, world: commands.result(tx, commands.recent(tx, "topic_map", {})[0]["uuid"]),
 }
 
