@@ -63,7 +63,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
 
 
 def start(engine: Engine, root: Path, code: str) -> str:
-    return engine.submit(RUN, root / RUN, [sys.executable, "-c", code, str(root)])
+    return engine.submit(RUN, root / RUN, [sys.executable, "-c", code, str(root / RUN)])
 
 
 @pytest.mark.parametrize(("code", "status"), [(0, DONE), (75, STOPPED), (2, FAILED)])

@@ -354,6 +354,23 @@ async def test_kill_minus_nine_of_the_worker_loses_nothing(store: Store, setting
 
 
 @in_loop
+async def test_a_trainer_whose_start_was_never_recorded_is_no_crash(store: Store, settings: Settings) -> None:
+    """A worker that dies between the start and job.json leaves a trainer that the next one must find and replace."""
+    uuid = queue(store, steps=12)
+    folder = settings.home / "runs" / uuid
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text('{"max_steps": 10000, "seed": 1}')
+    orphan = subprocess.Popen([sys.executable, "-m", "toy_trainer", str(folder)], start_new_session=True)
+    (folder / "pause").touch()
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: orphan.poll() is not None)
+        (folder / "pause").unlink()
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    assert orphan.returncode == 75
+    assert get(store, uuid)["attempts"] == 0
+
+
+@in_loop
 async def test_an_orphan_of_a_run_that_is_over_is_ended(store: Store, settings: Settings) -> None:
     uuid = queue(store, steps=10_000)
     folder = settings.home / "runs" / uuid
