@@ -166,6 +166,7 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "rule": {
             "direction": "below",
             "limit": 0.5,
+            "also": [{"metric": "preference_change", "direction": "below", "limit": 0.0}],
             "nodata_after_seconds": 7 * 86_400,
         },
         "enabled": False,
