@@ -18,7 +18,7 @@ from itertools import product
 import chat
 import numpy as np
 from clinc import Corpus, load
-from histories import MONITORS, Job, Outcome, at_budgets, code, finish, options, seed, share
+from histories import Job, Outcome, at_budgets, code_of, finish, options, seed, share
 from monitors_false_alarms import watched
 
 from core.types import Inference
@@ -101,7 +101,7 @@ def main() -> int:
     parser.add_argument("--every-exchange", action="store_true")
     args = parser.parse_args()
     corpus = load(args)
-    setting = {"reference": args.reference, "events": args.events, "code": code(*MONITORS, "monitors/backtest.py")}
+    setting = {"reference": args.reference, "events": args.events, "code": code_of(watched(False, 0))}
     kinds = [{"kind": kind, "conversations": not args.every_exchange} for kind in args.kinds]
     jobs = [{**kind, **job} for kind in kinds for job in at_budgets(args)]
     work = partial(watch, corpus, Known(corpus), args.reference, args.events)

@@ -21,7 +21,7 @@ import chat
 import numpy as np
 from chat import Chat, units
 from clinc import read
-from histories import MONITORS, Job, Outcome, at_budgets, code, finish, options, seed, share
+from histories import Job, Outcome, at_budgets, code_of, finish, options, seed, share
 
 from estimates.quantiles import quantile
 from monitors.descriptors.language import LANGUAGES, language
@@ -157,7 +157,7 @@ def main() -> int:
         corpus.units[name] = units(name, corpus.rows, corpus.vectors)
     kept = True
     for name in names:
-        setting = {"name": name, "reference": args.reference, "events": args.events, "code": code(*MONITORS)}
+        setting = {"name": name, "reference": args.reference, "events": args.events, "code": code_of([name])}
         work = partial(calm, corpus, name, args.reference, args.events)
         done = finish(args, "descriptors-false-alarms.jsonl", setting, at_budgets(args), work)
         for budget in args.budgets:

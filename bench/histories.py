@@ -4,7 +4,7 @@ import argparse
 import hashlib
 import json
 import multiprocessing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from clinc import options as places
@@ -12,9 +12,9 @@ from clinc import options as places
 from estimates.proportions import exact_limits
 
 ROOT = Path(__file__).resolve().parent.parent
-# What decides whether a monitor alarms.
-MONITORS = (
-    *(f"monitors/{folder}" for folder in ("statistics", "metrics", "descriptors", "detectors")),
+# What decides whether a monitor alarms, beside its own file.
+PROCEDURES = (
+    *(f"monitors/{folder}" for folder in ("statistics", "descriptors", "detectors")),
     *(f"monitors/{file}.py" for file in ("rates", "shares", "embedded", "rhythm")),
 )
 BAR = 1.5  # times the budget: the most that the upper limit of a share of alarms may be
@@ -51,6 +51,11 @@ def code(*names: str) -> str:
     for path in sorted(path for path in found if path.suffix in (".py", ".json")):
         whole.update(path.relative_to(ROOT).as_posix().encode() + path.read_bytes())
     return whole.hexdigest()[:16]
+
+
+def code_of(monitors: Iterable[str]) -> str:
+    """Return the digest of what decides whether these monitors alarm."""
+    return code(*PROCEDURES, *(f"monitors/metrics/{name}.py" for name in sorted(monitors)))
 
 
 def seed(name: str, run: int) -> int:

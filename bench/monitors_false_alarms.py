@@ -16,7 +16,7 @@ from functools import partial
 import chat
 import numpy as np
 from chat import Chat
-from histories import MONITORS, Job, Outcome, at_budgets, code, finish, options, seed, share
+from histories import Job, Outcome, at_budgets, code_of, finish, options, seed, share
 
 from monitors.defaults import DEFAULTS
 from monitors.metrics import Unit, metrics
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("--every-monitor", action="store_true")
     args = parser.parse_args()
     monitors = watched(args.every_monitor, args.reference)
-    setting = {"monitors": monitors, "events": args.events, "code": code(*MONITORS)}
+    setting = {"monitors": monitors, "events": args.events, "code": code_of(monitors)}
     corpus = read(args, list(monitors))
     work = partial(watch, corpus, monitors, args.events)
     done = finish(args, "monitors-false-alarms.jsonl", setting, at_budgets(args), work)

@@ -20,7 +20,7 @@ from itertools import product
 import chat
 import numpy as np
 from clinc import Corpus, load
-from histories import MONITORS, Job, Outcome, at_budgets, code, finish, options, share
+from histories import Job, Outcome, at_budgets, code_of, finish, options, share
 from monitors_false_alarms import JUDGED, alarmed, watched
 
 from core.types import Inference
@@ -127,7 +127,7 @@ def main() -> int:
         {"rhythm": rhythm, "shape": shape, "declared": not args.undeclared}
         for rhythm, shape in product(args.rhythms, args.shapes)
     ]
-    setting = {"events": args.events, "code": code(*MONITORS)}
+    setting = {"events": args.events, "code": code_of(watched(False, 0))}
     jobs = [{**kind, **job} for kind in kinds for job in at_budgets(args)]
     done = finish(args, "rhythms.jsonl", setting, jobs, partial(watch, material(args), args.events))
     kept = True
