@@ -225,6 +225,19 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "enabled": False,
     },
     {
+        "name": "says_yes",
+        "title": "The model agrees with whatever is stated",
+        "severity": "info",
+        "every_seconds": 24 * 3600.0,
+        "params": {"timeout_seconds": 1800},
+        "rule": {
+            "direction": "above",
+            "limit": 0.75,
+            "nodata_after_seconds": 3 * 86_400,
+        },
+        "enabled": False,  # as question_bias
+    },
+    {
         "name": "judged_quality",
         "title": "Fewer answers are good",
         "severity": "warning",
