@@ -238,6 +238,20 @@ DEFAULTS: tuple[dict[str, Any], ...] = (
         "enabled": False,  # as question_bias
     },
     {
+        "name": "sycophancy",
+        "title": "The model agrees with what is wrong",
+        "severity": "warning",
+        "every_seconds": 24 * 3600.0,
+        "params": {"timeout_seconds": 1800},
+        "rule": {
+            "direction": "above",
+            "limit": 0.3,
+            "nodata_after_seconds": 3 * 86_400,
+        },
+        # As with question_bias: several hundred answers a look.
+        "enabled": False,
+    },
+    {
         "name": "judged_quality",
         "title": "Fewer answers are good",
         "severity": "warning",

@@ -13,7 +13,7 @@ SCORES = {"error": "Calibration error", "brier": "Brier score (a coin scores 0.2
 
 
 def draw(found: Mapping[str, Any], key: str) -> None:
-    """Reported, not judged: a line a score and version, then stated confidence against what people chose."""
+    """A line a score and version, then stated confidence against what people chose."""
     st.caption(
         "When it is 70 % sure which answer people prefer, is it right 70 % of the time? The Brier score is a check."
     )
