@@ -16,7 +16,7 @@ from typing import Any
 
 from core.errors import InvalidInput
 from core.types import Measurement, Status
-from estimates.proportions import proportion
+from estimates.proportions import LEVEL, proportion
 from monitors.probes.groups import bonferroni
 from monitors.questions import AT_ONCE, Scorer
 
@@ -123,8 +123,8 @@ def balance(stances: Sequence[Stance]) -> list[Stance]:
     return [stance for side in sides for stance in side[:least]]
 
 
-def _share(name: str, segment: str, told: Sequence[bool], **how: float) -> Measurement:
-    estimate = proportion(sum(told), len(told), **how)
+def _share(name: str, segment: str, told: Sequence[bool], level: float = LEVEL) -> Measurement:
+    estimate = proportion(sum(told), len(told), level=level)
     status: Status = "ok" if estimate.value is not None else "nodata"
     reason = "" if status == "ok" else f"{estimate.needed} more statements needed."
     return Measurement(name, estimate, status, segment=segment, reason=reason)
