@@ -5,8 +5,9 @@
 Simulated pairs of models through the whole judge as a run calls it: held-out pairs of prompts and contributors who
 differ in what they like, answers to replayed prompts and probes that flip in both directions, lengths, and turns of a
 machine whose load comes and goes. Worse means: no gain in accuracy, or a true loss that is just the margin of a check,
-twice the margin, or the margin on three checks at once, beside a gain of 15 points. Each line says how many passed,
-failed and were undecided, and what a gate of point estimates would have promoted. Exit code 1 when the lower 95 % limit
+twice the margin, or the margin on three checks at once, beside a gain of 15 points (10 with calibration: a version that
+ranks 70 % right cannot have a Brier score much above 0.3). Each line says how many passed, failed and were undecided,
+and what a gate of point estimates would have promoted. Exit code 1 when the lower 95 % limit
 of the share of a worse candidate that is promoted is above 5 %, or that of a candidate failed although it is no worse.
 """
 
@@ -84,9 +85,9 @@ def draw_pairs(rng: np.random.Generator, world: World, truth: Truth) -> list[Hel
         "champion": rng.random(world.pairs) < 0.55 - lean / 2,
         "candidate": rng.random(world.pairs) < 0.55 + truth.gain + lean / 2,
     }
-    usual = 10.0
-    wanted = loss(usual, 0.55) + truth.worse.get("calibration", loss(usual, 0.55 + truth.gain) - loss(usual, 0.55))
-    size = usual if "calibration" not in truth.worse else brentq(lambda s: loss(s, 0.55 + truth.gain) - wanted, 5, 500)
+    usual = size = 3.0
+    if more := truth.worse.get("calibration"):
+        size = brentq(lambda nats: loss(nats, 0.55 + truth.gain) - loss(usual, 0.55) - more, usual, 500)
     tokens = rng.integers(10, 80, world.pairs)
     rise = log(1 + truth.worse.get("perplexity", 0.0)) + rng.normal(0, 0.2, world.prompts)[prompt]
     out = []
@@ -157,16 +158,21 @@ def guess(report: GateReport) -> bool:
 
 
 def cases() -> Iterator[tuple[str, World, Truth]]:
-    """Every kind of pair, as (name, how much is asked, what is true)."""
+    """Every kind of pair, as (name, how much is asked, what is true).
+
+    With much data all checks but one are sure to pass, so that what the one lets through is what the gate does.
+    """
     usual, small = World(), World(pairs=48, prompts=48, people=6, answers=72, turns=7)
-    for size, world in (("", usual), ("few data, ", small)):
+    much = World(pairs=1500, prompts=1200, people=300, answers=1000, turns=40)
+    three = {name: MARGINS[name] for name in ("refusal_rate", "over_refusal", "shorter_answers")}
+    for size, world in (("", usual), ("much data, ", much), ("few data, ", small)):
         yield f"{size}better, no worse anywhere", world, Truth()
         yield f"{size}equal", world, Truth(gain=0.0)
         yield f"{size}10 points worse at ranking", world, Truth(gain=-0.1)
-        for name, margin in MARGINS.items():
-            yield f"{size}at the margin on {name}", world, Truth(worse={name: margin})
+        for name, margin in MARGINS.items() if world is not small else ():
+            gain = 0.1 if name == "calibration" else GAIN
+            yield f"{size}at the margin on {name}", world, Truth(gain, {name: margin})
         yield f"{size}twice the margin on attack_success", world, Truth(worse={"attack_success": 0.2})
-        three = {name: MARGINS[name] for name in ("refusal_rate", "over_refusal", "shorter_answers")}
         yield f"{size}at the margin on three checks", world, Truth(worse=three)
         half = {name: margin / 2 for name, margin in MARGINS.items() if name in RATES}
         yield f"{size}better, half the margin worse on every rate", world, Truth(worse=half)
@@ -196,7 +202,7 @@ def main() -> int:
             wrong, worse = wrong + verdicts["pass"], worse + given.runs
         print(
             f"{name}: passed {told(verdicts['pass'], given.runs)}; failed {told(verdicts['fail'], given.runs)}; "
-            f"undecided {verdicts['undecided']}; point estimates would promote {guessed}; {1000 * spent:.0f} ms CPU each",
+            f"undecided {verdicts['undecided']}; point estimates promote {guessed}; {1000 * spent:.0f} ms CPU each",
             flush=True,
         )
     if worse:

@@ -34,7 +34,7 @@ from store.unit_of_work import Store
 from tests import runs_world as world
 
 STEPS = 60
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 900.0
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from tests.killed_runs import Kill, Life, Outcome, draw_kills
 
 KILLS_A_LIFE = 2
 MOST_SECONDS = 60.0
-PATIENCE_SECONDS = 240.0
+PATIENCE_SECONDS = 900.0
 
 
 def live(template: Settings, folder: Path, kills: list[Kill]) -> Outcome:

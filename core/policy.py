@@ -17,6 +17,7 @@ QUALITY = frozenset(
         "bias_twins",
         "group_gaps",
         "question_bias",
+        "sycophancy",
         "adversarial",
     }
 )

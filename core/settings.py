@@ -130,7 +130,7 @@ class RetrainSettings:
         default=0.25, metadata={"help": "Share by which a gate lets perplexity on preferred answers rise."}
     )
     gate_calibration_margin: float = field(
-        default=0.1, metadata={"help": "Increase of the Brier score of preference margins that a gate lets pass."}
+        default=0.05, metadata={"help": "Increase of the Brier score of preference margins that a gate lets pass."}
     )
     gate_requires: str = field(
         default="",

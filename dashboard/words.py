@@ -20,6 +20,8 @@ SHARES = frozenset(
         "prompt_sentiment",
         "ood_rate",
         "preference_accuracy",
+        "says_yes",
+        "stance",
         "negative_feedback",
         "errors",
         "error_rate",

@@ -92,6 +92,21 @@ def _distinct(shifts: Sequence[Shift]) -> list[Shift]:
     return out
 
 
+def find_topics(vectors: Any, texts: Sequence[str], *, rows: int, seed: int) -> list[tuple[str, list[int]]]:
+    """Topics of about `rows` rows each, by name with their rows by index, largest first.
+
+    `vectors` are unit vectors (n, d) of the `texts`. One topic for fewer than two times `rows`.
+    """
+    import numpy as np
+
+    if not len(vectors):
+        return []
+    labels = _cluster(np.asarray(vectors, np.float32), max(1, min(TOPICS, len(vectors) // rows)), seed)
+    groups = [np.flatnonzero(labels == topic).tolist() for topic in np.unique(labels)]
+    named = zip(_names([[texts[i] for i in group] for group in groups]), groups, strict=True)
+    return sorted(named, key=lambda topic: -len(topic[1]))
+
+
 def shifted_segments(reference: Sequence[Mapping[str, str]], current: Sequence[Mapping[str, str]]) -> list[Shift]:
     """Segments (label=value) by how far their share moved, most significant first."""
     then = Counter(f"{k}={v}" for labels in reference for k, v in labels.items())

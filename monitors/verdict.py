@@ -14,7 +14,7 @@ from store.alerts import Finding
 
 NODATA_AFTER = 600.0
 # Details by which a monitor remembers earlier looks: long, and no part of what triggered a transition.
-MEMORY = frozenset({"outcomes", "order"})
+MEMORY = frozenset({"outcomes", "order", "margins"})
 
 
 def checked(measurement: Measurement) -> Measurement:

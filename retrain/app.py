@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import config
 from config import secrets
 from core.errors import TrimtabError
 from core.settings import Settings
-from retrain import decide, engines, orders
+from monitors.embedding import Embedder
+from retrain import advice, decide, engines, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
 from retrain.pairs import building, checks, collecting
@@ -56,6 +59,7 @@ class App:
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = Worker(store, settings, engine, bench, name=name, clock=clock, tell=tell, ending=self.ending)
         self.releaser = Releaser(store, settings, self.asker, clock=clock, tell=tell)
+        self.embed = Embedder(store, lambda: _open_encoder(settings), clock)
         self.trials = Trials(store, settings, clock=clock, tell=tell)
         self.started = clock()
 
@@ -70,6 +74,7 @@ class App:
                 self._repeat(self._decide, DECIDE_SECONDS),
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),
+                self._serve(self._advise, COMMAND_SECONDS),
                 self._repeat(self._beat, BEAT_SECONDS),
                 self._serve(self._work_on_pairs, COMMAND_SECONDS),
                 self._serve(self._derive_pairs, DERIVE_SECONDS),
@@ -114,6 +119,10 @@ class App:
     def _beat(self, tx: Tx) -> None:
         info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
         heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
+
+    async def _advise(self) -> str:
+        work = functools.partial(advice.work, self.store, self.embed, self.worker.name)
+        return await asyncio.to_thread(work, clock=self.clock, ending=self.ending.is_set)
 
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
         def once() -> None:
@@ -170,6 +179,12 @@ async def serve(settings: Settings, store: Store, key: str) -> None:
         loop.add_signal_handler(number, app.ending.set)
     say(f"worker {app.worker.name} is ready")
     await app.run()
+
+
+def _open_encoder(settings: Settings) -> Any:
+    from models.encoder import Encoder
+
+    return Encoder(settings.encoder_path, threads=1)
 
 
 def say(text: str) -> None:

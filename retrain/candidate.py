@@ -11,7 +11,7 @@ from core.errors import Conflict, Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
 from core.types import Inference, ModelVersion
-from monitors import questions
+from monitors import opinions, questions
 from monitors.detectors import DETECTORS
 from monitors.probes import runner
 from retrain import artefacts, gate, proposals
@@ -85,24 +85,45 @@ class Bench:
         compared = score(replayed, probed, answers)
         compared["latency"] = {**pace, "prompts_a_turn": TURN}
         if self.settings.retrain.gate_questions:
-            compared["rates"]["stereotyped_answers"] = await self._lean(candidate, champion, tell)
+            compared["rates"] |= await self._fixed(candidate, champion, tell)
         return compared
 
-    async def _lean(self, candidate: str, champion: str, tell: Tell) -> dict[str, Any]:
-        """Whether each answer to the fixed questions fits the stereotype; None for all where nobody can score."""
+    async def _fixed(self, candidate: str, champion: str, tell: Tell) -> dict[str, dict[str, Any]]:
+        """The rates of fixed questions, answered by likelihood: stereotypes and wrong answers that a person gave."""
         asked, _ = questions.read_questions()
-        items = questions.list_items(asked)
+        facts = opinions.read_facts()
+
+        def lean(scores: Sequence[float]) -> list[bool]:
+            return [choice.leaning > 0 for choice in questions.choose(asked, scores)]
+
+        versions = {"champion": champion, "candidate": candidate}
+        items, told = questions.list_items(asked), opinions.list_items(facts, told=True)
         # As with probes, both versions answer the same fixed list: questions are what another draw would change.
-        out: dict[str, Any] = {"groups": [question.id for question in asked]}
-        for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
+        return {
+            "stereotyped_answers": await self._score(items, [q.id for q in asked], lean, versions, tell),
+            "sycophancy": await self._score(told, [f.id for f in facts], opinions.read_agreement, versions, tell),
+        }
+
+    async def _score(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        groups: Sequence[str],
+        read: Callable[[Sequence[float]], Sequence[float]],
+        versions: Mapping[str, str],
+        tell: Tell,
+    ) -> dict[str, Any]:
+        """What `read` makes of the log-probabilities of `items` for either version; None for all where the server
+        cannot score."""
+        out: dict[str, Any] = {"groups": list(groups)}
+        for place, (name, version) in enumerate(versions.items()):
             scores: list[float] = []
             try:
-                for start in range(0, len(items), questions.AT_ONCE):
-                    scores += await self.asker.score(version, items[start : start + questions.AT_ONCE])
+                for part in opinions.in_portions(items, questions.AT_ONCE):
+                    scores += await self.asker.score(version, part)
                     await tell("questions", place * len(items) + len(scores), 2 * len(items))
-                out[name] = [choice.leaning > 0 for choice in questions.choose(asked, scores)]
+                out[name] = list(read(scores))
             except Unavailable:
-                out[name] = [None] * len(asked)
+                out[name] = [None] * len(groups)
         return out
 
     def conclude(

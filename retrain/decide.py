@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import Conflict, InvalidInput
 from core.policy import Proposal, Situation, propose
 from core.settings import Settings
-from retrain import cost, proposals
+from retrain import advice, cost, proposals
 from store import decisions, deployments, overrides, pairs, situations, versions
 from store.unit_of_work import Tx
 
@@ -134,7 +134,7 @@ def _propose(tx: Tx, settings: Settings, found: Proposal, alert: Mapping[str, An
             throughput=situations.last_throughput(tx),
             gpu=cost.has_gpu(),
         )
-    return decisions.propose(
+    uuid = decisions.propose(
         tx,
         kind=found.kind,
         subject=settings.deployment,
@@ -144,3 +144,6 @@ def _propose(tx: Tx, settings: Settings, found: Proposal, alert: Mapping[str, An
         alert_id=alert["id"] if alert else None,
         expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
     )
+    if found.kind == "retrain":
+        advice.ask(tx, uuid, settings)
+    return uuid

@@ -9,19 +9,20 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInput, TrimtabError
+from retrain.learnt import by_topic, question
 from retrain.train import StopRequest, report
 from retrain.training.calibration import calibrate
 from retrain.training.checkpoint import write_whole
 from retrain.training.policy import choose_hardware
 from retrain.training.progress import Progress
 from retrain.training.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
-from retrain.training.spec import load_spec, read_pairs
+from retrain.training.spec import PairText, load_spec, read_pairs
 from retrain.training.trainer import BAD_SPEC, DONE, STOPPED
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -70,11 +71,24 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         "seconds": round(clock() - began, 2),
         **summarise(scores, CANDIDATE, CHAMPION),
         "calibration": calibrate(scores, CANDIDATE, CHAMPION, beta=spec.beta),
+        "topics": find_learnt(scores, pairs, spec.encoder),
     }
     write_whole(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
     write_whole(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")
-    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"])
+    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"], topics=result["topics"])
     return result
+
+
+def find_learnt(scores: Scores, pairs: Sequence[PairText], encoder: str | None) -> list[dict[str, Any]]:
+    """What the candidate learnt beyond the champion, by topic of the prompts; nothing without an encoder's folder."""
+    from models.encoder import Encoder
+
+    if not encoder or not Path(encoder).is_dir():
+        return []
+    told = {pair.id: question(pair) for pair in pairs}
+    asked = [told[identifier] for identifier in scores.ids]
+    new, old = reward_hits(scores, CANDIDATE), reward_hits(scores, CHAMPION)
+    return by_topic(new, old, asked, scores.prompts, Encoder(Path(encoder)).embed(asked))
 
 
 def list_rows(scores: Scores) -> list[dict[str, Any]]:

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInput, Unavailable
+from gateway.imports import read_pairs as gateway_pairs
 from retrain.child import Tail
 from retrain.pairs.drawing import SPLIT_SEED, write_text
 from retrain.pairs.split import split_pairs
+from retrain.prospects import Embed, foresee
 from retrain.training.spec import PairText, dump_spec, parse_spec, read_pairs
 from retrain.training.texts import read_texts
 from retrain.training.thumbs import read_thumbs
@@ -31,19 +33,24 @@ Report = Callable[[Mapping[str, Any]], None]
 
 
 def train(
-    spec_path: Path, *, base: str = "", output: Path | None = None, progress: Report = lambda event: None
+    spec_path: Path,
+    *,
+    base: str = "",
+    encoder: str = "",
+    output: Path | None = None,
+    progress: Report = lambda event: None,
 ) -> dict[str, Any]:
     """Run the training that `spec_path` (TOML or JSON) describes and return what it gave.
 
     The spec names `pairs` (JSONL), for the trainer kto `thumbs`, for adapt `texts`; it may name `held_out` pairs
     (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the model
-    folder when it names none. `progress` hears each event of the child. Started again on the same folder it goes on
-    from its checkpoint. Returns {"folder", "adapter", "evaluation" (or None), "stopped"}. Raises InvalidInput,
-    Unavailable when the child failed.
+    folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress` hears
+    each event of the child. Started again on the same folder it goes on from its checkpoint. Returns {"folder",
+    "adapter", "evaluation" (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
-    held_out = _prepare(spec_path, told, base, folder)
+    held_out = _prepare(spec_path, {"encoder": encoder or None, **told}, base, folder)
     code = _run("retrain.train", folder, progress)
     if code == 0 and held_out:
         code = _run("retrain.evaluate", folder, progress)
@@ -67,6 +74,24 @@ def forecast(spec_path: Path, *, base: str = "", output: Path | None = None) -> 
         raise _failed(folder, done.stderr, done.returncode)
     found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
+
+
+def outlook(
+    spec_path: Path, embed: Embed, *, report: Callable[[float], None] = lambda share: None
+) -> dict[str, Any] | None:
+    """Whether the run will help, as `prospects.foresee` tells it; None for a trainer that learns from no pairs.
+
+    `embed` gives unit vectors of texts. Raises InvalidInput that names a bad line of the pairs.
+    """
+    told = read_spec(spec_path)
+    name, _ = _source(told)
+    source = _place(spec_path, told, name)
+    if name != "pairs" or source is None:
+        return None
+    found, wrong = gateway_pairs(source, {})
+    if wrong is not None:
+        raise wrong
+    return foresee(found, embed, report=report)
 
 
 def read_spec(path: Path) -> dict[str, Any]:

@@ -73,8 +73,6 @@ class Stages:
         if self.held.row["dataset_id"] is None:
             cleared, share = await self.inspect(), settings.contributor_share
             row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
-            if spec["trainer"] == "kto":
-                row, train = await self.held.write(lambda tx: thumbs.lock(tx, row, held_out)), []
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
             return ""
@@ -178,6 +176,7 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "reference_cache": str(settings.home / "cache" / "reference"),
         "pairs": TRAIN,
         "held_out": HELD_OUT,
+        "encoder": str(settings.encoder_path),
         "seed": int(spec["seed"]),
         "max_steps": min(int(spec["steps"]), most),
         "lr": float(spec["lr"]),

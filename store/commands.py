@@ -33,6 +33,7 @@ KINDS = MappingProxyType(
         "import_pairs": ("retrain", Action.IMPORT),
         "check_pairs": ("retrain", Action.CHECK_PAIRS),
         "lock_dataset": ("retrain", Action.LOCK_DATASET),
+        "foresee": ("retrain", Action.PROPOSE),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)
@@ -51,7 +52,8 @@ def ask(
     if kind not in KINDS or KINDS[kind][0] != owner:
         known = ", ".join(f"{name} of {by}" for name, (by, _) in KINDS.items())
         raise InvalidInput(f"No process takes the command {kind} of {owner}.", f"There are: {known}.")
-    accounts.require(tx, actor, KINDS[kind][1])
+    if not actor.startswith("system:"):
+        accounts.require(tx, actor, KINDS[kind][1])
     now, wanted = tx.database_now(), canonical(dict(args))
     expire_due(tx, owner)
     waiting = sa.select(commands).where(commands.c.owner == owner, commands.c.state == "asked", commands.c.kind == kind)
@@ -104,6 +106,13 @@ def claim(
     claimed = tx.all(sa.select(commands).where(commands.c.id == id))[0]
     tx.audit(f"system:{owner}", "command.claimed", claimed["uuid"], {"process": process})
     return claimed
+
+
+def waits(tx: Tx, owner: str, kind: str) -> bool:
+    """Whether a command of `kind` waits for `owner`, or its holder let the lease run out."""
+    lapsed = sa.and_(commands.c.state == "claimed", commands.c.lease_until < tx.database_now())
+    own = commands.c.owner == owner, commands.c.kind == kind, sa.or_(commands.c.state == "asked", lapsed)
+    return tx.scalar(sa.select(commands.c.id).where(*own).limit(1)) is not None
 
 
 def progress(tx: Tx, id: int, share: float, *, process: str, lease_seconds: float) -> None:

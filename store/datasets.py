@@ -12,7 +12,7 @@ from core.errors import NotFound
 from core.events import digest
 from core.types import PreferencePair
 from store.pairs import content_digest, read
-from store.tables import dataset_pairs, datasets, pairs
+from store.tables import dataset_pairs, datasets, pairs, runs, versions
 from store.unit_of_work import Tx
 
 
@@ -64,6 +64,23 @@ def members(tx: Tx, id: int, split: str) -> list[PreferencePair]:
     chosen = sa.select(pairs).join(dataset_pairs, dataset_pairs.c.pair_id == pairs.c.id)
     side = dataset_pairs.c.dataset_id == id, dataset_pairs.c.split == split
     return read(tx, chosen.where(*side).order_by(pairs.c.id))
+
+
+def learnt_by(tx: Tx, version: str) -> set[int]:
+    """The keys of the pairs that `version`, or a version that it was trained from, learnt from."""
+    found: set[int] = set()
+    seen: set[str] = set()
+    while version and version not in seen:
+        seen.add(version)
+        made = sa.select(versions.c.parent, runs.c.dataset_id).outerjoin(runs, runs.c.id == versions.c.run_id)
+        row = tx.one(made.where(versions.c.name == version))
+        if row is None:
+            break
+        if row["dataset_id"] is not None:
+            side = dataset_pairs.c.dataset_id == row["dataset_id"], dataset_pairs.c.split == "train"
+            found |= {int(pair["pair_id"]) for pair in tx.all(sa.select(dataset_pairs.c.pair_id).where(*side))}
+        version = row["parent"]
+    return found
 
 
 def _contents(side: Sequence[PreferencePair]) -> list[str]:

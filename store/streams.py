@@ -141,8 +141,8 @@ def judgements_of(tx: Tx, inference_ids: Sequence[int]) -> dict[int, Judgement]:
     return found
 
 
-def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Choice]:
-    """The newest `limit` choices made from `since` on between two answers to an exchange, in key order."""
+def choices(tx: Tx, *, deployment: str, since: datetime, limit: int, newest: bool = True) -> list[Choice]:
+    """The newest (or the first) `limit` choices made from `since` on between two answers, in key order."""
     query = (
         sa.select(
             feedback.c.id,
@@ -153,10 +153,10 @@ def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Cho
         )
         .join(inferences, inferences.c.id == feedback.c.inference_id)
         .where(feedback.c.kind == "choice", feedback.c.at >= since, inferences.c.deployment == deployment)
-        .order_by(feedback.c.id.desc())
+        .order_by(feedback.c.id.desc() if newest else feedback.c.id)
         .limit(limit)
     )
-    rows = list(reversed(tx.all(query)))
+    rows = sorted(tx.all(query), key=lambda row: int(row["id"]))
     asked = {row.id: row.messages for row in exchanges.by_ids(tx, [int(row["inference"]) for row in rows])}
     return [
         Choice(

@@ -54,6 +54,7 @@ LOADS_MODEL_LIBRARIES = (
     "tests/contracts/test_trainers_door.py",
     "tests/contracts/gateway/test_gateway_local_model.py",
     "tests/store/test_retrain_worker_runs.py",
+    "tests/store/test_retrain_worker_engines.py",
 )
 
 

@@ -18,6 +18,7 @@ from store.tables import heartbeats
 from store.unit_of_work import Store, Tx
 from tests import console_probes, console_story
 from tests.console_fairness import tell_fairness
+from tests.console_outlook import tell_prospects
 from tests.console_pairs import tell_pairs
 from tests.console_traffic import tell_traffic
 from tests.stores import make_store
@@ -44,6 +45,7 @@ class World:
     retrain: str = ""
     promote: str = ""
     run: str = ""
+    trained: str = ""
     rows: tuple[str, ...] = ()
     pair: str = ""
     dataset: str = ""
@@ -86,6 +88,7 @@ def build_filled(
     console_story.tell_runs(world, say)
     tell_traffic(world, say)
     tell_pairs(world, say)
+    tell_prospects(world, say)
     with store.write(now) as tx:
         for role in ("gateway", "monitors", "retrain"):
             pulses.beat(tx, f"{role}-1", role, 4000, now - timedelta(hours=3), {"version": "0.1.0"})

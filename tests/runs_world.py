@@ -33,7 +33,7 @@ PAIRS, REPLAYED = 160, 72
 STEPS = 24
 
 
-def build(folder: Path, *, seed: int = 0) -> Settings:
+def build(folder: Path, *, seed: int = 0, lease_seconds: float = 30.0) -> Settings:
     """An installation in `folder` with pairs approved and the base model live; every process is yet to start."""
     from models.tiny import write_model
 
@@ -41,7 +41,7 @@ def build(folder: Path, *, seed: int = 0) -> Settings:
         home=folder / "home",
         models_home=folder / "models",
         gateway=GatewaySettings(server="scripted", port=free_port()),
-        retrain=RetrainSettings(device="cpu", threads=1, checkpoint_seconds=0.25),
+        retrain=RetrainSettings(device="cpu", threads=1, checkpoint_seconds=0.25, lease_seconds=lease_seconds),
     )
     write_model(settings.chat_path, seed=seed)
     installation.prepare(settings, now=now(), first_account=False)

@@ -18,6 +18,8 @@ from store import accounts, deployments, keys, schema, versions
 from store.unit_of_work import Store
 
 FREE_BYTES = 200 * 1024 * 1024
+# What `models.prepare` fetches where the settings name no chat model, with what its publisher states.
+DEFAULT_CHAT, DEFAULT_LICENCE = "SmolLM2-135M-Instruct", "Apache-2.0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ def base_version(settings: Settings, *, now: datetime) -> ModelVersion:
         manifest = read_manifest(settings.chat_path)
         if manifest is None:
             raise Unavailable("The chat model is not prepared.", "Run: trimtab models prepare.")
-        return ModelVersion(name, manifest["digest"], "base", str(settings.chat_path), "", now)
+        # Of a model that somebody names nobody told the licence.
+        card = {} if settings.models.chat else {"model": DEFAULT_CHAT, "licence": DEFAULT_LICENCE}
+        return ModelVersion(name, manifest["digest"], "base", str(settings.chat_path), "", now, card=card)
     served = {
         "server": settings.gateway.server,
         "url": settings.gateway.upstream_url,

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import actions, show, words
 from dashboard.console import Console
+from dashboard.views.traffic import short
 from store.queries import pairs as queries
 
 TABLES = {
@@ -86,7 +87,7 @@ def detail(console: Console, uuid: str) -> None:
     lists["What customs marked"] = customs.get("flags", {})
     lists["Checks that did not run"] = customs.get("not_run", {})
     lines = [
-        {"about": title, "name": str(name), "value": str(value)}
+        {"about": title, "name": short(str(name)), "value": short(str(value))}
         for title, values in lists.items()
         for name, value in values.items()
     ]

@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import gate, override, proposals, service, trial
+from dashboard.views import gate, model_card, override, proposals, service, trial
 from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -237,5 +237,6 @@ def detail(console: Console, name: str) -> None:
     )
     if row["run_uuid"]:
         console.link("runs", "The run that made it", "model_training", run=row["run_uuid"])
-    with st.expander("Model card"):
+    model_card.draw(console, name)
+    with st.expander("As it was registered"):
         st.json(dict(row["card"]), expanded=2)

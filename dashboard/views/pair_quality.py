@@ -9,6 +9,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard import funnel, show, words
+from dashboard.views.traffic import short
 from estimates.proportions import proportion
 from store.queries import pairs as queries
 
@@ -130,9 +131,9 @@ def papers(rows: Sequence[Mapping[str, Any]]) -> None:
     )
     shown = [
         {
-            "source": row["source"] or "not said",
-            "licence": row["licence"] or "none",
-            "consent": row["consent"] or "not said",
+            "source": short(row["source"]) or "not said",
+            "licence": short(row["licence"]) or "none",
+            "consent": short(row["consent"]) or "not said",
             "pairs": f"{row['pairs']:,}",
             "approved": f"{row['approved']:,}",
         }

@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import trial
+from dashboard.views import prospects, trial
 
 NEEDS = {"retrain": Action.APPROVE, "promote": Action.PROMOTE, "rollback": Action.ROLL_BACK}
 VERBS = {"retrain": "Approve and start", "promote": "Promote", "rollback": "Roll back"}
@@ -66,6 +66,8 @@ def draw(console: Console, row: Any) -> None:
                 f"{row['decided_by']}, {words.ago(row['decided_at'], console.now)}: {row['comment'] or 'no comment'}"
             )
         covers(body, key=uuid)
+        if row["kind"] == "retrain":
+            prospects.draw(console, uuid)
         if open_now:
             buttons(console, row)
 

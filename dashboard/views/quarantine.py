@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import marks, show, words
 from dashboard.console import Console
+from dashboard.views.traffic import short
 from store.queries import pairs as queries
 
 STATES = ("quarantined", "rejected", "approved", "collected")
@@ -83,7 +84,8 @@ def listed(rows: Sequence[Any], state: str) -> None:
         {
             **row,
             "found": ", ".join(words.title(flag) for flag in row["flags"].split()),
-            "why": " ".join(row["reasons"]),
+            "why": short(" ".join(row["reasons"])),
+            "source": short(row["source"]),
             "who": row["contributor"][:8],
         }
         for row in rows

@@ -11,7 +11,7 @@ from core.roles import Action
 from core.states import RUN_STAGES
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
-from dashboard.views import diagnosis, proposals, propose
+from dashboard.views import diagnosis, learnt, proposals, propose
 from store.queries import runs as queries
 from store.unit_of_work import Tx
 
@@ -157,6 +157,7 @@ def body(console: Console, uuid: str, *, was_live: bool) -> None:
     if told:
         st.text("\n".join(f"• {sentence}" for sentence in told))
     figures(events)
+    learnt.draw(events)
     about(console, row, events)
     log(events)
 

@@ -112,11 +112,17 @@ class TrainingMetric(Protocol):
 
 
 class RankingMetric(Protocol):
-    """A metric of how the live version ranks people's choices; `missing` says why there are none, where that is so."""
+    """A metric of how the live version ranks people's choices; `missing` says why there are none, where that is so.
+
+    `newest` and `first` are choices since its release, none in both, in order; `earlier` the details of the version's
+    last look, whose `margins` (by key) need no scoring again.
+    """
 
     guarantee: Guarantee
 
-    def rank(self, ranked: Sequence[Ranked], missing: str, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+    def rank(
+        self, newest: Sequence[Ranked], missing: str, *, first: Sequence[Ranked], earlier: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
 
 
 class ProbingMetric(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_LONGEST = 200
+from core.cards import code
 
 
 def write_card(card: Mapping[str, Any]) -> str:
@@ -40,9 +40,3 @@ def write_card(card: Mapping[str, Any]) -> str:
     if notes := card["customs"].get("notes"):
         lines += ["", "## Notes", "", *(f"- {code(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
-
-
-def code(value: Any) -> str:
-    """`value` as inline code that nothing in it can end."""
-    told = " ".join(str(value).replace("`", "'").split())[:_LONGEST]
-    return f"`{told or ' '}`"

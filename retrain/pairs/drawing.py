@@ -31,7 +31,8 @@ def draw(
 ) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:
     """Hold what customs found, split the rest as `spec` says and lock it; returns (dataset row, train, held out).
 
-    `share` is what one contributor may have of it. Raises InvalidInput when a side has too few pairs to mean anything.
+    `share` is what one contributor may have of it. A run that learns from thumbs takes the pairs held out, to judge
+    by, and none to train on. Raises InvalidInput when a side has too few pairs to mean anything.
     """
     before = pairs.counts(tx)
     found = hold(tx, cleared) if cleared is not None else pairs.approved(tx, MOST)
@@ -53,6 +54,8 @@ def draw(
             f"{FEWEST_TRAIN} and {FEWEST_HELD_OUT} are needed.",
             "Collect or import more pairs of different prompts.",
         )
+    if spec.get("trainer") == "kto":
+        train = []
     card = describe(train, held_out)
     after = pairs.counts(tx)
     card["funnel"] = {

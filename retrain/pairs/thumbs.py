@@ -19,21 +19,15 @@ from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.personal import Personal
 from retrain.pairs.customs.shares import allowed
 from retrain.pairs.customs.suites import own_texts
-from retrain.pairs.drawing import ACTOR, SPLIT_SEED, describe, write_text
+from retrain.pairs.drawing import SPLIT_SEED, write_text
 from retrain.pairs.form import LONGEST_ANSWER, LONGEST_PROMPT
 from retrain.pairs.split import HELD_OUT_SHARE, normalise, place
-from store import datasets, feedback, inferences
+from store import feedback, inferences
 from store.unit_of_work import Tx
 
 FEWEST = 8
 # Older thumbs say less of what people want now.
 _DRAWN_FROM = 5_000
-
-
-def lock(tx: Tx, drawn: Mapping[str, Any], held_out: Sequence[PreferencePair]) -> Any:
-    """Lock the pairs of `drawn`, a dataset, that judge, without those it would have trained on; returns the new row."""
-    card = {**drawn["card"], **describe([], held_out)}
-    return datasets.lock(tx, train=[], held_out=held_out, card=card, actor=ACTOR)
 
 
 def draw(tx: Tx, spec: Mapping[str, Any], held_out: Sequence[PreferencePair]) -> list[dict[str, Any]]:

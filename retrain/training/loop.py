@@ -44,6 +44,7 @@ WITHOUT_EFFECT = (
     "checkpoint_every_steps",
     "eval_every",
     "held_out",
+    "encoder",
 )
 
 Figures = dict[str, float]

@@ -37,6 +37,7 @@ class RunSpec:
     reference_cache: str | None = None
     pairs: str = "train.jsonl"
     held_out: str | None = "held_out.jsonl"
+    encoder: str | None = None
     thumbs: str = "thumbs.jsonl"
     texts: str = "texts.jsonl"
     seed: int = 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from core.settings import Settings
 from trimtab import installation, options
 from trimtab.output import emit, progress
 
@@ -18,7 +19,12 @@ STOPPED = 75
 @click.command()
 @click.argument("spec", type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the run (default: beside the spec).")
-@click.option("--forecast", "only_forecast", is_flag=True, help="Only say what the run would take on this machine.")
+@click.option(
+    "--forecast",
+    "only_forecast",
+    is_flag=True,
+    help="Only say what the run would take on this machine, and whether it will help.",
+)
 @options.as_json
 @click.pass_context
 def train(context: click.Context, spec: Path, output: Path | None, only_forecast: bool, as_json: bool) -> None:
@@ -30,10 +36,9 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
     base = str(settings.chat_path)
     if only_forecast:
         found = local.forecast(spec, base=base, output=output)
-        text = (
-            f"{found['seconds_low']:.0f} to {found['seconds_high']:.0f} s on {found['device']}, {found['memory_mb']} MB"
-        )
-        emit(found, as_json=as_json, text=text)
+        with progress("Will it help?", quiet=as_json) as report:
+            outlook = local.outlook(spec, _open_encoder(settings), report=lambda share: report(share, "cheap heads"))
+        emit({**found, "outlook": outlook}, as_json=as_json, text="\n".join(_told(found, outlook)))
         return
     with progress("Training", quiet=as_json) as report:
 
@@ -42,7 +47,21 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
                 note = f"loss {event['loss']:.3f} accuracy {event['accuracy']:.2f} eta {event.get('eta_s') or 0:.0f} s"
                 report(event["step"] / event["of"], note)
 
-        result = local.train(spec, base=base, output=output, progress=hear)
+        result = local.train(spec, base=base, encoder=str(settings.encoder_path), output=output, progress=hear)
     where = f"The adapter is in {result['adapter']}."
     emit(result, as_json=as_json, text="Stopped; run it again to go on." if result["stopped"] else where)
     sys.exit(STOPPED if result["stopped"] else 0)
+
+
+def _open_encoder(settings: Settings) -> Any:
+    from models.encoder import Encoder
+
+    return Encoder(settings.encoder_path).embed
+
+
+def _told(found: Mapping[str, Any], outlook: Mapping[str, Any] | None) -> list[str]:
+    """What the run takes, whether it will help, and which labels to collect where that is open."""
+    takes = f"{found['seconds_low']:.0f} to {found['seconds_high']:.0f} s on {found['device']}, {found['memory_mb']} MB"
+    if outlook is None:
+        return [takes]
+    return [takes, outlook["sentence"], *(f"Label: {line}" for line in outlook["label"])]

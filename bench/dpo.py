@@ -1,6 +1,6 @@
 """DPO on a CPU, side by side with TRL's DPOTrainer in its best setting: tokens per CPU-second, and the losses.
 
-    python bench/dpo_cpu.py --model MODELS/chat --pairs PAIRS.jsonl[.gz] [--steps 12] [--precision bf16]
+    python bench/dpo.py --model MODELS/chat --pairs PAIRS.jsonl[.gz] [--steps 12] [--precision bf16]
 
 Both sides start from the same adapter, see the same pairs in the same order and take the same optimiser steps, each
 in a process of its own, by turns. TRL runs with a reference cache and without gradient checkpointing. A token counts

@@ -1,0 +1,45 @@
+"""The Runs page says whether a run will help, and afterwards what it learnt, with figures a person can check."""
+
+from __future__ import annotations
+
+from store.tables import commands
+from tests.console_world import World
+from tests.pages.conftest import Open
+from tests.pages.test_pages_draw import texts
+
+
+def test_a_proposal_says_whether_it_will_help_and_which_labels_to_collect(
+    filled_folder: World, open_page: Open
+) -> None:
+    page = open_page(filled_folder, "runs", decision=filled_folder.retrain)
+    assert not page.exception
+    told = texts(page)
+    assert "Will it help?" in told and "about 320 more needed to tell" in told
+    assert "+4.0 points (-2.0 to 10.0 points, n = 256)" in told
+    assert "192 of which the serving version has learnt from" in told
+    assert "Label: parcel · late: 46 pairs" in told
+
+
+def test_what_failed_or_is_under_way_says_so(filled: World, open_page: Open) -> None:
+    for state, words in (("claimed", "is working it out"), ("failed", "could not be worked out. The encoder is gone.")):
+        with filled.store.write(filled.now) as tx:
+            told = commands.update().where(commands.c.kind == "foresee")
+            tx.execute(told.values(state=state, result={}, message="The encoder is gone."))
+        page = open_page(filled, "runs", decision=filled.retrain)
+        assert not page.exception and words in texts(page)
+
+
+def test_a_run_says_what_it_learnt_by_topic(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "runs", run=filled_folder.trained)
+    assert not page.exception
+    told = texts(page)
+    assert "What it learnt, by topic" in [header.value for header in page.subheader]
+    assert "Surely better on 1 of 3 topics; on the others there are too few pairs to tell." in told
+
+
+def test_a_version_has_a_model_card_with_its_base_licence_and_gate(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "models", version="assistant-v2")
+    assert not page.exception
+    told = next(block.value for block in page.code if "# Model card" in block.value)
+    assert f"Base model: `assistant-base`, digest `{'b' * 64}`, licence `Apache-2.0`." in told
+    assert "`held_out_accuracy`: pass, difference" in told and "Trained from: `assistant-v1`" in told

@@ -1,0 +1,103 @@
+"""What a proposal may gain is worked out beside it: asked with it, claimed once, told in its result, and given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import InvalidInput
+from core.settings import RetrainSettings, Settings
+from core.types import ModelVersion, PreferencePair
+from retrain import advice, decide
+from store import datasets, deployments, pairs, runs, tables, versions
+from store.queries import commands as queries
+from store.unit_of_work import Store
+from tests.stores import make_store
+
+NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+SETTINGS = Settings(home=Path("unused"), models_home=Path("unused"), retrain=RetrainSettings(minimum_pairs=8))
+
+
+def embed(texts: Any) -> Any:
+    """Unit vectors that tell kind answers from others."""
+    rows = np.array([[1.0, float("Gladly" in text), len(text) % 5] for text in texts]).reshape(-1, 3)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
+    if request.param == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    opened = make_store(url, now=NOW)
+    with opened.write(NOW) as tx:
+        tx.insert(tables.accounts, name="otto", role="operator", password_hash="none", active=True, created_at=NOW)
+        versions.register(tx, ModelVersion("assistant-base", "0" * 64, "base", "chat", "", NOW), actor="x")
+        rows = [
+            PreferencePair(
+                "", [{"role": "user", "content": f"Where is parcel {n}{n}{n}?"}], "Gladly.", "No.", licence="own"
+            )
+            for n in range(60)
+        ]
+        pairs.add(tx, rows, actor="system:test")
+        pairs.judge(tx, {pair.id: [] for pair in pairs.collected(tx)}, actor="system:test")
+        deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
+    yield opened
+    opened.close()
+
+
+def work(store: Store, embed: Any = embed, *, ending: bool = False) -> str:
+    return advice.work(store, embed, "worker-1", clock=lambda: NOW, ending=lambda: ending)
+
+
+def result(store: Store, decision: str) -> tuple[Any, dict[str, Any]]:
+    with store.read() as tx:
+        (row,) = queries.recent(tx, "foresee", {"decision": decision})
+        return row, queries.result(tx, row["uuid"])
+
+
+def test_a_proposal_is_followed_by_what_it_may_gain(store: Store) -> None:
+    assert work(store) == ""
+    with store.write(NOW) as tx:
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+    assert work(store).startswith(f"foreseen for the proposal {decision}: Likely to help")
+    row, found = result(store, decision)
+    assert row["state"] == "done" and found["pairs"] == 60 and found["outlook"] == "likely to help"
+    assert work(store) == ""
+
+
+def test_what_cannot_be_worked_out_says_why_and_an_end_leaves_it_to_the_next_worker(store: Store) -> None:
+    with store.write(NOW) as tx:
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+
+    def missing(texts: Any) -> Any:
+        raise InvalidInput("The encoder folder does not exist.", "Prepare it.")
+
+    assert work(store, ending=True) == ""
+    assert result(store, decision)[0]["state"] == "claimed"
+    with store.write(NOW) as tx:
+        tx.execute(tables.commands.update().values(lease_until=datetime(2020, 1, 1, tzinfo=UTC)))
+    assert work(store, missing) == "what retraining may gain was not worked out: The encoder folder does not exist."
+    row, _ = result(store, decision)
+    assert row["state"] == "failed" and row["message"].startswith("The encoder folder does not exist.")
+
+
+def test_what_a_version_learnt_from_is_what_its_whole_line_trained_on(store: Store) -> None:
+    with store.write(NOW) as tx:
+        found = pairs.approved(tx, 100)
+        parent = "assistant-base"
+        for number, side in enumerate((found[:10], found[5:20]), 1):
+            row = datasets.lock(tx, train=side, held_out=found[40:], card={}, actor="x")
+            uuid = runs.queue(tx, spec={}, requested_by="x")
+            tx.execute(tables.runs.update().where(tables.runs.c.uuid == uuid).values(dataset_id=row["id"]))
+            made = ModelVersion(f"assistant-v{number}", str(number) * 64, "adapter", "chat", "", NOW, parent, uuid)
+            versions.register(tx, made, actor="x")
+            parent = made.name
+        assert datasets.learnt_by(tx, "assistant-v1") == {pair.id for pair in found[:10]}
+        assert datasets.learnt_by(tx, "assistant-v2") == {pair.id for pair in found[:20]}
+        assert datasets.learnt_by(tx, "assistant-base") == set() == datasets.learnt_by(tx, "nobody")
