@@ -5,8 +5,8 @@ AUC above 0.55, or its hypothesis test where the reference has fewer than 1,000 
 distance to the reference's centroid, at 3; and ADWIN (Bifet and Gavalda 2007, by river, at its default delta of 0.002)
 on that distance. Evidently and the z-test look every 100 queries at the last 100, as their users schedule them; ADWIN
 and Trimtab after every query. Each peer is shown twice: as shipped, and at the threshold that lets it alarm in no more
-than the budget's share of as many further unchanged streams, so that delays are compared at the same false alarms. The CPU
-shown for ADWIN is that of all the deltas tried, at once.
+than the budget's share of as many further unchanged streams, so that delays are compared at the same false alarms.
+ADWIN's CPU is that of all the deltas tried, at once.
 
 Streams are those of drift_delay.py (500 unchanged queries, then 1,500 changed ones), and one of 3,000 unchanged ones.
 `--peer-path` names a folder with river (`pip install --target DIR --no-deps river`); without it ADWIN is left out, and
