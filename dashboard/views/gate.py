@@ -65,7 +65,8 @@ def tile(check: Mapping[str, Any], key: str) -> None:
         if details.get("note"):
             show.say(details["note"], "quiet", f"check-{key}-note")
         if isinstance(found := details.get("calibration"), Mapping):
-            calibration.draw(found, key)
+            with st.expander("What its confidence is worth"):
+                calibration.draw(found, key)
 
 
 def numbers(name: str, estimate: Mapping[str, Any], limit: Any, verdict: str, key: str) -> None:
