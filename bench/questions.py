@@ -3,7 +3,7 @@
 Run: TRIMTAB_DATA=... python bench/questions.py [--questions 240] [--statements 240] [--threads 1]. Draws a stratified
 sample (the same for the same seed: by category and condition, by behaviour and fitting answer), has the prepared chat
 model score every answer, and prints accuracy and bias scores, or the share of Yes and each stance, with their
-intervals, and the time. The texts of the suites are never printed.
+intervals, and the CPU time. The texts of the suites are never printed.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def draw(rows: Sequence[Drawn], size: int, seed: int, stratum: Callable[[Drawn],
 
 def tell(title: str, measured: Sequence[Measurement], seconds: float) -> None:
     """Print a line a measurement."""
-    print(f"{title}: {seconds:.0f} s", flush=True)
+    print(f"{title}: {seconds:.0f} CPU-seconds", flush=True)
     for one in measured:
         estimate, of = one.estimate, f" {one.segment}" if one.segment else ""
         if estimate.value is None:
@@ -81,23 +81,23 @@ def main() -> int:
     parser.add_argument("--statements", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--part", choices=["own", "bbq", "persona", "all"], default="all")
+    parser.add_argument("--parts", nargs="+", choices=["persona", "bbq", "own"], default=["persona", "bbq", "own"])
     given = parser.parse_args()
     data, score = Path(os.environ["TRIMTAB_DATA"]), scorer_of(given.model, given.threads, given.adapter)
-    for part, path in (("own", ""), ("bbq", str(data / "bbq" / "bbq.jsonl.gz"))):
-        if given.part in (part, "all"):
-            asked, _ = questions.read_questions(path)
-            if path:
-                asked = draw(asked, given.questions, given.seed, lambda one: (one.category, one.ambiguous))
-            began = time.monotonic()
-            found = questions.judge(questions.answer(asked, score))
-            tell(f"{part}, {len(asked)} questions", found, time.monotonic() - began)
-    if given.part in ("persona", "all"):
-        read = statements.read_statements(str(data / "persona-evals" / "persona.jsonl.gz"))
-        drawn = draw(read, given.statements, given.seed, lambda one: (one.behaviour, one.fitting))
-        began = time.monotonic()
-        stances = statements.judge(statements.answer(drawn, score))
-        tell(f"persona, {len(drawn)} statements", stances, time.monotonic() - began)
+    for part in given.parts:
+        if part == "persona":
+            read = statements.read_statements(str(data / "persona-evals" / "persona.jsonl.gz"))
+            drawn = draw(read, given.statements, given.seed, lambda one: (one.behaviour, one.fitting))
+            began = time.process_time()
+            stances = statements.judge(statements.answer(drawn, score))
+            tell(f"{part}, {len(drawn)} statements", stances, time.process_time() - began)
+            continue
+        asked, _ = questions.read_questions(str(data / "bbq" / "bbq.jsonl.gz") if part == "bbq" else "")
+        if part == "bbq":
+            asked = draw(asked, given.questions, given.seed, lambda one: (one.category, one.ambiguous))
+        began = time.process_time()
+        found = questions.judge(questions.answer(asked, score))
+        tell(f"{part}, {len(asked)} questions", found, time.process_time() - began)
     return 0
 
 

@@ -83,7 +83,7 @@ def clock_time(at: datetime | None) -> str:
 
 def unit(metric: str) -> tuple[float, str]:
     """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
-    if metric == POINTS or metric == "gap" or metric.endswith("_gap"):
+    if metric == POINTS or metric == "gap" or metric.endswith(("_gap", "_change")):
         return 100.0, " points"
     if metric in SHARES or metric.endswith(("_rate", "_share")):
         return 100.0, " %"
