@@ -49,7 +49,7 @@ class App:
         self.settings, self.store, self.clock, self.tell = settings, store, clock, tell
         self.ending = asyncio.Event()
         self.asker = Asker(settings.gateway_url, key, settings.deployment)
-        bench = Bench(store, settings, self.asker, clock=clock)
+        self.bench = bench = Bench(store, settings, self.asker, clock=clock)
         runs_folder = settings.home / "runs"
         runs_folder.mkdir(parents=True, exist_ok=True)
         engine = ENGINES.get(ENGINE)(runs_folder)  # type: ignore[call-arg]
@@ -67,6 +67,7 @@ class App:
             for loop in (
                 self.releaser.follow(),
                 self.trials.follow(),
+                self._compare(),
                 self._repeat(self._decide, DECIDE_SECONDS),
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),
@@ -104,6 +105,16 @@ class App:
     def _beat(self, tx: Tx) -> None:
         info = {"worker": self.worker.name, "run": self.worker.busy, "engine": ENGINE}
         heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
+
+    async def _compare(self) -> None:
+        """Carry out comparisons, one after the other: both would ask the same gateway."""
+        while True:
+            try:
+                if told := await orders.compare(self.bench, self.worker.name):
+                    self.tell(told)
+            except TrimtabError:
+                pass  # the other loops say that the store is away
+            await asyncio.sleep(COMMAND_SECONDS)
 
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
         def once() -> None:

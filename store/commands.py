@@ -29,6 +29,7 @@ KINDS = MappingProxyType(
         "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
         "override": ("retrain", Action.PROPOSE),
+        "compare": ("retrain", Action.RUN_MONITOR),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)
