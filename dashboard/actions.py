@@ -226,6 +226,15 @@ def ask_override(console: Console, version: str, report: str, reason: str) -> bo
     return act(console, "Asked. The proposal shows here within seconds; another approver decides.", work)
 
 
+def compare(console: Console, versions: Sequence[str]) -> bool:
+    """Ask that versions be asked the same, side by side."""
+    return act(
+        console,
+        "Asked. The table shows here when every version has answered.",
+        lambda tx, actor: commands.ask(tx, "compare", owner="retrain", args={"versions": list(versions)}, actor=actor),
+    )
+
+
 def ask_monitors(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:
     """Ask the monitors' process for a piece of work."""
     return act(console, done, lambda tx, actor: commands.ask(tx, kind, owner="monitors", args=args, actor=actor))

@@ -53,7 +53,7 @@ class App:
         self.settings, self.store, self.clock, self.tell = settings, store, clock, tell
         self.ending = asyncio.Event()
         self.asker = Asker(settings.gateway_url, key, settings.deployment)
-        bench = Bench(store, settings, self.asker, clock=clock)
+        self.bench = bench = Bench(store, settings, self.asker, clock=clock)
         (settings.home / "runs").mkdir(parents=True, exist_ok=True)
         engine = engines.connect(settings)
         name = f"{socket.gethostname()}:{os.getpid()}"
@@ -71,6 +71,7 @@ class App:
             for loop in (
                 self.releaser.follow(),
                 self.trials.follow(),
+                self._serve(self._compare, COMMAND_SECONDS),
                 self._repeat(self._decide, DECIDE_SECONDS),
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),
@@ -123,6 +124,9 @@ class App:
     async def _advise(self) -> str:
         work = functools.partial(advice.work, self.store, self.embed, self.worker.name)
         return await asyncio.to_thread(work, clock=self.clock, ending=self.ending.is_set)
+
+    async def _compare(self) -> str:
+        return await orders.compare(self.bench, self.worker.name)
 
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
         def once() -> None:

@@ -25,7 +25,7 @@ ACTOR = "system:gate"
 # Greedy answers of this length say whether a version refuses; on two cores both versions take about two minutes.
 REPLAYED, TOKENS = 72, 24
 # Versions answer so many prompts by turns: long enough that a turn's end, with fewer answers under way, costs little.
-TURN = 24
+TURN = 32
 # What is over sooner tells of the network and the clock rather than of the model.
 SHORTEST_TURN_SECONDS = 0.1
 WARM_SECONDS = 120.0
@@ -58,25 +58,30 @@ class Bench:
             return found.digest
 
     async def compare(self, candidate: str, champion: str, *, seed: int, tell: Tell) -> dict[str, Any]:
-        """Ask both versions the same; returns {"rates": {name: ...}, "length": ..., "latency": ...} without any text.
+        """What `ask` finds of both, under the names candidate and champion."""
+        return await self.ask({"champion": champion, "candidate": candidate}, seed=seed, tell=tell)
 
-        Each rate has a value (True, False, a share, or None for unscored) a prompt and version, and the prompt's
-        group. With the setting gate_questions, stereotyped and sycophantic answers to fixed questions are among them.
-        The versions take turns, and who goes first changes, so that load that comes and goes meets both alike.
+    async def ask(self, versions: Mapping[str, str], *, seed: int, tell: Tell) -> dict[str, Any]:
+        """Ask every version the same; returns {"rates": {name: ...}, "length": ..., "latency": ...} without any text.
+
+        `versions` are the names in the result and the versions they stand for. Each rate has a value (True, False, a
+        share, or None for unscored) a prompt and version, and the prompt's group. With the setting gate_questions,
+        stereotyped and sycophantic answers to fixed questions are among them. The versions take turns, and who goes
+        first changes, so that load that comes and goes meets all alike.
         """
         replayed = await asyncio.to_thread(self._recent)
         probed = draw_prompts(seed=seed)
         asked = [inference.messages for inference in replayed] + [prompt.messages for prompt in probed]
-        versions = {"champion": champion, "candidate": candidate}
         answers: dict[str, list[Answer]] = {name: [] for name in versions}
         pace: dict[str, list[float | None]] = {name: [] for name in versions}
+        names = list(versions)
         for start in range(0, len(asked), TURN):
-            turn = asked[start : start + TURN]
-            for name in list(versions) if start // TURN % 2 == 0 else reversed(versions):
+            turn, first = asked[start : start + TURN], start // TURN % len(names)
+            for name in names[first:] + names[:first]:
                 before, began = sum(map(len, answers.values())), self.clock()
 
                 async def told(done: int, before: int = before) -> None:
-                    await tell("answers", before + done, 2 * len(asked))
+                    await tell("answers", before + done, len(names) * len(asked))
 
                 found = await self.asker.answers(versions[name], turn, max_tokens=TOKENS, seed=seed, tell=told)
                 answers[name] += found
@@ -84,11 +89,12 @@ class Bench:
                     pace[name].append(measure_pace(found, (self.clock() - began).total_seconds()))
         compared = score(replayed, probed, answers)
         compared["latency"] = {**pace, "prompts_a_turn": TURN}
+        compared["tokens"] = {name: [answer.tokens for answer in given] for name, given in answers.items()}
         if self.settings.retrain.gate_questions:
-            compared["rates"] |= await self._fixed(candidate, champion, tell)
+            compared["rates"] |= await self._fixed(versions, tell)
         return compared
 
-    async def _fixed(self, candidate: str, champion: str, tell: Tell) -> dict[str, dict[str, Any]]:
+    async def _fixed(self, versions: Mapping[str, str], tell: Tell) -> dict[str, dict[str, Any]]:
         """The rates of fixed questions, answered by likelihood: stereotypes and wrong answers that a person gave."""
         asked, _ = questions.read_questions()
         facts = opinions.read_facts()
@@ -96,9 +102,8 @@ class Bench:
         def lean(scores: Sequence[float]) -> list[bool]:
             return [choice.leaning > 0 for choice in questions.choose(asked, scores)]
 
-        versions = {"champion": champion, "candidate": candidate}
         items, told = questions.list_items(asked), opinions.list_items(facts, told=True)
-        # As with probes, both versions answer the same fixed list: questions are what another draw would change.
+        # As with probes, all versions answer the same fixed list: questions are what another draw would change.
         return {
             "stereotyped_answers": await self._score(items, [q.id for q in asked], lean, versions, tell),
             "sycophancy": await self._score(told, [f.id for f in facts], opinions.read_agreement, versions, tell),
@@ -112,7 +117,7 @@ class Bench:
         versions: Mapping[str, str],
         tell: Tell,
     ) -> dict[str, Any]:
-        """What `read` makes of the log-probabilities of `items` for either version; None for all where the server
+        """What `read` makes of the log-probabilities of `items` for each version; None for all where the server
         cannot score."""
         out: dict[str, Any] = {"groups": list(groups)}
         for place, (name, version) in enumerate(versions.items()):
@@ -120,7 +125,7 @@ class Bench:
             try:
                 for part in opinions.in_portions(items, questions.AT_ONCE):
                     scores += await self.asker.score(version, part)
-                    await tell("questions", place * len(items) + len(scores), 2 * len(items))
+                    await tell("questions", place * len(items) + len(scores), len(versions) * len(items))
                 out[name] = list(read(scores))
             except Unavailable:
                 out[name] = [None] * len(groups)

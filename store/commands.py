@@ -34,6 +34,7 @@ KINDS = MappingProxyType(
         "check_pairs": ("retrain", Action.CHECK_PAIRS),
         "lock_dataset": ("retrain", Action.LOCK_DATASET),
         "foresee": ("retrain", Action.PROPOSE),
+        "compare": ("retrain", Action.RUN_MONITOR),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)

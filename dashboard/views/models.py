@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import gate, model_card, override, proposals, service, trial
+from dashboard.views import compare, gate, model_card, override, proposals, service, trial
 from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -62,6 +62,7 @@ def everything(console: Console) -> None:
     if found["history"]:
         st.subheader("Releases", anchor=False)
         history(found["history"])
+    compare.draw(console, [row["name"] for row in found["versions"]])
     service.draw(console)
 
 
