@@ -12,7 +12,7 @@ from store.tables import deployments, inferences, routes
 from store.unit_of_work import Tx
 
 # The newest answers to clients that say which segments there are. Their number bounds the work, whatever the history.
-LOOKED_AT = 20_000
+LOOKED_AT = 10_000
 _NAMED = 12
 
 
