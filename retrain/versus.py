@@ -9,7 +9,7 @@ from typing import Literal
 from estimates.allocation import excess_evidence
 
 _MOST = 700.0  # exp() of more is no float
-_STEP, _FARTHEST = 1.1, 1000.0
+_STEP, _FARTHEST = 1.1, 1000.0  # how finely and how far ahead `needed` is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ def compare(candidate: int, champion: int, *, share: float, alpha: float) -> Com
     """
     hits, events = candidate, candidate + champion
     limit = log(2 / alpha)
-    worse = excess_evidence(hits, events, share)
-    better = excess_evidence(events - hits, events, 1 - share)
+    worse, better = evidence(candidate, champion, share=share)
     shown = exp(min(worse, _MOST)), exp(min(better, _MOST)), exp(limit)
     counted = f"{hits} of {events} disliked answers are the candidate's, which gets {100 * share:g} % of the people"
     if worse >= limit:
@@ -53,13 +52,19 @@ def compare(candidate: int, champion: int, *, share: float, alpha: float) -> Com
     return Compared("open", f"Open: {counted}. So far nothing leans either way.", events, *shown)
 
 
+def evidence(candidate: int, champion: int, *, share: float) -> tuple[float, float]:
+    """Return the logarithms of the e-values that the candidate is disliked more, and less, than the champion."""
+    events = candidate + champion
+    return excess_evidence(candidate, events, share), excess_evidence(champion, events, 1 - share)
+
+
 def _needed(hits: int, events: int, share: float, limit: float) -> int:
     """How many more events, falling as those so far did, bring either direction to `limit`; 0 where too many would."""
     times = _STEP
     while events and times < _FARTHEST:
         n = ceil(events * times)
         part = round(hits * n / events)
-        if max(excess_evidence(part, n, share), excess_evidence(n - part, n, 1 - share)) >= limit:
+        if max(evidence(part, n - part, share=share)) >= limit:
             return n - events
         times *= _STEP
     return 0
