@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
+from core.segments import Segment
 from dashboard.console import Console, SignedOut
 from store import (
     accounts,
@@ -72,9 +73,18 @@ def unsilence(console: Console, id: int) -> bool:
 
 
 def approve(
-    console: Console, uuid: str, digest: str, comment: str, done: str, *, share: int = 0, shadow: int = 0
+    console: Console,
+    uuid: str,
+    digest: str,
+    comment: str,
+    done: str,
+    *,
+    share: int = 0,
+    shadow: int = 0,
+    hold: bool = False,
+    segment: Segment | None = None,
 ) -> bool:
-    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary."""
+    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary, held with `hold`."""
     allow = console.installation.settings.retrain.allow_self_approval
     return act(
         console,
@@ -88,6 +98,8 @@ def approve(
             allow_self=allow,
             share=share,
             shadow=shadow,
+            hold=hold,
+            segment=segment,
         ),
     )
 
@@ -99,13 +111,21 @@ def reject(console: Console, uuid: str, reason: str) -> bool:
     )
 
 
-def roll_back(console: Console, reason: str, *, away_from: str, to: str) -> bool:
-    """Serve an earlier version again, at once."""
+def roll_back(
+    console: Console, reason: str, *, away_from: str, to: str, deployment: str = "", everybody: bool = False
+) -> bool:
+    """Serve an earlier version again, at once: as `deployment` (a segment's), or `everybody` with all segments."""
     return act(
         console,
         f"{to} serves again. Its fingerprint is being checked.",
         lambda tx, actor: decisions.roll_back(
-            tx, deployment=console.deployment, actor=actor, reason=reason, to=to, away_from=away_from
+            tx,
+            deployment=deployment or console.deployment,
+            actor=actor,
+            reason=reason,
+            to=to,
+            away_from=away_from,
+            everybody=everybody,
         ),
     )
 

@@ -118,6 +118,7 @@ DEPLOYMENT = MappingProxyType(
 ROLE = MappingProxyType(
     {
         "champion": Mark("Live", "radio_button_checked", "green"),
+        "segment": Mark("Serves a segment", "groups", "green"),
         "previous": Mark("Previous", "history", "gray"),
         "candidate": Mark("Candidate", "science", "blue"),
         "earlier": Mark("Earlier", "inventory_2", "gray"),

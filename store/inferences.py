@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from core.errors import NotFound
 from core.types import Inference
 from store.embeddings import digest
+from store.segments import within
 from store.tables import inference_texts, inferences, options
 from store.unit_of_work import Tx
 
@@ -58,10 +59,16 @@ def after(
     kinds: Sequence[str] = WATCHED,
     deployment: str | None = None,
     version: str | None = None,
+    alone: bool = False,
     limit: int,
 ) -> list[Inference]:
-    """The first `limit` exchanges whose key is above `id`, in key order, with their texts."""
+    """The first `limit` exchanges whose key is above `id`, in key order, with their texts.
+
+    A `deployment` stands for its segments too, unless `alone`.
+    """
     chosen = _matching(kinds, deployment, version).where(inferences.c.id > id)
+    if alone:
+        chosen = chosen.where(inferences.c.deployment == deployment)
     return [_read(row) for row in tx.all(chosen.order_by(inferences.c.id).limit(limit))]
 
 
@@ -179,7 +186,7 @@ _JOINED = sa.select(inferences, inference_texts.c.messages, inference_texts.c.pr
 def _conditions(kinds: Sequence[str], deployment: str | None, version: str | None) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [inferences.c.kind.in_(list(kinds))]
     if deployment is not None:
-        conditions.append(inferences.c.deployment == deployment)
+        conditions.append(within(inferences.c.deployment, deployment))
     if version is not None:
         conditions.append(inferences.c.version == version)
     return conditions

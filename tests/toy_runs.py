@@ -86,7 +86,7 @@ class ToyAsker(Asker):
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:1", "key", "assistant")
 
-    async def fingerprint(self, version: str = "") -> Answering:
+    async def fingerprint(self, version: str = "", *, deployment: str = "") -> Answering:
         return Answering(version, 1, digest(version))
 
     async def answer(self, version: str, messages: Any, *, max_tokens: int, seed: int) -> Answer:

@@ -156,11 +156,21 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     kind = row["kind"]
     st.text(row["reason"])
     covers(row["body"], key=f"dialog-{row['uuid']}")
-    share, shadow = trial.choose(console, row["uuid"]) if kind == "promote" else (0, 0)
+    begin = trial.choose(console, row["uuid"]) if kind == "promote" else trial.Begin()
     comment = st.text_input("Comment (optional)", key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
-        done = TRIED if share or shadow else DONE[kind]
-        actions.approve(console, row["uuid"], row["digest"], comment, done, share=share, shadow=shadow)
+        done = TRIED if begin.share or begin.shadow else DONE[kind]
+        actions.approve(
+            console,
+            row["uuid"],
+            row["digest"],
+            comment,
+            done,
+            share=begin.share,
+            shadow=begin.shadow,
+            hold=begin.hold,
+            segment=begin.segment,
+        )
         st.rerun()
 
 
