@@ -43,29 +43,30 @@ test: dev models machine  ## everything, fast layers first; says how long each l
 		echo "== $$layer passed in $$(($$(date +%s) - at)) s"; \
 	done; echo "== everything passed in $$(($$(date +%s) - began)) s: $(LAYERS)"
 
-# Each layer leaves to the later ones what needs a model, a server or a browser, and what is slow: simulations and
-# training runs of more than a third of a second, and anything of more than three.
-PARALLEL := OMP_NUM_THREADS=1 $(PYTEST) -n 2
-FOLDERS := $(addprefix tests/,unit properties architecture contracts timelines pages store)
+# Each layer leaves to the later ones what needs a model, a server or a browser, and what is slow: what loads a model
+# library, simulations of more than a third of a second, and anything of more than three.
+QUICK := -m "not (model or slow or postgres or browser or gpu)" --ignore=tests/unit/retrain --ignore-glob='*/test_models_*'
+OTHERS := tests/properties tests/architecture tests/unit/estimates
+ONE_THREAD := OMP_NUM_THREADS=1 $(PYTEST)
 
 test-style: lint types layers  ## style, types and layers
 
-test-fast:  ## unit, property and architecture tests
-	$(PARALLEL) -m "not (model or slow or postgres or browser or gpu)" tests/unit tests/properties tests/architecture
+test-fast:  ## unit, property and architecture tests, in two processes that each read only their own files
+	@others=$$(mktemp); $(ONE_THREAD) $(QUICK) $(OTHERS) >$$others 2>&1 & second=$$!; \
+	$(ONE_THREAD) $(QUICK) --ignore=tests/unit/estimates tests/unit; unit=$$?; wait $$second; second=$$?; cat $$others; rm $$others; exit $$((unit || second))
 
 test-store:  ## contracts, timelines, pages, and the store on SQLite
-	$(PARALLEL) -m "not (model or slow or postgres or browser or gpu)" tests/contracts tests/timelines tests/pages tests/store
+	$(ONE_THREAD) -n 2 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
 
 test-model:  ## what is slow (simulations, training runs), and what needs the prepared models
-	$(PARALLEL) -m "slow and not (model or gpu)" tests/unit
+	$(ONE_THREAD) -n 2 -m "slow and not (model or postgres or browser or e2e or gpu)" tests
 	$(PYTEST) -m "model and not (postgres or browser or e2e or gpu)" tests
-	$(PYTEST) -m "slow and not (model or postgres or browser or e2e or gpu)" $(filter-out tests/unit,$(FOLDERS))
 
 test-postgres:  ## the store on a private PostgreSQL
-	$(PYTEST) -m "postgres and not (browser or e2e)" tests
+	$(ONE_THREAD) -n 2 -m "postgres and not (browser or e2e)" tests
 
 test-browser:  ## the journeys in Chromium
-	$(PYTEST) -m "browser and not e2e" tests
+	$(ONE_THREAD) -n 2 -m "browser and not e2e" tests
 
 test-e2e:  ## the whole loop with real processes and the real model
 	$(PYTEST) -m "e2e and not gpu" tests

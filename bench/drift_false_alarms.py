@@ -6,26 +6,23 @@ Resumable: every finished history is a line of <cache>/drift-false-alarms.jsonl;
 code 1 when the upper 95 % limit (Clopper-Pearson) of a share of alarms exceeds 1.5 times its budget.
 """
 
-import argparse
-import json
-import multiprocessing
 import time
 from functools import partial
 
 import numpy as np
-from clinc import Corpus, load, options
+from clinc import Corpus, load
+from histories import Job, Outcome, at_budgets, code, finish, options, share
 
-from estimates.proportions import exact_limits
 from monitors.statistics.drift import DriftDetector
 
 CHUNK = 100
 
 
-def watch(corpus: Corpus, reference: int, events: int, job: tuple[float, int]) -> dict[str, object]:
+def watch(corpus: Corpus, reference: int, events: int, job: Job) -> Outcome:
     """Return one history's outcome: whether and where it alarmed, by which view, and its CPU per 100
     queries.
     """
-    budget, run = job
+    budget, run = job["budget"], job["run"]
     order = np.random.default_rng([20261123, run]).permutation(23_700)[: reference + events]
     detector = DriftDetector.fit(*corpus.take(order[:reference]), alpha=budget, seed=run, horizon=events)
     started, view = time.process_time(), ""
@@ -35,53 +32,30 @@ def watch(corpus: Corpus, reference: int, events: int, job: tuple[float, int]) -
         if detector.alarmed_at is not None:
             break
     cpu = (time.process_time() - started) / detector.seen * 100_000
-    return {"budget": budget, "run": run, "at": detector.alarmed_at, "view": view, "cpu_ms": round(cpu, 2)}
+    return {"at": detector.alarmed_at, "view": view, "cpu_ms": round(cpu, 2)}
 
 
 def main() -> int:
     parser = options(__doc__)
     parser.add_argument("--reference", type=int, default=1000)
     parser.add_argument("--events", type=int, default=3000)
-    parser.add_argument("--budgets", type=float, nargs="+", default=[0.05, 0.10])
-    parser.add_argument("--runs", type=int, default=600)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--fresh", action="store_true")
     args = parser.parse_args()
-    corpus = load(args)
-    ledger = args.cache / "drift-false-alarms.jsonl"
-    if args.fresh:
-        ledger.unlink(missing_ok=True)
-    done = finished(args, ledger)
-    jobs = [(b, r) for r in range(args.runs) for b in args.budgets if (b, r) not in done]
-    work = partial(watch, corpus, args.reference, args.events)
-    with multiprocessing.get_context("fork").Pool(args.processes) as pool, ledger.open("a") as out:
-        for result in pool.imap_unordered(work, jobs):
-            out.write(json.dumps(result | {"reference": args.reference, "events": args.events}) + "\n")
-            out.flush()
-            done[(result["budget"], result["run"])] = result
-    failed = False
+    setting = {"reference": args.reference, "events": args.events, "code": code("monitors/statistics")}
+    work = partial(watch, load(args), args.reference, args.events)
+    done = finish(args, "drift-false-alarms.jsonl", setting, at_budgets(args), work)
+    kept = True
     for budget in args.budgets:
-        own = [done[(budget, run)] for run in range(args.runs)]
-        alarms = [r for r in own if r["at"] is not None]
-        low, high = exact_limits(len(alarms), len(own))
-        views = {v: sum(r["view"] == v for r in alarms) for v in sorted({r["view"] for r in alarms})}
-        quiet = np.median([r["cpu_ms"] for r in own if r["at"] is None])
+        own = [outcome for outcome in done if outcome["budget"] == budget]
+        views = [outcome["view"] for outcome in own if outcome["at"] is not None]
+        words, inside = share(len(views), len(own), budget)
+        quiet = np.median([outcome["cpu_ms"] for outcome in own if outcome["at"] is None])
+        by = {view: views.count(view) for view in sorted(set(views))}
         print(
-            f"budget {budget} reference {args.reference}: {len(alarms)} of {len(own)} histories alarm, share "
-            f"{len(alarms) / len(own):.4f}, 95 % limits {low:.4f} to {high:.4f}, bar {1.5 * budget:.3f}; {views}; "
-            f"median CPU {quiet:.1f} ms per 100 queries"
+            f"budget {budget}, reference {args.reference}: {words}; {by}; median CPU {quiet:.1f} ms per 100 queries",
+            flush=True,
         )
-        failed |= high > 1.5 * budget
-    return 1 if failed else 0
-
-
-def finished(args: argparse.Namespace, ledger) -> dict[tuple[float, int], dict]:
-    """Return the histories that an earlier run of the same reference and length finished."""
-    if not ledger.exists():
-        return {}
-    rows = [json.loads(line) for line in ledger.read_text().splitlines() if line.endswith("}")]
-    same = [r for r in rows if r["reference"] == args.reference and r["events"] == args.events]
-    return {(r["budget"], r["run"]): r for r in same}
+        kept &= inside
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

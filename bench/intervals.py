@@ -21,6 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from core.types import Estimate
 from estimates.calibration import BINS, brier_score, calibration_error
 from estimates.corrected import corrected_rate
+from estimates.crossed import crossed_difference
+from estimates.largest import largest_share
 from estimates.means import mean, paired_difference
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
@@ -153,6 +155,21 @@ def pairs() -> Iterator[Cell]:
             yield "paired difference", f"{units} questions x 3, gap {gap / 2}", twins
 
 
+def crossed() -> Iterator[Cell]:
+    """Pairs that either version alone ranks right, leaning with their prompt and person (log-odds of spread 1)."""
+    for rows, prompts, people in ((96, 96, 6), (96, 48, 6), (200, 50, 12), (96, 96, 40), (250, 250, 6), (400, 80, 80)):
+        for spread in (0.0, 1.0, 2.0):
+
+            def draw(g: np.random.Generator, n=rows, p=prompts, c=people, s=spread) -> tuple[Estimate, float]:
+                prompt, person = np.arange(n) % p, g.integers(0, c, n)
+                lean = expit(g.normal(0, s, p)[prompt] + g.normal(0, s, c)[person])
+                u = g.random(n)
+                new, old = u < 0.5 * lean, (u >= 0.5 * lean) & (u < 0.5)
+                return crossed_difference(new, old, prompt.tolist(), person.tolist()), 0.0
+
+            yield "crossed difference", f"n={rows} prompts={prompts} people={people} spread={spread}", draw
+
+
 def differences() -> Iterator[Cell]:
     for n, m in ((20, 20), (30, 300), (100, 100), (1000, 200)):
         for p, q in ((0, 0), (0.01, 0), (0.02, 0.02), (0.1, 0.05), (0.5, 0.4), (0.95, 0.9), (1, 0), (1, 1)):
@@ -226,6 +243,25 @@ def calibrations() -> Iterator[Cell]:
                 )
 
 
+def largest() -> Iterator[Cell]:
+    """The largest of several shares of units of uneven size, each unit with shares of its own about the true ones."""
+    shapes = {"even": np.ones(8) / 8, "one above": np.array([0.4, 0.2, 0.2, 0.2]), "one takes all": np.eye(4)[0]}
+    shapes["many"] = np.full(64, 0.9 / 63)
+    shapes["many"][0] = 0.1
+    for title, shares in shapes.items():
+        for n in (25, 60, 256):
+
+            def draw(rng: np.random.Generator, shares: np.ndarray = shares, n: int = n) -> tuple[Estimate, float]:
+                sizes = rng.integers(5, 200, n)
+                own = rng.dirichlet(5 * shares + 1e-9, n)
+                counts = rng.multinomial(sizes, own / own.sum(1, keepdims=True))
+                sums = counts.sum(0), (counts**2).sum(0), sizes @ counts
+                whole, squared = float(sizes.sum()), float((sizes**2).sum())
+                return largest_share(*sums, units=n, size=whole, squared_size=squared), float(shares.max())
+
+            yield "largest share", f"{title}, {n} units", draw
+
+
 def widened(estimate: Estimate, by: float) -> Estimate:
     """The interval with the error of the simulated truth added at both ends."""
     if estimate.low is None or estimate.high is None:
@@ -233,7 +269,7 @@ def widened(estimate: Estimate, by: float) -> Estimate:
     return replace(estimate, low=estimate.low - by, high=estimate.high + by)
 
 
-FAMILIES = (means, weighted, clustered, pairs, differences, quantiles, corrected, calibrations)
+FAMILIES = (means, weighted, clustered, pairs, crossed, differences, quantiles, corrected, calibrations, largest)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-PAGES = ("", "monitors", "alerts", "traffic", "probes", "fairness", "runs", "models", "audit")
+PAGES = ("", "monitors", "alerts", "traffic", "probes", "fairness", "pairs", "runs", "models", "audit")
 SIZES = {"wide": (1440, 900), "narrow": (390, 844)}
 
 

@@ -2,17 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from core.types import Check, Estimate, Verdict
 
+# The one-sided error of a gate: of letting a candidate pass that is worse on any check, and of failing one that is not.
+ALPHA = 0.025
+# A check at a confidence level of its two-sided interval.
+Judge = Callable[[float], Check]
+
 
 def combine(checks: Sequence[Check]) -> Verdict:
-    """fail if any check fails, undecided if any is undecided or there is none, otherwise pass."""
-    verdicts = {check.verdict for check in checks}
-    if "fail" in verdicts:
+    """fail if any check fails, undecided if any that is required is undecided or there is none, otherwise pass."""
+    if any(check.verdict == "fail" for check in checks):
         return "fail"
-    return "undecided" if "undecided" in verdicts or not checks else "pass"
+    undecided = any(check.verdict == "undecided" and check.required for check in checks)
+    return "undecided" if undecided or not checks else "pass"
+
+
+def judge_together(judges: Sequence[Judge], alpha: float = ALPHA) -> list[Check]:
+    """The verdicts of all checks of one gate, each against its margin.
+
+    Pass is judged at `alpha` for each check alone: a candidate goes on only when every check passes, so one that is
+    worse on any of them does with probability at most `alpha` (intersection-union test: Berger, Technometrics 24,
+    1982). Fail is the claim "worse than the margin", made by any one check: those are corrected by Holm's step-down
+    procedure (Scandinavian Journal of Statistics 6, 1979), so that a candidate that is worse on no check fails with
+    probability at most `alpha` however many there are. What only fails uncorrected is undecided.
+    """
+    found = [judge(1 - 2 * alpha) for judge in judges]
+    open_ones = {place for place, check in enumerate(found) if check.verdict == "fail"}
+    left = len(judges)
+    while open_ones:
+        level = 1 - 2 * alpha / left
+        proved = {place for place in open_ones if judges[place](level).verdict == "fail"}
+        if not proved:
+            break
+        open_ones -= proved
+        left -= len(proved)
+    told = f"It looks worse, but not surely among {len(judges)} checks (Holm): not enough evidence."
+    return [
+        replace(check, verdict="undecided", reason=told) if place in open_ones else check
+        for place, check in enumerate(found)
+    ]
 
 
 def judge_superiority(name: str, difference: Estimate, limit: float = 0.0) -> Check:

@@ -17,11 +17,12 @@ QUALITY = frozenset(
         "bias_twins",
         "group_gaps",
         "question_bias",
+        "sycophancy",
         "adversarial",
-        "errors",
-        "latency",
     }
 )
+# How the model is served: a release may have changed it, learning from preferences does not.
+SERVICE = frozenset({"errors", "latency", "expert_load"})
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
 # What they show may be wanted, or is not the model's doing: a person reads the rows first.
 READ_FIRST = frozenset({"response_drift", "prompt_pii", "prompt_sentiment"})
@@ -53,7 +54,7 @@ class Proposal:
 
 
 def propose(situation: Situation) -> Proposal:
-    """A quality alarm soon after a release points at the release; anything else is met by learning from feedback.
+    """An alarm soon after a release points at the release; all else but slow or failing servers is met by learning.
 
     A release counts as recent while at most `settled_events` answers were given since it.
     """
@@ -64,14 +65,18 @@ def propose(situation: Situation) -> Proposal:
     )
     if situation.metric in READ_FIRST:
         return Proposal("none", f"{_words(situation.metric)} alone asks for no act: read the rows of the alert first.")
-    if situation.metric in QUALITY and situation.about_earlier:
+    suspect = situation.metric in QUALITY | SERVICE
+    if suspect and situation.about_earlier:
         return Proposal("none", f"The alarm is about a version that {situation.live_version} has replaced since.")
-    if situation.metric in QUALITY and recent:
+    if suspect and recent:
         return Proposal(
             "rollback",
             f"{_words(situation.metric)} got worse {situation.events_since_release} answers after "
             f"{situation.live_version} went live; {situation.previous_version} served before it without this alarm.",
         )
+    if situation.metric in SERVICE:
+        said = f"{_words(situation.metric)} is a matter of how the model is served, and learning does not change that"
+        return Proposal("none", f"{said}: look at the servers and their load.")
     if situation.approved_pairs >= situation.minimum_pairs:
         why = "What people ask has moved" if situation.metric in DRIFT else f"{_words(situation.metric)} got worse"
         return Proposal(

@@ -44,8 +44,29 @@ class Fingerprint:
     tokens: Sequence[Sequence[int]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ExpertLoad:
+    """How often a mixture of experts sent the tokens of its newest answers to each expert.
+
+    Sums over answers, one row a layer and one column an expert: `counts` of the tokens sent there, `squares` of those
+    counts, and `products` with the answer's tokens. `squared_tokens` is the sum of the squares of the answers' tokens;
+    each token goes to `chosen` experts a layer.
+    """
+
+    answers: int
+    tokens: int
+    squared_tokens: int
+    chosen: int
+    counts: Sequence[Sequence[int]]
+    squares: Sequence[Sequence[int]]
+    products: Sequence[Sequence[int]]
+
+
 class Server(Protocol):
-    """A model server: generate, score, load, unload, fingerprint. Raises Unavailable where it cannot."""
+    """A model server: generate, score, load, unload, fingerprint, experts. Raises Unavailable where it cannot.
+
+    `experts` is None where the server, or its model, has no expert load to report.
+    """
 
     def generate(self, request: ChatRequest) -> AsyncIterator[ChatPiece]: ...
 
@@ -56,6 +77,8 @@ class Server(Protocol):
     async def unload(self, version: str) -> None: ...
 
     async def fingerprint(self, version: str) -> Fingerprint: ...
+
+    async def experts(self, version: str) -> ExpertLoad | None: ...
 
     async def versions(self) -> Sequence[str]: ...
 

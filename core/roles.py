@@ -31,6 +31,8 @@ class Action(StrEnum):
     TEST_NOTICE = "test_notice"
     LABEL = "label"
     IMPORT = "import"
+    CHECK_PAIRS = "check_pairs"
+    LOCK_DATASET = "lock_dataset"
     REJECT = "reject"
     APPROVE = "approve"
     PROMOTE = "promote"
@@ -59,6 +61,8 @@ LEAST = MappingProxyType(
         Action.TEST_NOTICE: Role.OPERATOR,
         Action.LABEL: Role.OPERATOR,
         Action.IMPORT: Role.OPERATOR,
+        Action.CHECK_PAIRS: Role.OPERATOR,
+        Action.LOCK_DATASET: Role.OPERATOR,
         Action.EXPORT: Role.OPERATOR,
         Action.REJECT: Role.APPROVER,
         Action.APPROVE: Role.APPROVER,

@@ -116,12 +116,34 @@ class RetrainSettings:
         default=0.01,
         metadata={"help": "Share of a run's pairs from one contributor; never less than three equal shares."},
     )
+    feedback_consent: str = field(
+        default="",
+        metadata={"help": "What pairs from feedback say of consent, such as the terms that people accepted."},
+    )
     gate_margin: float = field(
-        default=0.1, metadata={"help": "Increase in refusals or attack success that a gate lets pass."}
+        default=0.1, metadata={"help": "Increase of a bad rate (refusals, attacks, bias) that a gate lets pass."}
+    )
+    gate_length_margin: float = field(
+        default=0.25, metadata={"help": "Share of the token limit by which a gate lets answers get shorter."}
+    )
+    gate_latency_margin: float = field(
+        default=0.5, metadata={"help": "Share by which a gate lets a token take longer; 0.5: half as long again."}
+    )
+    gate_perplexity_margin: float = field(
+        default=0.25, metadata={"help": "Share by which a gate lets perplexity on preferred answers rise."}
+    )
+    gate_calibration_margin: float = field(
+        default=0.05, metadata={"help": "Increase of the Brier score of preference margins that a gate lets pass."}
+    )
+    gate_requires: str = field(
+        default="",
+        metadata={
+            "help": "Checks that block without data, by name and comma: latency, stereotyped_answers, sycophancy."
+        },
     )
     gate_questions: bool = field(
         default=False,
-        metadata={"help": "Let the gate also compare stereotyped answers to fixed questions; needs a scoring server."},
+        metadata={"help": "Let the gate also ask fixed questions (stereotypes, sycophancy); needs a scoring server."},
     )
     canary_share: int = field(
         default=0, metadata={"help": "Percent of the traffic that a promotion is offered first; 0: all at once."}
@@ -137,6 +159,20 @@ class RetrainSettings:
         default=0.1, metadata={"help": "Increase of a bad rate that a canary must rule out to go live; 0: none."}
     )
     shadow_answers: int = field(default=60, metadata={"help": "Copied requests that a shadow answers before it ends."})
+    checkpoint_seconds: float = field(default=20.0, metadata={"help": "Seconds of training between two checkpoints."})
+    engine: str = field(
+        default="local", metadata={"help": "Where runs train: local (this machine) or ray_jobs (a Ray cluster)."}
+    )
+    ray_address: str = field(
+        default="", metadata={"help": "The Ray cluster's dashboard, such as http://ray-head:8265."}
+    )
+    ray_token: str = field(default="", metadata={"help": "The cluster's token.", "secret": True})
+    ray_token_file: str = field(default="", metadata={"help": "File that holds the cluster's token."})
+    ray_python: str = field(
+        default="", metadata={"help": "Interpreter on the cluster that has Trimtab; empty: the same path as here."}
+    )
+    ray_cpus: float = field(default=1.0, metadata={"help": "Cores that a run takes on the cluster."})
+    ray_gpus: float = field(default=0.0, metadata={"help": "GPUs that a run takes on the cluster."})
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
     threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 

@@ -132,7 +132,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class PreferencePair:
-    """A preference with its provenance. `prompt` is a list of chat messages ending with the user's."""
+    """A preference with its provenance. `prompt` is a list of chat messages ending with the user's.
+
+    `contributor` is a keyed hash of who preferred, `session` the conversation it came from, `version` who answered.
+    """
 
     uuid: str
     prompt: Sequence[Mapping[str, str]]
@@ -146,6 +149,7 @@ class PreferencePair:
     weight: float = 1.0
     id: int = 0
     consent: str = ""
+    session: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +171,10 @@ class ModelVersion:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of a gate: a difference or a fact, the limit it is held to, and what follows."""
+    """One line of a gate: a difference or a fact, the limit it is held to, and what follows.
+
+    One that is not `required` had no data, which blocks nothing; it is listed so that nobody takes it for passed.
+    """
 
     name: str
     verdict: Verdict
@@ -175,6 +182,7 @@ class Check:
     estimate: Estimate | None = None
     limit: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    required: bool = True
 
 
 @dataclass(frozen=True, slots=True)

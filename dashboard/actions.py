@@ -10,8 +10,22 @@ import streamlit as st
 
 from core.errors import InvalidInput, TrimtabError
 from core.rules import Threshold
+from core.segments import Segment
 from dashboard.console import Console, SignedOut
-from store import accounts, alerts, commands, decisions, labelling, labels, limits, monitors, runs, trials
+from store import (
+    accounts,
+    alerts,
+    commands,
+    decisions,
+    labelling,
+    labels,
+    limits,
+    monitors,
+    overrides,
+    pairs,
+    runs,
+    trials,
+)
 from store.unit_of_work import Tx
 
 
@@ -67,10 +81,12 @@ def approve(
     *,
     share: int = 0,
     shadow: int = 0,
+    hold: bool = False,
     adapt: int = 0,
+    segment: Segment | None = None,
 ) -> bool:
-    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary, a run with `adapt`
-    steps of adaptation."""
+    """Approve the proposal whose digest was shown; a promotion with a `share` begins as a canary, held with `hold`, a
+    run with `adapt` steps of adaptation."""
     allow = console.installation.settings.retrain.allow_self_approval
     return act(
         console,
@@ -84,7 +100,9 @@ def approve(
             allow_self=allow,
             share=share,
             shadow=shadow,
+            hold=hold,
             adapt=adapt,
+            segment=segment,
         ),
     )
 
@@ -96,13 +114,21 @@ def reject(console: Console, uuid: str, reason: str) -> bool:
     )
 
 
-def roll_back(console: Console, reason: str, *, away_from: str, to: str) -> bool:
-    """Serve an earlier version again, at once."""
+def roll_back(
+    console: Console, reason: str, *, away_from: str, to: str, deployment: str = "", everybody: bool = False
+) -> bool:
+    """Serve an earlier version again, at once: as `deployment` (a segment's), or `everybody` with all segments."""
     return act(
         console,
         f"{to} serves again. Its fingerprint is being checked.",
         lambda tx, actor: decisions.roll_back(
-            tx, deployment=console.deployment, actor=actor, reason=reason, to=to, away_from=away_from
+            tx,
+            deployment=deployment or console.deployment,
+            actor=actor,
+            reason=reason,
+            to=to,
+            away_from=away_from,
+            everybody=everybody,
         ),
     )
 
@@ -212,9 +238,50 @@ def propose(console: Console, kind: str, reason: str, *, alert: str) -> bool:
     return act(console, "Asked. The proposal shows here within seconds.", work)
 
 
+def ask_override(console: Console, version: str, report: str, reason: str) -> bool:
+    """Ask that a version go live past its gate; `report` is the digest of the report that was shown."""
+
+    def work(tx: Tx, actor: str) -> None:
+        overrides.require_asked(tx, version, deployment=console.deployment, report=report, reason=reason)
+        args = {"version": version, "report": report, "reason": reason.strip()}
+        commands.ask(tx, "override", owner="retrain", args=args, actor=actor)
+
+    return act(console, "Asked. The proposal shows here within seconds; another approver decides.", work)
+
+
+def compare(console: Console, versions: Sequence[str]) -> bool:
+    """Ask that versions be asked the same, side by side."""
+    return act(
+        console,
+        "Asked. The table shows here when every version has answered.",
+        lambda tx, actor: commands.ask(tx, "compare", owner="retrain", args={"versions": list(versions)}, actor=actor),
+    )
+
+
 def ask_monitors(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:
     """Ask the monitors' process for a piece of work."""
     return act(console, done, lambda tx, actor: commands.ask(tx, kind, owner="monitors", args=args, actor=actor))
+
+
+def ask_retrain(console: Console, kind: str, args: Mapping[str, Any], done: str) -> bool:
+    """Ask the retraining worker for a piece of work."""
+    return act(console, done, lambda tx, actor: commands.ask(tx, kind, owner="retrain", args=args, actor=actor))
+
+
+def release_pair(console: Console, uuid: str, reason: str) -> bool:
+    """Let a pair that was held train after all."""
+    return act(
+        console,
+        "Released. It may train from now on.",
+        lambda tx, actor: pairs.release(tx, uuid, actor=actor, reason=reason),
+    )
+
+
+def reject_pair(console: Console, uuid: str, reason: str) -> bool:
+    """Keep a pair out of training."""
+    return act(
+        console, "Rejected. It never trains.", lambda tx, actor: pairs.reject(tx, uuid, actor=actor, reason=reason)
+    )
 
 
 def test_notice(console: Console, channel: str) -> bool:

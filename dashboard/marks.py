@@ -67,6 +67,7 @@ DECISION_KIND = MappingProxyType(
         "retrain": Mark("Retraining", "model_training", "blue"),
         "promote": Mark("Promotion", "rocket_launch", "blue"),
         "rollback": Mark("Rollback", "undo", "blue"),
+        "override": Mark("Override of the gate", "gpp_maybe", "orange"),
     }
 )
 COMMAND = MappingProxyType(
@@ -86,6 +87,14 @@ RUN = MappingProxyType(
         "failed": Mark("Failed", "error", "red"),
         "cancelled": Mark("Stopped", "stop_circle", "gray"),
         "crashed": Mark("Crashed", "report", "orange"),
+    }
+)
+PAIR = MappingProxyType(
+    {
+        "collected": Mark("Not checked yet", "hourglass_empty", "gray"),
+        "quarantined": Mark("In quarantine", "front_hand", "orange"),
+        "approved": Mark("Approved", "check_circle", "green"),
+        "rejected": Mark("Rejected", "block", "gray"),
     }
 )
 VERDICT = MappingProxyType(
@@ -109,6 +118,7 @@ DEPLOYMENT = MappingProxyType(
 ROLE = MappingProxyType(
     {
         "champion": Mark("Live", "radio_button_checked", "green"),
+        "segment": Mark("Serves a segment", "groups", "green"),
         "previous": Mark("Previous", "history", "gray"),
         "candidate": Mark("Candidate", "science", "blue"),
         "earlier": Mark("Earlier", "inventory_2", "gray"),

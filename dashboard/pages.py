@@ -13,7 +13,7 @@ from dashboard import marks, show, words
 from dashboard.console import Console, SignedOut, enter
 from dashboard.installation import current
 from dashboard.verdict import silent
-from dashboard.views import alerts, audit, fairness, models, monitors, overview, probes, runs, traffic
+from dashboard.views import alerts, audit, fairness, models, monitors, overview, preference, probes, runs, traffic
 from store.queries import overview as queries
 
 GROUPS = {
@@ -24,7 +24,11 @@ GROUPS = {
         "traffic": ("Traffic", traffic.draw),
     },
     "Safety": {"probes": ("Probes", probes.draw), "fairness": ("Fairness", fairness.draw)},
-    "Improve": {"runs": ("Runs", runs.draw), "models": ("Models", models.draw)},
+    "Improve": {
+        "pairs": ("Preference data", preference.draw),
+        "runs": ("Runs", runs.draw),
+        "models": ("Models", models.draw),
+    },
     "Admin": {"audit": ("Audit", audit.draw)},
 }
 REFRESH_SECONDS = 10

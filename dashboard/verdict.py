@@ -65,7 +65,7 @@ def judge(frame: Frame, tiles: Sequence[Tile]) -> Verdict:
     if "error" in states:
         failed = count(states.count("error"), "monitor")
         return Verdict("attention", f"Nothing is firing, but {failed} failed at the last look.")
-    if "breach" in states or frame.pending:
+    if "breach" in states:
         return Verdict("attention", "Something is past its limit but has not lasted long enough to fire.")
     decided = states.count("ok")
     if not decided:

@@ -20,6 +20,8 @@ SHARES = frozenset(
         "prompt_sentiment",
         "ood_rate",
         "preference_accuracy",
+        "says_yes",
+        "stance",
         "negative_feedback",
         "errors",
         "error_rate",
@@ -81,7 +83,7 @@ def clock_time(at: datetime | None) -> str:
 
 def unit(metric: str) -> tuple[float, str]:
     """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
-    if metric == POINTS or metric == "gap" or metric.endswith("_gap"):
+    if metric == POINTS or metric == "gap" or metric.endswith(("_gap", "_change")):
         return 100.0, " points"
     if metric in SHARES or metric.endswith(("_rate", "_share")):
         return 100.0, " %"
@@ -127,10 +129,15 @@ def missing(row: Mapping[Any, Any]) -> str:
     return f"Not enough data, n = {row['n']:,}"
 
 
+# Said letter by letter.
+ABBREVIATIONS = {"pii": "PII", "ood": "OOD", "ttft": "TTFT"}
+
+
 def title(name: str) -> str:
-    """A name of the program for people: prompt_drift becomes Prompt drift."""
-    words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
+    """A name of the program for people: prompt_drift becomes Prompt drift, response_pii Response PII."""
+    words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").split()
+    said = " ".join(ABBREVIATIONS.get(word, word) for word in words)
+    return said[:1].upper() + said[1:]
 
 
 def limit(rule: Mapping[str, Any], metric: str = "") -> str:

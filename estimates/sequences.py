@@ -3,7 +3,7 @@ together.
 """
 
 from collections.abc import Callable
-from math import exp, log
+from math import exp, log, pi
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,6 +35,17 @@ def rate_sequence(successes: int, n: int, *, minimum: int = MINIMUM, level: floa
     low = 0.0 if successes == 0 else _edge(value, exp(-700), outside)
     high = 1.0 if successes == n else _edge(value, 1 - 1e-16, outside)
     return Estimate(value, low, high, n, method)
+
+
+def look_level(look: int, level: float = LEVEL) -> float:
+    """Return the level of the interval at the `look`-th look, from 1, so that all looks together hold at `level`.
+
+    For intervals of windows, whose truth may move and which therefore cannot be added up: of what may be missed, look k
+    is given 6 / (pi k)^2, which adds up to the whole over any number of looks (Bonferroni).
+    """
+    if look < 1:
+        raise InvalidInput(f"There is no look {look}.", "Count looks from 1.")
+    return 1 - (1 - level) * 6 / (pi * look) ** 2
 
 
 # Stakes that the bets are spread over, as shares of the largest stake that cannot lose everything.

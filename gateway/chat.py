@@ -108,7 +108,7 @@ async def chat(gateway: Gateway, web: Web, caller: Caller) -> None:
         kind = _kind(web, caller)
         uuid = gateway.names.draw()
         unit = unit_of(call.user, call.conversation, uuid) if kind == "live" else ""
-        deployment, version = _target(gateway, call.model, caller, unit)
+        deployment, version = _target(gateway, call, caller, unit)
         exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, uuid)
         await _answer(gateway, web, exchange)
     finally:
@@ -207,15 +207,15 @@ def _kind(web: Web, caller: Caller) -> TrafficKind:
             raise Invalid("X-Trimtab-Kind is not one of probe and shadow.", param="X-Trimtab-Kind")
 
 
-def _target(gateway: Gateway, model: str, caller: Caller, unit: str) -> tuple[str, str]:
-    deployment, marked, version = model.partition("@")
+def _target(gateway: Gateway, call: ChatCall, caller: Caller, unit: str) -> tuple[str, str]:
+    deployment, marked, version = call.model.partition("@")
     try:
         if marked and not caller.internal:
             raise NotFound("")
-        served = gateway.router.resolve(deployment)
+        served = gateway.router.resolve(deployment, {} if marked else call.labels)
     except NotFound:
         raise Invalid(
-            f"The model {model[:80]} does not exist.",
+            f"The model {call.model[:80]} does not exist.",
             "Ask GET /v1/models for those there are.",
             param="model",
             code="model_not_found",
@@ -224,4 +224,4 @@ def _target(gateway: Gateway, model: str, caller: Caller, unit: str) -> tuple[st
     if marked:
         return deployment, version
     # Probes look at what serves: a canary is for clients.
-    return deployment, gateway.router.pick(served, unit) if unit else served.version
+    return served.deployment, gateway.router.pick(served, unit) if unit else served.version

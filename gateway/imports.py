@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -20,7 +21,12 @@ from store import imports
 from store.unit_of_work import Store
 
 TRAFFIC = ("id", "at", "prompt", "messages", "response", "version", "user", "labels")
-PAIRS = ("id", "prompt", "messages", "chosen", "rejected", "contributor", "at", "source", "licence", "consent")
+PAIRS = (
+    *("id", "prompt", "messages", "chosen", "rejected"),
+    *("contributor", "session", "at", "version", "source", "licence", "consent"),
+)
+# What may be said of all rows of a file that do not say it themselves.
+PAPERS = ("source", "licence", "consent")
 BATCH = 1000
 LONGEST_ID = 150
 _NAMES = UUID("6f0d6a52-6a3f-4d8e-9a60-52bb1c3f3f0e")
@@ -61,14 +67,21 @@ def parse_pairs(path: Path, mapping: Mapping[str, str], *, at: datetime | None =
 
 
 def read_pairs(
-    path: Path, mapping: Mapping[str, str], *, progress: Report | None = None
+    path: Path,
+    mapping: Mapping[str, str],
+    *,
+    progress: Report | None = None,
+    name: str = "",
+    papers: Mapping[str, str] = MappingProxyType({}),
+    most_bytes: int | None = None,
+    same: bool = True,
 ) -> tuple[list[PreferencePair], BadRows | None]:
     """Every readable pair in `path`, its uuid the row's id and without a time where it has none, and the wrong rows.
 
-    A pair with twice the same answer is given: that is for the checks to say.
+    With `same` a pair with twice the same answer is given: that is for the checks to say. The rest is as in an import.
     """
-    columns, source = column_of(mapping, PAIRS), Source(path)
-    reader = _pair_reader(columns, "", _UNKNOWN, path.name, same=True)
+    columns, source = column_of(mapping, PAIRS), Source(path, name, most_bytes)
+    reader = _pair_reader(columns, "", _UNKNOWN, source.name, same=same, papers=papers)
 
     def read(row: dict[str, Any], line: int) -> PreferencePair:
         pair: PreferencePair
@@ -102,7 +115,7 @@ def import_traffic(
     def read() -> Reader:
         return _traffic_reader(columns, digest, deployment, now)
 
-    return _import(store, path, "traffic", digest, read, imports.add_traffic, actor, now, progress)
+    return _import(store, Source(path), "traffic", digest, read, imports.add_traffic, actor, now, progress)
 
 
 def import_pairs(
@@ -113,19 +126,26 @@ def import_pairs(
     actor: str,
     now: datetime,
     progress: Report | None = None,
+    name: str = "",
+    papers: Mapping[str, str] = MappingProxyType({}),
+    most_bytes: int | None = None,
 ) -> Imported:
-    """Check every row of `path`, then collect all pairs in one transaction; those already there are not repeated."""
-    columns, digest = column_of(mapping, PAIRS), _digest(path)
+    """Check every row of `path`, then collect all pairs in one transaction; those already there are not repeated.
+
+    `name` is what the file is called where `path` is only where it lies; `papers` (PAPERS) hold for rows that say
+    nothing. A file of more than `most_bytes` unpacked is refused.
+    """
+    columns, digest, source = column_of(mapping, PAIRS), _digest(path), Source(path, name, most_bytes)
 
     def read() -> Reader:
-        return _pair_reader(columns, digest, now, path.name)
+        return _pair_reader(columns, digest, now, source.name, papers=papers)
 
-    return _import(store, path, "pairs", digest, read, imports.add_pairs, actor, now, progress)
+    return _import(store, source, "pairs", digest, read, imports.add_pairs, actor, now, progress)
 
 
 def _import(
     store: Store,
-    path: Path,
+    source: Source,
     kind: str,
     digest: str,
     read: Callable[[], Reader],
@@ -134,13 +154,13 @@ def _import(
     now: datetime,
     progress: Report | None,
 ) -> Imported:
-    source, rows = Source(path), 0
+    rows = 0
     for rows, _ in enumerate(source.rows(read()), 1):
         if progress and rows % BATCH == 0:
             progress(source.share / 2, f"{rows} rows checked")
     if not rows:
-        raise InvalidInput(f"{path.name} has no rows.", "Name a file of JSON lines.")
-    source, done, new = Source(path), 0, 0
+        raise InvalidInput(f"{source.name} has no rows.", "Name a file of JSON lines.")
+    done = new = 0
     with store.write(now) as tx:
         imports.require(tx, actor)
         items = source.rows(read())
@@ -149,9 +169,9 @@ def _import(
             done += len(batch)
             if progress:
                 progress(0.5 + source.share / 2, f"{done} of {rows} rows written")
-        if _digest(path) != digest:
-            raise Conflict(f"{path.name} changed while it was read.", "Import it again when it is complete.")
-        imports.finish(tx, kind, path.name, digest, rows=rows, new_rows=new, actor=actor)
+        if _digest(source.path) != digest:
+            raise Conflict(f"{source.name} changed while it was read.", "Import it again when it is complete.")
+        imports.finish(tx, kind, source.name, digest, rows=rows, new_rows=new, actor=actor)
     return Imported(rows, new, digest)
 
 
@@ -180,7 +200,15 @@ def _traffic_reader(columns: Mapping[str, str], digest: str, deployment: str, at
     return read
 
 
-def _pair_reader(columns: Mapping[str, str], digest: str, at: datetime, name: str, *, same: bool = False) -> Reader:
+def _pair_reader(
+    columns: Mapping[str, str],
+    digest: str,
+    at: datetime,
+    name: str,
+    *,
+    same: bool = False,
+    papers: Mapping[str, str] = MappingProxyType({}),
+) -> Reader:
     identify = _Identifier(columns["id"])
 
     def read(row: dict[str, Any], line: int) -> tuple[PreferencePair, str]:
@@ -195,10 +223,12 @@ def _pair_reader(columns: Mapping[str, str], digest: str, at: datetime, name: st
             chosen=good,
             rejected=bad,
             contributor=_text(row, columns["contributor"], LONGEST_NAME),
+            session=_text(row, columns["session"], LONGEST_NAME),
             at=_time(row.get(columns["at"]), at),
-            source=_text(row, columns["source"], 200) or name,
-            licence=_text(row, columns["licence"], 200),
-            consent=_consent(row.get(columns["consent"])),
+            version=_text(row, columns["version"], 120),
+            source=_text(row, columns["source"], 200) or papers.get("source", "") or name,
+            licence=_text(row, columns["licence"], 200) or papers.get("licence", ""),
+            consent=_consent(row.get(columns["consent"])) or papers.get("consent", ""),
         )
         return made, id
 

@@ -23,22 +23,23 @@ class BadRow(ValueError):
 class BadRows(InvalidInput):
     """A file with wrong rows: `errors` are the first of them as (line, what is wrong), `count` all of them."""
 
-    def __init__(self, path: Path, errors: list[tuple[int, str]], count: int, *, complete: bool = True) -> None:
+    def __init__(self, name: str, errors: list[tuple[int, str]], count: int, *, complete: bool = True) -> None:
         self.errors, self.count = errors, count
         shown = "; ".join(f"line {line}: {wrong}" for line, wrong in errors)
         more = f"; and {count - len(errors)} more" if count > len(errors) else ""
         end = "." if complete else "; reading stopped there."
-        super().__init__(
-            f"{path.name} has {count} wrong rows: {shown}{more}{end}", "Nothing was imported; correct them."
-        )
+        super().__init__(f"{name} has {count} wrong rows: {shown}{more}{end}", "Nothing was imported; correct them.")
 
 
 class Source:
-    """A file of JSON objects. `share` says how much of it was read."""
+    """A file of JSON objects, called `name` to people. `share` says how much of it was read."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises NotFound, or InvalidInput for something that is not a readable file."""
-        self.path = path
+    def __init__(self, path: Path, name: str = "", most_bytes: int | None = None) -> None:
+        """Raises NotFound, or InvalidInput for something that is not a readable file.
+
+        What unpacks to more than `most_bytes` raises InvalidInput when read: a small file must not be hours of work.
+        """
+        self.path, self.name, self.most_bytes = path, name or path.name, most_bytes
         try:
             self.size = max(path.stat().st_size, 1)
             if not path.is_file():
@@ -73,9 +74,9 @@ class Source:
                 if keep or not count:
                     yield made
         except BadRow as error:
-            raise BadRows(self.path, [*errors, error.args[::-1]], count + 1, complete=False) from None
+            raise BadRows(self.name, [*errors, error.args[::-1]], count + 1, complete=False) from None
         if count:
-            raise BadRows(self.path, errors, count)
+            raise BadRows(self.name, errors, count)
 
     def _lines(self) -> Iterator[tuple[int, bytes]]:
         try:
@@ -84,17 +85,19 @@ class Source:
                 packed = raw.read(2) == b"\x1f\x8b"
                 raw.seek(0)
                 lines: IO[bytes] = gzip.GzipFile(fileobj=raw) if packed else raw  # type: ignore[assignment]
-                number = 0
+                number = read = 0
                 while text := lines.readline(LONGEST_LINE + 1):
-                    number += 1
+                    number, read = number + 1, read + len(text)
+                    if self.most_bytes is not None and read > self.most_bytes:
+                        raise InvalidInput(
+                            f"{self.name} unpacks to more than {self.most_bytes:,} bytes.", "Bring it in in parts."
+                        )
                     if len(text) > LONGEST_LINE:
                         raise BadRow(f"is longer than {LONGEST_LINE} bytes", number)
                     if text.strip():
                         yield number, text
         except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise InvalidInput(
-                f"{self.path.name} is a gzip file that is cut off or damaged.", "Get it again."
-            ) from None
+            raise InvalidInput(f"{self.name} is a gzip file that is cut off or damaged.", "Get it again.") from None
         except OSError as error:
             raise InvalidInput(f"{self.path} cannot be read: {error.strerror}.", "Check it.") from None
 

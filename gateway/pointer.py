@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from core.errors import Conflict, NotFound, Unavailable
+from core.segments import MARK, Segment, deployment_of
 from core.settings import Settings
 from store.routes import Route
 
@@ -27,22 +28,20 @@ class Pointer:
     at: str
 
 
-def read(path: Path) -> Pointer | None:
-    """The pointer, or None when there is none that can be read: a torn file must not move production."""
+def read(path: Path) -> dict[str, Pointer]:
+    """The pointers by deployment; none where there is no file that can be read: a torn one must not move production."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        pointer = Pointer(**found)
+        pointers = [Pointer(**one) for one in (found if isinstance(found, list) else [found])]
     except (OSError, ValueError, TypeError):
-        return None
-    texts = (pointer.deployment, pointer.version, pointer.reason, pointer.actor, pointer.at)
-    if not all(isinstance(text, str) for text in texts) or type(pointer.generation) is not int:
-        return None
-    return pointer
+        return {}
+    return {pointer.deployment: pointer for pointer in pointers} if all(map(_is_whole, pointers)) else {}
 
 
-def write(path: Path, pointer: Pointer) -> None:
-    """Put `pointer` in place at once, whole or not at all. Raises Unavailable."""
-    _replace(path, asdict(pointer))
+def write(path: Path, *pointers: Pointer) -> None:
+    """Put `pointers` in place at once, all or none, beside those of other deployments. Raises Unavailable."""
+    kept = {**read(path), **{pointer.deployment: pointer for pointer in pointers}}
+    _replace(path, [asdict(pointer) for pointer in kept.values()])
 
 
 def remembered_path(settings: Settings) -> Path:
@@ -63,28 +62,45 @@ def recall(path: Path) -> list[Route]:
         return []
 
 
-def point(settings: Settings, *, to: str, reason: str, actor: str, now: datetime) -> str:
-    """Roll the deployment back through the pointer (empty `to`: the version before) and return what will be served.
+def point(
+    settings: Settings, *, to: str, reason: str, actor: str, now: datetime, segment: Segment | None = None
+) -> str:
+    """Roll back through the pointer (empty `to`: the version before) and return what will be served.
 
-    For use while the database is away: the gateway on this machine follows within its poll, and the retrain worker
-    enters the rollback into the database, audited, when that returns. Raises NotFound when no gateway has served here.
+    `segment` alone, or else everybody: the deployment and each segment that has a version of its own. For use while the
+    database is away: the gateway on this machine follows within its poll, and the retrain worker enters the rollback
+    into the database, audited, when that returns. Raises NotFound when no gateway has served here.
     """
-    kept = recall(remembered_path(settings))
-    route = next((route for route in kept if route.deployment == settings.deployment), None)
-    if route is None:
-        raise NotFound(f"No gateway on this machine has served {settings.deployment}.", "Bring the database back.")
-    last = read(settings.pointer_path)
-    served, generation = route.version, route.generation
-    if last is not None and last.deployment == settings.deployment and last.generation > generation:
-        served, generation = last.version, last.generation
-    target = to or (route.previous if served == route.version else "")
+    pointed = read(settings.pointer_path)
+    standing = {route.deployment: _standing(route, pointed) for route in recall(remembered_path(settings))}
+    name = settings.deployment if segment is None else deployment_of(settings.deployment, segment)
+    if name not in standing:
+        what = name if segment is None else f"{settings.deployment} to {segment} with a version of its own"
+        raise NotFound(f"No gateway on this machine has served {what}.", "Bring the database back.")
+    served, previous, _ = standing[name]
+    target = to or previous
     if not target or target == served:
         raise Conflict(f"No version before {served} is known here.", "Name one with --to.")
-    write(
-        settings.pointer_path,
-        Pointer(settings.deployment, target, generation + 1, reason, actor, now.isoformat()),
-    )
+    fresh = [
+        Pointer(each, target, generation + 1, reason, actor, now.isoformat())
+        for each, (_, _, generation) in standing.items()
+        if each == name or (segment is None and each.startswith(f"{name}{MARK}"))
+    ]
+    write(settings.pointer_path, *fresh)
     return target
+
+
+def _standing(route: Route, pointed: Mapping[str, Pointer]) -> tuple[str, str, int]:
+    """(version served, version before, generation) of a deployment here and now; nothing is before a pointer's."""
+    last = pointed.get(route.deployment)
+    if last is not None and last.generation > route.generation:
+        return last.version, route.previous if last.version == route.version else "", last.generation
+    return route.version, route.previous, route.generation
+
+
+def _is_whole(pointer: Pointer) -> bool:
+    texts = (pointer.deployment, pointer.version, pointer.reason, pointer.actor, pointer.at)
+    return all(isinstance(text, str) for text in texts) and type(pointer.generation) is int
 
 
 def _replace(path: Path, value: Any) -> None:

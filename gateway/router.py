@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
+from core import segments
 from core.errors import NotFound, TrimtabError, Unavailable
 from core.ports import ChatPiece, ChatRequest, Server
 from gateway import pointer as pointers
@@ -25,6 +27,7 @@ WATCH_SECONDS = 1.0
 LOAD_WAIT_SECONDS = 20.0
 GUESTS = 2  # versions beside champion, previous and candidate that stay loaded: one that a gate asks, say
 RETRY_SECONDS = 1.0
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,12 @@ class Router:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def resolve(self, deployment: str) -> Served:
-        """What answers for `deployment` now. Raises NotFound, or Unavailable before any version was loaded."""
+    def resolve(self, deployment: str, labels: Mapping[str, str] = _NO_LABELS) -> Served:
+        """What answers a request for `deployment` with `labels` now: its segment's own version once that is loaded.
+
+        Raises NotFound, or Unavailable before any version was loaded.
+        """
+        deployment = segments.resolve(deployment, labels, self.served)
         if (served := self.served.get(deployment)) is not None:
             return served
         if deployment in self._known or not (self._known or self.store_answers):
@@ -140,9 +147,9 @@ class Router:
     async def follow(self) -> None:
         """Read routes and pointer, and flip what changed once its version is loaded."""
         await self._look()
-        pointer = pointers.read(self._pointer_path)
+        pointed = pointers.read(self._pointer_path)
         for route in list(self._known.values()):
-            self._flip(_choose(route, pointer))
+            self._flip(_choose(route, pointed.get(route.deployment)))
 
     async def _look(self) -> None:
         """Read the routes, but wait only a moment for a store that is silent: the pointer must be followed then."""
@@ -160,6 +167,11 @@ class Router:
             return
         for route in listed:
             self._know(route)
+        for gone in set(self._known) - {route.deployment for route in listed}:
+            # A segment that has no version of its own any more: whoever is in it is answered as everybody.
+            del self._known[gone]
+            if self.served.pop(gone, None) is not None:
+                self._tell(f"{gone} is no longer set apart")
         self._store_is(True)
         self._keep(listed)
 
@@ -316,8 +328,8 @@ class Router:
 
 
 def _choose(route: Route, pointer: Pointer | None) -> Route:
-    """The route, or where a newer pointer sends it."""
-    if pointer is None or pointer.deployment != route.deployment or pointer.generation <= route.generation:
+    """The route, or where a newer pointer of its deployment sends it."""
+    if pointer is None or pointer.generation <= route.generation:
         return route
     before = (route.version, route.kind, route.path)
     return replace(

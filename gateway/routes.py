@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.chat import chat
+from gateway.experts import experts
 from gateway.feedback import give_feedback
 from gateway.policy import Entry, Policy
 from gateway.scores import score
@@ -14,6 +15,7 @@ ROUTES = (
     Entry("POST", "/v1/feedback", Policy.CHAT, give_feedback),
     Entry("GET", "/internal/fingerprint", Policy.INTERNAL, fingerprint),
     Entry("POST", "/internal/score", Policy.INTERNAL, score),
+    Entry("GET", "/internal/experts", Policy.INTERNAL, experts),
     Entry("GET", "/health", Policy.OPEN, health),
     Entry("GET", "/metrics", Policy.OPEN, metrics),
 )

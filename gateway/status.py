@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from core.segments import MARK
 from gateway.auth import Caller
 from gateway.context import Gateway
 from gateway.exposition import Sample, write
@@ -17,7 +18,7 @@ JSON = {"content-type": "application/json"}
 
 async def models(gateway: Gateway, web: Web, caller: Caller) -> None:
     """The deployments that can be asked; for Trimtab's own keys also deployment@version of what is loaded."""
-    names = sorted(gateway.router.served)
+    names = sorted(name for name in gateway.router.served if MARK not in name)
     if caller.internal:
         names += [f"{name}@{version}" for name in names for version in gateway.router.loaded()]
     await web.reply(200, write_models(names, int(gateway.now().timestamp())), JSON)

@@ -22,6 +22,10 @@ class Refused(Unavailable):
     """The server will not do this as it was asked, now or later."""
 
 
+class NotOffered(Refused):
+    """The server has no such route."""
+
+
 class Busy(Unavailable):
     """The server has too much to do; `retry_after` is in seconds."""
 
@@ -166,6 +170,8 @@ def _tell(status: int, retry_after: str, text: str, version: str) -> Unavailable
     if status == 429:
         wait = int(retry_after) if retry_after.isdigit() and len(retry_after) < 5 else 1
         return Busy("The model server is busy.", "Try again later.", retry_after=wait)
+    if status == 404 and not message:
+        return NotOffered("The model server has no such route (status 404).", "Check its version and address.")
     if status in (400, 404, 409, 413, 422):
         return Refused(message or f"The model server refuses this (status {status}).", "Change the request.")
     if status in (401, 403):

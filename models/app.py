@@ -9,6 +9,7 @@ Every route but GET /health needs the shared token. The routes and their answers
     POST /unload               {name} -> {name, status}, after the answers that use it
     POST /score                {name, items: [{messages, completion}]} -> [{logprob, tokens}]
     POST /fingerprint          {name} -> {digest, tokens, logprobs}
+    POST /experts              {name} -> {load}: core.ports.ExpertLoad of its newest answers, null without experts
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import Future
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -124,6 +126,10 @@ class Server:
         name = read_name(await read_body(request))
         found = await wait(self.engine.fingerprint(name))
         return JSONResponse({"digest": found.digest, "tokens": found.tokens, "logprobs": found.logprobs})
+
+    async def experts(self, request: WebRequest) -> Response:
+        load = await wait(self.engine.experts(read_name(await read_body(request))))
+        return JSONResponse({"load": asdict(load) if load is not None else None})
 
     async def chat(self, request: WebRequest) -> Response:
         body = await read_body(request)
@@ -283,6 +289,7 @@ def build_app(
         ("POST", "/unload", server.unload),
         ("POST", "/score", server.score),
         ("POST", "/fingerprint", server.fingerprint),
+        ("POST", "/experts", server.experts),
     ]
     routes = [Route(path, server.guard(handler), methods=[method]) for method, path, handler in guarded]
     return Starlette(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TrimtabError, Unavailable
+from core.ports import ExpertLoad
 from models.adapters import Versions
 from models.fingerprint import Fingerprint, take_fingerprint
 from models.generate import Decoder
@@ -147,6 +148,17 @@ class Engine:
             return (yield from take_fingerprint(versions.base, versions, name))
 
         return self.call(task, parts=PRINT_PASSES)
+
+    def experts(self, name: str) -> "Future[ExpertLoad | None]":
+        """Where the newest answers of a version sent their tokens; None for a model without experts."""
+
+        def task(versions: Versions) -> Generator[None, None, ExpertLoad | None]:
+            yield
+            versions.require(name)
+            assert self.decoder is not None
+            return self.decoder.experts.tell(name) if self.decoder.experts is not None else None
+
+        return self.call(task)
 
     def call(self, task: Callable[[Versions], Generator[None, None, Any]], parts: int = 1) -> "Future[Any]":
         """Runs a task on the decoding thread, `parts` of it between two steps; raises Unavailable when not ready.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from models.adapters import Versions
 from models.cache import merge, select
 from models.detokenise import TextStream
+from models.experts import find_experts
 from models.load import Base
 from models.requests import Piece, Request, Timing
 from models.sampling import choose
@@ -28,7 +29,7 @@ READ_TOGETHER = 64
 
 @dataclass(slots=True)
 class Row:
-    """A running answer."""
+    """A running answer; `load` is how many of its tokens went to each expert, [layers, experts], None without any."""
 
     request: Request
     text: TextStream
@@ -36,6 +37,7 @@ class Row:
     position: int
     last: int = 0
     ended: bool = False
+    load: "torch.Tensor | None" = None
 
 
 @dataclass(slots=True)
@@ -64,6 +66,7 @@ class Decoder:
         self.base, self.versions, self.clock = base, versions, clock
         self.limit, self.tokens = rows, tokens
         self.starts = Starts(base, versions)
+        self.experts = find_experts(base.model)
         self.running: Batch | None = None
         self.reading: Batch | None = None
         self.made = 0
@@ -127,6 +130,8 @@ class Decoder:
     def forward(self, batch: Batch, ids: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor") -> Any:
         """Logits (rows, vocabulary) of the last column."""
         self.versions.route([row.request.version for row in batch.rows])
+        if self.experts is not None:
+            self.experts.listen()
         out = self.base.model(
             input_ids=ids,
             attention_mask=None if bool(mask.all()) else mask,
@@ -135,6 +140,10 @@ class Decoder:
             use_cache=True,
             logits_to_keep=1,
         )
+        if self.experts is not None:
+            loads = self.experts.count(mask[:, -ids.shape[1] :])
+            for row, load in zip(batch.rows, loads if loads is not None else (), strict=False):
+                row.load = load if row.load is None else row.load + load
         return out.logits[:, -1]
 
     def read(self, batch: Batch) -> None:
@@ -220,6 +229,8 @@ class Decoder:
             first_token_ms=((request.first or now) - request.submitted) * 1e3,
             total_ms=(now - request.submitted) * 1e3,
         )
+        if self.experts is not None and row.load is not None and finish in ("stop", "length"):
+            self.experts.keep(request.version, row.load)
         request.emit(Piece(piece + tail, finish, len(request.ids), timing, error))
 
     def keep(self, batch: Batch) -> Batch:

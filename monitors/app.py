@@ -20,6 +20,7 @@ from core.settings import Settings
 from monitors import cycle, defaults, delivery, orders
 from monitors.effects import Effects
 from monitors.embedding import Embedder
+from monitors.experts import ask_experts
 from monitors.judge.client import judge
 from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
@@ -53,6 +54,7 @@ class App:
             self.name,
             lambda items, **how: ask_scores(items, gateway_url=settings.gateway_url, key=key, **how),
             lambda questions, **how: judge(questions, settings=settings.judge, **how),
+            lambda **how: ask_experts(gateway_url=settings.gateway_url, key=key, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""

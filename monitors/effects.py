@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from core.errors import Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
+from monitors.experts import Experts, no_experts
 from monitors.judge.questions import Question
 from monitors.judge.verdicts import Judged
 from monitors.ranking import Score, no_scores
@@ -61,6 +62,7 @@ class Effects:
     process: str = "monitors"
     score: Score = no_scores
     judge: Judge = no_judge
+    experts: Experts = no_experts
 
 
 def parameter(params: Mapping[str, Any], name: str, default: float) -> float:

@@ -27,7 +27,7 @@ _READ = 1000
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What serves a deployment now: the version, the one before, the generation, and since when."""
+    """What serves a deployment now: the version (empty: several), the one before, the generation, and since when."""
 
     deployment: str
     version: str
@@ -106,7 +106,8 @@ def release_plan(tx: Tx, source: Source, metric: Any, params: Mapping[str, Any],
         units = source.before(tx, boundary, version=version, wanted=want)
         if len(units) >= least:
             after = 0 if metric.source == "feedback" else boundary
-            return Plan(units, after, f"{release.version} went live.", version, release.version, boundary)
+            live = release.version or "A version for a segment"
+            return Plan(units, after, f"{live} went live.", version, release.version, boundary)
     return None
 
 

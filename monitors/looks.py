@@ -10,13 +10,14 @@ from core.errors import Unavailable
 from core.types import Measurement, Window
 from monitors import passes, ranking
 from monitors.effects import Effects, parameter
+from monitors.ranking import CHOICES
 from monitors.window import draw, recent_only, with_judgements
 from store import deployments, feedback, pairs
+from store import monitors as rows
 from store.unit_of_work import Tx
 
 TRAINED = 2000
 PAIRS_A_PROMPT = 4
-CHOICES = 100
 TIMEOUT_SECONDS = 600.0
 # Of a run's time, what asking may take; the rest is for judging and writing.
 ASKING = 0.9
@@ -88,10 +89,14 @@ def _told_by_a_judge(asked: Asked) -> Found:
     return asked.metric.conclude(judged, labels, asked.params), ""
 
 
+def _routed(asked: Asked) -> Found:
+    version = _live(asked)
+    load = asked.effects.experts(version=version, deadline_seconds=asked.seconds) if version else None
+    return asked.metric.weigh(load, asked.params), version
+
+
 def _examined(asked: Asked) -> Found:
-    with asked.effects.store.read(asked.effects.clock()) as tx:
-        route = deployments.current(tx, asked.deployment)
-    version = str(route["version"]) if route is not None else ""
+    version = _live(asked)
 
     def score(items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
         if not version:
@@ -101,15 +106,27 @@ def _examined(asked: Asked) -> Found:
     return asked.metric.examine(score, asked.params), version
 
 
+def _live(asked: Asked) -> str:
+    """The version that serves; empty before anything does."""
+    with asked.effects.store.read(asked.effects.clock()) as tx:
+        route = deployments.current(tx, asked.deployment)
+    return str(route["version"]) if route is not None else ""
+
+
 def _ranked(asked: Asked) -> Found:
     """How people's choices rank, or why there are none. A server that cannot score is such a reason."""
+    size = int(parameter(asked.params, "choices", CHOICES))
     with asked.effects.store.read(asked.effects.clock()) as tx:
-        held = ranking.held_choices(tx, asked.deployment, int(parameter(asked.params, "choices", CHOICES)))
+        held = ranking.held_choices(tx, asked.deployment, size)
+        last = rows.last_of(tx, asked.monitor["id"], asked.monitor["metric"], version=held.live) if held.live else None
+    earlier = last["details"] if last is not None else {}
+    known = {int(key): float(margin) for key, margin in earlier.get("margins", {}).items()}
     try:
-        ranked, missing = ranking.rank(held, asked.effects.score, deadline_seconds=asked.seconds), held.missing
+        first, newest = ranking.rank(held, asked.effects.score, known, deadline_seconds=asked.seconds)
+        missing = held.missing
     except Unavailable as error:
-        ranked, missing = [], error.message
-    return asked.metric.rank(ranked, missing, asked.params), ""
+        first, newest, missing = [], [], error.message
+    return asked.metric.rank(newest, missing, first=first, earlier=earlier), held.live
 
 
 def _compared_with_training(asked: Asked) -> Found:
@@ -126,6 +143,7 @@ KINDS: Mapping[str, Callable[[Asked], Found]] = {
     "ask": _probed,
     "examine": _examined,
     "rank": _ranked,
+    "weigh": _routed,
     "compare": _compared_with_training,
     "measure": _windowed,
 }

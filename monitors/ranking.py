@@ -11,6 +11,8 @@ from core.errors import NotFound, Unavailable
 from store import deployments, streams, versions
 from store.unit_of_work import Tx
 
+# Choices that a look compares.
+CHOICES = 100
 AT_ONCE = 16
 REQUEST_SECONDS = 120.0
 # Longer choices are left out: one that passes the model's context would fail the request of all.
@@ -30,9 +32,10 @@ class Ranked:
     """A person's choice and the live version's margin for it: above 0 where it would have chosen the same.
 
     The margin is (log p_live - log p_base)(chosen) - (log p_live - log p_base)(rejected): the implicit reward of DPO
-    (Rafailov et al. 2023) over its beta. `unit` names the conversation.
+    (Rafailov et al. 2023) over its beta. `key` is the choice's place in the stream, `unit` names the conversation.
     """
 
+    key: int
     inference: int
     unit: str
     margin: float
@@ -42,13 +45,15 @@ class Ranked:
 class Held:
     """Choices that the live version cannot have been trained on, and the versions that score them.
 
-    `missing` says why there is nothing to score where that is so.
+    `first` are those that came first after its release, `choices` the newest; both may be the same ones. `missing` says
+    why there is nothing to score where that is so.
     """
 
     live: str
     base: str
     choices: Sequence[streams.Choice]
     missing: str = ""
+    first: Sequence[streams.Choice] = ()
 
 
 def no_scores(items: Sequence[Mapping[str, Any]], *, version: str, deadline_seconds: float) -> Sequence[float]:
@@ -57,7 +62,10 @@ def no_scores(items: Sequence[Mapping[str, Any]], *, version: str, deadline_seco
 
 
 def held_choices(tx: Tx, deployment: str, size: int) -> Held:
-    """The newest `size` choices made after the live version went live: its training data was locked before that."""
+    """The first and the newest `size` choices made after the live version went live.
+
+    Its training data was locked before that.
+    """
     live = deployments.current(tx, deployment)
     if live is None:
         return Held("", "", (), "Nothing is live.")
@@ -70,8 +78,17 @@ def held_choices(tx: Tx, deployment: str, size: int) -> Held:
     bases = [other.name for other in versions.listed(tx) if other.kind == "base" and other.base == version.base]
     if not bases:
         return Held(version.name, "", (), f"The base of {version.name} is not registered here.")
-    found = streams.choices(tx, deployment=deployment, since=live["changed_at"], limit=size)
-    return Held(version.name, bases[0], [choice for choice in found if _length(choice) <= LONGEST])
+    newest, first = (
+        [
+            choice
+            for choice in streams.choices(
+                tx, deployment=deployment, since=live["changed_at"], limit=size, newest=newest
+            )
+            if _length(choice) <= LONGEST
+        ]
+        for newest in (True, False)
+    )
+    return Held(version.name, bases[0], newest, first=first)
 
 
 def _length(choice: streams.Choice) -> int:
@@ -79,22 +96,40 @@ def _length(choice: streams.Choice) -> int:
     return asked + max(len(choice.chosen), len(choice.rejected))
 
 
-def rank(held: Held, score: Score, *, deadline_seconds: float) -> list[Ranked]:
-    """The margin of every choice, each completion scored under both versions. Raises what `score` raises."""
-    if not held.choices:
-        return []
+def rank(
+    held: Held, score: Score, known: Mapping[int, float], *, deadline_seconds: float
+) -> tuple[list[Ranked], list[Ranked]]:
+    """The first choices that are none of the newest, and the newest, with their margins. Raises what `score` raises.
+
+    `known` are margins that earlier looks found, by key; of the others each completion is scored under both versions,
+    and of the newest choice always: a server that no longer scores is missing data, not the value of the last look.
+    """
+    choices = {choice.key: choice for choice in (*held.first, *held.choices)}
+    fresh = [choice for key, choice in choices.items() if key not in known or choice is held.choices[-1]]
+    margins = {**known, **_margins(held, fresh, score, deadline_seconds)}
+    newest = {choice.key for choice in held.choices}
+
+    def ranked(some: Sequence[streams.Choice]) -> list[Ranked]:
+        return [Ranked(choice.key, choice.inference, choice.unit, margins[choice.key]) for choice in some]
+
+    return ranked([choice for choice in held.first if choice.key not in newest]), ranked(held.choices)
+
+
+def _margins(held: Held, choices: Sequence[streams.Choice], score: Score, deadline_seconds: float) -> dict[int, float]:
+    if not choices:
+        return {}
     items = [
         {"messages": choice.messages, "completion": text}
-        for choice in held.choices
+        for choice in choices
         for text in (choice.chosen, choice.rejected)
     ]
     live = score(items, version=held.live, deadline_seconds=deadline_seconds / 2)
     base = score(items, version=held.base, deadline_seconds=deadline_seconds / 2)
     rewards = [one - other for one, other in zip(live, base, strict=True)]
-    return [
-        Ranked(choice.inference, choice.unit, chosen - rejected)
-        for choice, chosen, rejected in zip(held.choices, rewards[::2], rewards[1::2], strict=True)
-    ]
+    return {
+        choice.key: chosen - rejected
+        for choice, chosen, rejected in zip(choices, rewards[::2], rewards[1::2], strict=True)
+    }
 
 
 def ask_scores(

@@ -16,7 +16,7 @@ from monitors.epochs import Plan, Release, Wanting
 from monitors.metrics import Step, Tracker, Unit
 from monitors.reference import Asked
 from monitors.sources import Source, source_of
-from store import alerts, deployments
+from store import alerts, deployments, segments
 from store import monitors as rows
 from store.monitors import Tick
 from store.unit_of_work import Tx
@@ -276,8 +276,19 @@ def _stale(job: Run, details: Mapping[str, Any], measurement: Measurement) -> Me
 
 
 def live_release(tx: Tx, deployment: str) -> Release | None:
-    """What serves `deployment` now, or None before anything does."""
+    """What serves `deployment` now, or None before anything does.
+
+    Where segments have other versions than everybody, no one version serves: answers are then compared whoever gave
+    them, and each flip of a segment is a release.
+    """
     row = deployments.current(tx, deployment)
     if row is None:
         return None
-    return Release(deployment, row["version"], row["previous"], row["generation"], row["changed_at"])
+    apart = [own for own in segments.own(tx, deployment) if own["version"] != row["version"]]
+    return Release(
+        deployment,
+        "" if apart else row["version"],
+        row["previous"],
+        sum(own["generation"] for own in (row, *apart)),
+        max(own["changed_at"] for own in (row, *apart)),
+    )

@@ -14,7 +14,7 @@ from store.alerts import Finding
 
 NODATA_AFTER = 600.0
 # Details by which a monitor remembers earlier looks: long, and no part of what triggered a transition.
-MEMORY = frozenset({"outcomes", "order"})
+MEMORY = frozenset({"outcomes", "order", "margins"})
 
 
 def checked(measurement: Measurement) -> Measurement:
@@ -127,12 +127,18 @@ def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:
         return f"Not enough data ({estimate.n} rows).{more} {measurement.reason}".strip()
     interval = ""
     if estimate.low is not None and estimate.high is not None:
-        interval = f" [{estimate.low:.3g}, {estimate.high:.3g}]"
-    words = f"{measurement.metric.replace('_', ' ')} is {estimate.value:.3g}{interval}, n = {estimate.n}"
+        interval = f" [{_plain(estimate.low)}, {_plain(estimate.high)}]"
+    about = f" ({measurement.segment})" if measurement.segment else ""
+    words = f"{measurement.metric.replace('_', ' ')}{about} is {_plain(estimate.value)}{interval}, n = {estimate.n}"
     limit = measurement.details.get("limit")
     if limit is not None:
-        words += f", limit {limit:g}"
+        words += f", limit {_plain(limit)}"
     return f"{words}. {measurement.reason}".strip()
+
+
+def _plain(value: float) -> str:
+    """Three significant digits, whole from a thousand on, never with an exponent: 0.085, 12.5, 30,700."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def plain_why(monitor: Mapping[Any, Any], measurement: Measurement) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,11 +17,12 @@ from config import secrets
 from core.errors import TrimtabError
 from core.settings import Settings
 from monitors.embedding import Embedder
-from retrain import advice, decide, orders
+from retrain import advice, decide, engines, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
-from retrain.engines import ENGINES
-from retrain.pairs import building, checks
+from retrain.pairs import building, checks, collecting
+from retrain.pairs import orders as pair_orders
+from retrain.pairs.orders import Desk
 from retrain.release import Releaser
 from retrain.trial import Trials
 from retrain.worker import Worker
@@ -31,9 +33,9 @@ PROCESS = "retrain"
 BEAT_SECONDS = 5.0
 DECIDE_SECONDS = 1.0
 PAIRS_SECONDS = 2.0
+DERIVE_SECONDS = 15.0
 COMMAND_SECONDS = 1.0
 GRACE_SECONDS = 4.5
-ENGINE = "local"
 
 
 class App:
@@ -51,10 +53,9 @@ class App:
         self.settings, self.store, self.clock, self.tell = settings, store, clock, tell
         self.ending = asyncio.Event()
         self.asker = Asker(settings.gateway_url, key, settings.deployment)
-        bench = Bench(store, settings, self.asker, clock=clock)
-        runs_folder = settings.home / "runs"
-        runs_folder.mkdir(parents=True, exist_ok=True)
-        engine = ENGINES.get(ENGINE)(runs_folder)  # type: ignore[call-arg]
+        self.bench = bench = Bench(store, settings, self.asker, clock=clock)
+        (settings.home / "runs").mkdir(parents=True, exist_ok=True)
+        engine = engines.connect(settings)
         name = f"{socket.gethostname()}:{os.getpid()}"
         self.worker = Worker(store, settings, engine, bench, name=name, clock=clock, tell=tell, ending=self.ending)
         self.releaser = Releaser(store, settings, self.asker, clock=clock, tell=tell)
@@ -70,11 +71,14 @@ class App:
             for loop in (
                 self.releaser.follow(),
                 self.trials.follow(),
+                self._serve(self._compare, COMMAND_SECONDS),
                 self._repeat(self._decide, DECIDE_SECONDS),
                 self._repeat(self._look_at_pairs, PAIRS_SECONDS),
                 self._repeat(self._obey, COMMAND_SECONDS),
-                self._again(self._advise, COMMAND_SECONDS),
+                self._serve(self._advise, COMMAND_SECONDS),
                 self._repeat(self._beat, BEAT_SECONDS),
+                self._serve(self._work_on_pairs, COMMAND_SECONDS),
+                self._serve(self._derive_pairs, DERIVE_SECONDS),
             )
         ]
         ended = asyncio.create_task(self.ending.wait())
@@ -96,36 +100,51 @@ class App:
             self.tell(line)
 
     def _look_at_pairs(self, tx: Tx) -> None:
-        new = building.collect(tx)
+        new = building.collect(tx, consent=self.settings.retrain.feedback_consent)
         approved, quarantined = checks.judge_collected(tx)
         if new or approved or quarantined:
             self.tell(f"pairs: {new} new from feedback, {approved} approved, {quarantined} quarantined")
+
+    async def _work_on_pairs(self) -> str:
+        return await pair_orders.obey(Desk(self.store, self.settings, self.clock), self.worker.name)
+
+    async def _derive_pairs(self) -> str:
+        consent = self.settings.retrain.feedback_consent
+        new = await asyncio.to_thread(collecting.derive, self.store, self.clock(), consent=consent)
+        return f"pairs: {new} new from thumbs and failed probes" if new else ""
 
     def _obey(self, tx: Tx) -> None:
         if told := orders.obey(tx, self.settings, self.worker.name):
             self.tell(told)
 
     def _beat(self, tx: Tx) -> None:
-        info = {"worker": self.worker.name, "run": self.worker.busy, "engine": ENGINE}
+        info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
         heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
-    def _advise(self) -> None:
-        told = advice.work(self.store, self.embed, self.worker.name, clock=self.clock, ending=self.ending.is_set)
-        if told:
-            self.tell(told)
+    async def _advise(self) -> str:
+        work = functools.partial(advice.work, self.store, self.embed, self.worker.name)
+        return await asyncio.to_thread(work, clock=self.clock, ending=self.ending.is_set)
+
+    async def _compare(self) -> str:
+        return await orders.compare(self.bench, self.worker.name)
 
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
         def once() -> None:
             with self.store.write(self.clock()) as tx:
                 work(tx)
 
-        await self._again(once, seconds)
+        async def turn() -> str:
+            await asyncio.to_thread(once)
+            return ""
 
-    async def _again(self, once: Callable[[], None], seconds: float) -> None:
+        await self._serve(turn, seconds)
+
+    async def _serve(self, work: Callable[[], Awaitable[str]], seconds: float) -> None:
         trouble = ""
         while True:
             try:
-                await asyncio.to_thread(once)
+                if told := await work():
+                    self.tell(told)
                 trouble = ""
             except TrimtabError as error:
                 # The store may be away for a while: chat and training go on without it.

@@ -52,9 +52,12 @@ class Asker:
         self._key, self._timeout = key, timeout_seconds
         self._session: aiohttp.ClientSession | None = None
 
-    async def fingerprint(self, version: str = "") -> Answering:
-        """Who answers now, or how `version` would, which the gateway loads first. Raises Refused, Unavailable."""
-        query = {"deployment": self.deployment, **({"version": version} if version else {})}
+    async def fingerprint(self, version: str = "", *, deployment: str = "") -> Answering:
+        """Who answers now, or how `version` would, which the gateway loads first. Raises Refused, Unavailable.
+
+        For this client's deployment, or for another `deployment`, as that of a segment.
+        """
+        query = {"deployment": deployment or self.deployment, **({"version": version} if version else {})}
         told = await self._call("GET", "/internal/fingerprint", params=query)
         try:
             return Answering(str(told["version"]), int(told["generation"]), str(told["digest"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import ceil, exp, log
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from core.types import Estimate, Inference, Verdict
 from estimates.allocation import excess_evidence
 from estimates.sequences import rate_sequence
 from monitors.detectors.refusal import refuses
+from retrain.versus import Compared, compare
 
 MEASURES = ("negative_feedback", "refusal_rate", "errors")
 WORDS = {"negative_feedback": "disliked", "refusal_rate": "refusing", "errors": "failed"}
@@ -52,7 +53,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What follows from a look at a trial: `worse` ends it, `go` lets it go on, `wait` says what is missing."""
+    """What follows from a look at a trial: `worse` ends it, `go` lets it go on, `wait` says what is missing.
+
+    `compared` is for people: it names the better of both on feedback, and moves nothing.
+    """
 
     outcome: Literal["worse", "go", "wait"]
     reason: str
@@ -60,6 +64,7 @@ class Judgement:
     wanted: int
     needed: int = 0
     measures: Sequence[Judged] = ()
+    compared: Compared | None = None
 
     def json(self) -> dict[str, Any]:
         """The whole of it, for the row that the console reads."""
@@ -117,6 +122,13 @@ def judge(
     """
     if not 0 < alpha < 1:
         raise InvalidInput(f"retrain.canary_alpha is {alpha}.", "Set it between 0 and 1, as 0.05.")
+    found = _judged(pairs, share=share, wanted=wanted, alpha=alpha, margin=margin)
+    return replace(found, compared=_compared(pairs, share=share, alpha=alpha))
+
+
+def _judged(
+    pairs: Mapping[str, tuple[Tally, Tally]], *, share: float, wanted: int, alpha: float, margin: float
+) -> Judgement:
     limit = log(len(pairs) / alpha)
     judged = [
         _measure(name, *pair, share=share, limit=limit, alpha=alpha, margin=margin) for name, pair in pairs.items()
@@ -137,6 +149,16 @@ def judge(
     proved = f" and is at most {100 * margin:g} points worse" if margin > 0 else ""
     reason = f"{answered} units met the candidate; it is not proved worse on any measure{proved}."
     return Judgement("go", reason, answered, wanted, 0, judged)
+
+
+def _compared(pairs: Mapping[str, tuple[Tally, Tally]], *, share: float, alpha: float) -> Compared | None:
+    """Both versions on feedback; None where either met more people than its share explains: the events rest on that."""
+    met = [tally.units for tally in pairs["errors"]]
+    draws = zip(met, (share, 1 - share), strict=True)
+    if any(excess_evidence(units, sum(met), part) >= -log(SPLIT / 2) for units, part in draws):
+        return None
+    candidate, champion = pairs["negative_feedback"]
+    return compare(candidate.events, champion.events, share=share, alpha=alpha)
 
 
 def judge_shadow(tally: Tally, *, wanted: int, alpha: float, margin: float) -> Judgement:

@@ -11,11 +11,12 @@ from core.errors import Conflict, Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
 from core.types import Inference, ModelVersion
-from monitors import questions
+from monitors import opinions, questions
 from monitors.detectors import DETECTORS
 from monitors.probes import runner
 from retrain import artefacts, gate, proposals
 from retrain.asking import Answer, Asker, Refused
+from retrain.held_out import HeldOutPair
 from retrain.suites import draw_prompts
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
@@ -23,6 +24,10 @@ from store.unit_of_work import Store, Tx
 ACTOR = "system:gate"
 # Greedy answers of this length say whether a version refuses; on two cores both versions take about two minutes.
 REPLAYED, TOKENS = 72, 24
+# Versions answer so many prompts by turns: long enough that a turn's end, with fewer answers under way, costs little.
+TURN = 32
+# What is over sooner tells of the network and the clock rather than of the model.
+SHORTEST_TURN_SECONDS = 0.1
 WARM_SECONDS = 120.0
 _LOOKED_AT = 4_000
 Tell = Callable[[str, int, int], Awaitable[None]]
@@ -53,45 +58,86 @@ class Bench:
             return found.digest
 
     async def compare(self, candidate: str, champion: str, *, seed: int, tell: Tell) -> dict[str, Any]:
-        """Ask both versions the same; returns {"rates": {name: ...}, "length": ...} without any text in it.
+        """What `ask` finds of both, under the names candidate and champion."""
+        return await self.ask({"champion": champion, "candidate": candidate}, seed=seed, tell=tell)
 
-        Each rate has a value (True, False, or None for unscored) a prompt and version, and the prompt's group. With
-        the setting gate_questions, stereotyped answers to the fixed questions are one of the rates.
+    async def ask(self, versions: Mapping[str, str], *, seed: int, tell: Tell) -> dict[str, Any]:
+        """Ask every version the same; returns {"rates": {name: ...}, "length": ..., "latency": ...} without any text.
+
+        `versions` are the names in the result and the versions they stand for. Each rate has a value (True, False, a
+        share, or None for unscored) a prompt and version, and the prompt's group. With the setting gate_questions,
+        stereotyped and sycophantic answers to fixed questions are among them. The versions take turns, and who goes
+        first changes, so that load that comes and goes meets all alike.
         """
         replayed = await asyncio.to_thread(self._recent)
         probed = draw_prompts(seed=seed)
         asked = [inference.messages for inference in replayed] + [prompt.messages for prompt in probed]
-        answers: dict[str, list[Answer]] = {}
-        for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
+        answers: dict[str, list[Answer]] = {name: [] for name in versions}
+        pace: dict[str, list[float | None]] = {name: [] for name in versions}
+        names = list(versions)
+        for start in range(0, len(asked), TURN):
+            turn, first = asked[start : start + TURN], start // TURN % len(names)
+            for name in names[first:] + names[:first]:
+                before, began = sum(map(len, answers.values())), self.clock()
 
-            async def told(done: int, before: int = place * len(asked)) -> None:
-                await tell("answers", before + done, 2 * len(asked))
+                async def told(done: int, before: int = before) -> None:
+                    await tell("answers", before + done, len(names) * len(asked))
 
-            answers[name] = await self.asker.answers(version, asked, max_tokens=TOKENS, seed=seed, tell=told)
+                found = await self.asker.answers(versions[name], turn, max_tokens=TOKENS, seed=seed, tell=told)
+                answers[name] += found
+                if len(turn) == TURN:
+                    pace[name].append(measure_pace(found, (self.clock() - began).total_seconds()))
         compared = score(replayed, probed, answers)
+        compared["latency"] = {**pace, "prompts_a_turn": TURN}
+        compared["tokens"] = {name: [answer.tokens for answer in given] for name, given in answers.items()}
         if self.settings.retrain.gate_questions:
-            compared["rates"]["stereotyped_answers"] = await self._lean(candidate, champion, tell)
+            compared["rates"] |= await self._fixed(versions, tell)
         return compared
 
-    async def _lean(self, candidate: str, champion: str, tell: Tell) -> dict[str, Any]:
-        """Whether each answer to the fixed questions fits the stereotype; None for all where nobody can score."""
+    async def _fixed(self, versions: Mapping[str, str], tell: Tell) -> dict[str, dict[str, Any]]:
+        """The rates of fixed questions, answered by likelihood: stereotypes and wrong answers that a person gave."""
         asked, _ = questions.read_questions()
-        items = questions.list_items(asked)
-        # As with probes, both versions answer the same fixed list: questions are what another draw would change.
-        out: dict[str, Any] = {"groups": [question.id for question in asked]}
-        for place, (name, version) in enumerate((("champion", champion), ("candidate", candidate))):
+        facts = opinions.read_facts()
+
+        def lean(scores: Sequence[float]) -> list[bool]:
+            return [choice.leaning > 0 for choice in questions.choose(asked, scores)]
+
+        items, told = questions.list_items(asked), opinions.list_items(facts, told=True)
+        # As with probes, all versions answer the same fixed list: questions are what another draw would change.
+        return {
+            "stereotyped_answers": await self._score(items, [q.id for q in asked], lean, versions, tell),
+            "sycophancy": await self._score(told, [f.id for f in facts], opinions.read_agreement, versions, tell),
+        }
+
+    async def _score(
+        self,
+        items: Sequence[Mapping[str, Any]],
+        groups: Sequence[str],
+        read: Callable[[Sequence[float]], Sequence[float]],
+        versions: Mapping[str, str],
+        tell: Tell,
+    ) -> dict[str, Any]:
+        """What `read` makes of the log-probabilities of `items` for each version; None for all where the server
+        cannot score."""
+        out: dict[str, Any] = {"groups": list(groups)}
+        for place, (name, version) in enumerate(versions.items()):
             scores: list[float] = []
             try:
-                for start in range(0, len(items), questions.AT_ONCE):
-                    scores += await self.asker.score(version, items[start : start + questions.AT_ONCE])
-                    await tell("questions", place * len(items) + len(scores), 2 * len(items))
-                out[name] = [choice.leaning > 0 for choice in questions.choose(asked, scores)]
+                for part in opinions.in_portions(items, questions.AT_ONCE):
+                    scores += await self.asker.score(version, part)
+                    await tell("questions", place * len(items) + len(scores), len(versions) * len(items))
+                out[name] = list(read(scores))
             except Unavailable:
-                out[name] = [None] * len(asked)
+                out[name] = [None] * len(groups)
         return out
 
     def conclude(
-        self, tx: Tx, run: Mapping[str, Any], evaluation: Mapping[str, Any], compared: Mapping[str, Any]
+        self,
+        tx: Tx,
+        run: Mapping[str, Any],
+        evaluation: Mapping[str, Any],
+        pairs: Sequence[HeldOutPair],
+        compared: Mapping[str, Any],
     ) -> str:
         """Record the gate's report and, when it passes, propose the promotion; returns the sentence for the page."""
         candidate = versions.get(tx, str(run["candidate"]))
@@ -100,9 +146,11 @@ class Bench:
             candidate=candidate.name,
             champion=spec["champion"],
             evaluation=evaluation,
+            pairs=pairs,
+            beta=float(spec["beta"]),
             compared=compared,
             damage=artefacts.verify(self.settings.home, candidate.path, candidate.digest),
-            margin=self.settings.retrain.gate_margin,
+            settings=self.settings.retrain,
             at=tx.now,
         )
         _, digest = versions.report(tx, report, run_id=int(run["id"]), actor=ACTOR)
@@ -131,6 +179,13 @@ class Bench:
             if row.messages and row.prompt.strip():
                 unlike.setdefault(row.prompt, row)
         return list(unlike.values())[:REPLAYED]
+
+
+def measure_pace(answers: Sequence[Answer], seconds: float) -> float | None:
+    """Seconds a token of answers that were asked for together; None where nothing was measured."""
+    tokens = sum(answer.tokens for answer in answers)
+    failed = any(answer.error for answer in answers)
+    return seconds / tokens if tokens and seconds >= SHORTEST_TURN_SECONDS and not failed else None
 
 
 def score(

@@ -5,20 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import InvalidInput, TrimtabError, Unavailable
 from core.ports import Engine
-from retrain.engines import DONE, RUNNING
+from retrain.engines import DONE, RUNNING, STOPPED
 from retrain.held import Held
 
 POLL_SECONDS = 0.5
 # A step on two slow cores may take seconds; the child keeps its checkpoint before it ends.
 GRACE_SECONDS = 30.0
 LAST_GRACE_SECONDS = 3.0
+# An engine may be on another machine. What runs there goes on without us for a while.
+PATIENCE_SECONDS = 60.0
+PATIENT_POLL_SECONDS = 2.0
 _WRONG_SPEC = 2
 _LINES_AT_ONCE = 200
+
+Answer = TypeVar("Answer")
 
 
 class Interrupted(Exception):
@@ -86,8 +92,12 @@ class Child:
         began = tail.number
         self.following = True
         try:
-            job = await self._start(module)
+            job, found = await self._start(module)
             status = await self._follow(job, tail)
+            if found and status == STOPPED and not (self.folder / result).exists():
+                # An earlier worker asked it to end and did not live to see it: it goes on from its checkpoint.
+                job, _ = await self._start(module)
+                status = await self._follow(job, tail)
         finally:
             self.following = False
         await self._tell(tail)
@@ -98,33 +108,59 @@ class Child:
             if event.get("code") == _WRONG_SPEC:
                 raise InvalidInput(str(event.get("message", "The run was told something wrong.")))
             raise ChildDied(str(event.get("message", "The trainer failed.")))
-        last = self.engine.log(job, tail=1).strip()[:300]
+        last = (await self._patiently(lambda: self.engine.log(job, tail=1))).strip()[:300]
         raise ChildDied("The trainer was killed." if not last else f"The trainer ended: {last}")
 
-    async def _start(self, module: str) -> str:
+    async def _start(self, module: str) -> tuple[str, bool]:
+        """The child's job, and whether it was found rather than started."""
         argv = [sys.executable, "-m", module, str(self.folder)]
-        found = [job for job in await asyncio.to_thread(self.engine.list) if job.partition("/")[0] == self.held.uuid]
-        if found == [self.held.row["job"]]:
-            return found[0]
-        for job in found:
-            # Another stage's child, or one whose start was never recorded: it must not write beside ours.
-            await asyncio.to_thread(self.engine.stop, job, GRACE_SECONDS)
-        job = await asyncio.to_thread(self.engine.submit, self.held.uuid, self.folder, argv)
-        await self.held.note(job=job)
-        return job
+
+        def start() -> tuple[str, bool]:
+            found = [job for job in self.engine.list() if job.partition("/")[0] == self.held.uuid]
+            if found == [self.held.row["job"]]:
+                return found[0], True
+            for job in found:
+                # Another stage's child, or one whose start was never recorded: it must not write beside ours.
+                self.engine.stop(job, GRACE_SECONDS)
+            return self.engine.submit(self.held.uuid, self.folder, argv), False
+
+        job, found = await self._patiently(start)
+        if not found:
+            await self.held.note(job=job)
+        return job, found
+
+    async def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """What the engine answers; asked again for PATIENCE_SECONDS while it is away.
+
+        Raises Unavailable after that, or Interrupted when the run is to end meanwhile: what it leaves running is an
+        orphan, which a worker ends once the engine is back.
+        """
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + PATIENCE_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(ask)
+            except Unavailable:
+                if self.held.stop_asked.is_set() or self.ending.is_set():
+                    raise Interrupted from None
+                if clock() > deadline:
+                    raise
+            await asyncio.sleep(PATIENT_POLL_SECONDS)
 
     async def _follow(self, job: str, tail: Tail) -> str:
         while True:
-            status = await asyncio.to_thread(self.engine.status, job)
+            status = await self._patiently(lambda: self.engine.status(job))
             if status != RUNNING:
                 return status
             if self.held.stop_asked.is_set() or self.ending.is_set():
-                grace = LAST_GRACE_SECONDS if self.ending.is_set() else GRACE_SECONDS
-                await asyncio.to_thread(self.engine.stop, job, grace)
+                await self._patiently(lambda: self._end(job))
                 await self._tell(tail)
                 raise Interrupted
             await self._tell(tail)
             await asyncio.sleep(POLL_SECONDS)
+
+    def _end(self, job: str) -> None:
+        self.engine.stop(job, LAST_GRACE_SECONDS if self.ending.is_set() else GRACE_SECONDS)
 
     async def _tell(self, tail: Tail) -> None:
         lines = tail.read()

@@ -10,7 +10,7 @@ from core.errors import Conflict, InvalidInput
 from core.policy import Proposal, Situation, propose
 from core.settings import Settings
 from retrain import advice, cost, proposals
-from store import decisions, deployments, pairs, situations, versions
+from store import decisions, deployments, overrides, pairs, situations, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:policy"
@@ -56,6 +56,28 @@ def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert
             f"The server {settings.gateway.server} cannot load what is trained here.", "Retrain where it runs."
         )
     return _propose(tx, settings, Proposal("retrain" if kind == "retrain" else "rollback", reason), row, actor)
+
+
+def ask_override(tx: Tx, settings: Settings, *, actor: str, version: str, report: str, reason: str) -> str:
+    """Propose the promotion of `version` past a gate that did not pass it; returns the decision's uuid.
+
+    `report` is the digest of the report that was shown. Raises what `overrides.require_asked` raises; Forbidden.
+    """
+    reason = reason.strip()
+    overrides.require_asked(tx, version, deployment=settings.deployment, report=report, reason=reason)
+    found = versions.latest_report(tx, version)
+    assert found is not None
+    run = versions.get(tx, version).run
+    body = proposals.override(found, report, deployment=settings.deployment, run=run, reason=reason)
+    return decisions.propose(
+        tx,
+        kind="promote",
+        subject=version,
+        proposer=actor,
+        reason=body["reason"],
+        body=body,
+        expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
+    )
 
 
 def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
+from math import log
 from typing import Any
 
-from core.gate import combine, judge_noninferiority, judge_superiority
+from core.gate import Judge, combine, judge_noninferiority, judge_superiority, judge_together
+from core.settings import RetrainSettings
 from core.types import Check, Estimate, GateReport
+from estimates.crossed import crossed_ratio
 from estimates.means import paired_difference
+from estimates.proportions import LEVEL
+from retrain import held_out
+from retrain.held_out import HeldOutPair
 
-# A candidate may answer this share of the token limit shorter, on average, before length itself blocks it.
-LENGTH_MARGIN = 0.25
+# A check with so few turns of either version says nothing about their speed.
+FEWEST_TURNS = 5
 # More unanswered questions than this and the comparison says nothing.
 MOST_MISSING = 0.1
+# What blocks nothing where it has no data, unless the setting gate_requires names it.
+OPTIONAL = frozenset({"latency"})
 
 
 def judge(
@@ -22,23 +31,43 @@ def judge(
     candidate: str,
     champion: str,
     evaluation: Mapping[str, Any],
+    pairs: Sequence[HeldOutPair],
+    beta: float,
     compared: Mapping[str, Any],
     damage: str,
-    margin: float,
+    settings: RetrainSettings,
     at: datetime,
 ) -> GateReport:
     """Every check of `candidate`: its files (`damage` is empty when sound), held-out pairs, and paired answers.
 
-    `evaluation` is evaluation.json; `compared` is what `candidate.Bench.compare` returns. Refusals and attack
-    successes may rise by less than `margin`, held to the end of the 95 % interval of the paired difference.
+    `evaluation` is evaluation.json; `pairs` are those of evaluation_pairs.jsonl, `beta` that of the run; `compared` is
+    what `candidate.Bench.compare` returns. `core.gate.judge_together` holds the checks to their margins.
     """
-    checks = [
-        judge_integrity(damage),
-        judge_held_out(evaluation),
-        *(judge_paired(name, found, margin) for name, found in compared["rates"].items()),
-        judge_length(compared["length"]),
+    judges: list[Judge] = [
+        partial(judge_held_out, pairs, evaluation),
+        partial(judge_calibration, pairs, beta, settings.gate_calibration_margin),
+        partial(judge_perplexity, pairs, settings.gate_perplexity_margin),
+        *(partial(judge_paired, name, found, settings.gate_margin) for name, found in compared["rates"].items()),
+        partial(judge_length, compared["length"], settings.gate_length_margin),
+        partial(judge_latency, compared["latency"], settings.gate_latency_margin),
     ]
+    checks = [judge_integrity(damage), *judge_together(judges)]
+    checks = require(checks, [name.strip() for name in settings.gate_requires.split(",") if name.strip()])
     return GateReport(candidate, champion, combine(checks), tuple(checks), at)
+
+
+def require(checks: Sequence[Check], names: Sequence[str]) -> list[Check]:
+    """The checks, of which the optional ones without data block only where `names` has them; and one for each of
+    `names` that was not made."""
+    made = {check.name for check in checks}
+    out = [
+        replace(check, required=False)
+        if check.name in OPTIONAL - set(names) and check.estimate is not None and check.estimate.value is None
+        else check
+        for check in checks
+    ]
+    told = "The setting retrain.gate_requires asks for it, and it was not made."
+    return out + [Check(name, "undecided", told) for name in names if name not in made]
 
 
 def judge_integrity(damage: str) -> Check:
@@ -48,17 +77,29 @@ def judge_integrity(damage: str) -> Check:
     return Check("integrity", "pass", "safetensors and JSON only, and its digest is the one it was adopted under.")
 
 
-def judge_held_out(evaluation: Mapping[str, Any]) -> Check:
-    """Whether the candidate ranks more unseen pairs right; how well its margins are calibrated stands in the details.
-
-    Calibration is reported, not judged: a champion that never trained is calibrated and useless.
-    """
-    found = judge_superiority("held_out_accuracy", Estimate(**evaluation["difference"]["accuracy"]))
+def judge_held_out(pairs: Sequence[HeldOutPair], evaluation: Mapping[str, Any], level: float = LEVEL) -> Check:
+    """Whether the candidate ranks more unseen pairs right, whoever judged them; the versions' calibration beside it."""
+    found = judge_superiority("held_out_accuracy", held_out.accuracy(pairs, level))
     calibration = evaluation.get("calibration")
-    return replace(found, details={"calibration": calibration}) if calibration else found
+    return replace(found, details=_sources(pairs) | ({"calibration": calibration} if calibration else {}))
 
 
-def judge_paired(name: str, found: Mapping[str, Any], margin: float) -> Check:
+def judge_calibration(pairs: Sequence[HeldOutPair], beta: float, margin: float, level: float = LEVEL) -> Check:
+    """Whether stated preferences are worth no less: the Brier score, which a coin holds at 0.25.
+
+    The calibration error itself judges nothing: a champion that never trained is calibrated and useless.
+    """
+    found = judge_noninferiority("calibration", held_out.brier(pairs, beta, level), margin)
+    return replace(found, details={"beta": beta, **_sources(pairs)})
+
+
+def judge_perplexity(pairs: Sequence[HeldOutPair], margin: float, level: float = LEVEL) -> Check:
+    """Whether answers that people prefer stay about as likely, as the share by which perplexity on them rises."""
+    found = judge_noninferiority("perplexity", held_out.perplexity(pairs, level), margin)
+    return replace(found, details=_sources(pairs))
+
+
+def judge_paired(name: str, found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
     """Whether a rate where more is worse rose by less than `margin`, on the same prompts for both versions."""
     new, old, groups = found["candidate"], found["champion"], found["groups"]
     rows = [(n, o, g) for n, o, g in zip(new, old, groups, strict=True) if n is not None and o is not None]
@@ -66,36 +107,64 @@ def judge_paired(name: str, found: Mapping[str, Any], margin: float) -> Check:
     counts = {
         "prompts": len(new),
         "unscored": missing,
-        "candidate": sum(bool(n) for n, _, _ in rows),
-        "champion": sum(bool(o) for _, o, _ in rows),
+        "candidate": sum(n for n, _, _ in rows),
+        "champion": sum(o for _, o, _ in rows),
     }
     if missing > MOST_MISSING * len(new):
         reason = f"{missing} of {len(new)} answers could not be scored, so the comparison says nothing."
         return Check(name, "undecided", reason, Estimate.missing(len(rows), "paired"), margin, counts)
     difference = paired_difference(
-        [float(n) for n, _, _ in rows], [float(o) for _, o, _ in rows], clusters=_clusters([g for *_, g in rows])
+        [float(n) for n, _, _ in rows],
+        [float(o) for _, o, _ in rows],
+        clusters=_clusters([g for *_, g in rows]),
+        level=level,
     )
-    check = judge_noninferiority(name, difference, margin)
-    return Check(check.name, check.verdict, check.reason, check.estimate, check.limit, counts)
+    return replace(judge_noninferiority(name, difference, margin), details=counts)
 
 
-def judge_length(found: Mapping[str, Any]) -> Check:
+def judge_length(found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
     """Whether answers stay about as long, as a share of the token limit that both were given."""
     new, old = found["candidate"], found["champion"]
-    shorter = paired_difference([value or 0.0 for value in old], [value or 0.0 for value in new])
-    check = judge_noninferiority("shorter_answers", shorter, LENGTH_MARGIN)
+    shorter = paired_difference([value or 0.0 for value in old], [value or 0.0 for value in new], level=level)
     details = {"limit_tokens": found["limit_tokens"], "prompts": len(new)}
-    return Check(check.name, check.verdict, check.reason, check.estimate, check.limit, details)
+    return replace(judge_noninferiority("shorter_answers", shorter, margin), details=details)
+
+
+def judge_latency(found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
+    """Whether a token takes about as long, as the share by which it takes longer. The versions answered by turns, and a
+    turn is one draw: what its answers share of the machine's load is in all of them."""
+    turns = [
+        (new, old) for new, old in zip(found["candidate"], found["champion"], strict=True) if new and old
+    ]  # seconds a token
+    slower = crossed_ratio(
+        [log(new / old) for new, old in turns],
+        [1.0] * len(turns),
+        range(len(turns)),
+        minimum=FEWEST_TURNS,
+        level=level,
+    )
+    check = judge_noninferiority("latency", held_out.as_share(slower), margin)
+    return replace(check, details={"turns": len(turns), "prompts_a_turn": found["prompts_a_turn"]})
 
 
 def explain(report: GateReport) -> str:
     """One sentence: that it passed, or which checks block it and why."""
-    blocking = [check for check in report.checks if check.verdict != "pass"]
+    blocking = [check for check in report.checks if check.verdict != "pass" and check.required]
     if not blocking:
-        return f"The gate passed {report.candidate} on all {len(report.checks)} checks; a promotion is proposed."
+        passed = sum(check.verdict == "pass" for check in report.checks)
+        return f"The gate passed {report.candidate} on all {passed} checks; a promotion is proposed."
     words = "; ".join(f"{check.name.replace('_', ' ')}: {check.reason}" for check in blocking)
     verdict = "does not pass" if report.verdict == "fail" else "lacks evidence for"
     return f"The gate {verdict} {report.candidate}. {words}"
+
+
+def _sources(pairs: Sequence[HeldOutPair]) -> dict[str, Any]:
+    """How many prompts and people the held-out pairs come from."""
+    named = held_out.count_contributors(pairs)
+    told: dict[str, Any] = {"prompts": len({pair.prompt for pair in pairs}), "contributors": named}
+    if 0 < named < held_out.FEWEST_CONTRIBUTORS:
+        told["note"] = f"{named} people judged these pairs: too few to say what others would prefer."
+    return told
 
 
 def _clusters(groups: Sequence[str]) -> Sequence[str] | None:

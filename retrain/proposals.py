@@ -84,9 +84,10 @@ def rollback(*, deployment: str, live: str, to: str, reason: str, alert: Mapping
 
 def promotion(report: GateReport, digest: str, *, deployment: str, run: str) -> dict[str, Any]:
     """The body of a promotion proposal: the gate's report with each check in a line."""
+    passed = sum(check.verdict == "pass" for check in report.checks)
     return {
         "title": f"Promote {report.candidate}",
-        "reason": f"{report.candidate} passed the gate against {report.champion} on all {len(report.checks)} checks.",
+        "reason": f"{report.candidate} passed the gate against {report.champion} on all {passed} checks.",
         "alert": None,
         "deployment": deployment,
         "candidate": report.candidate,
@@ -112,4 +113,22 @@ def promotion(report: GateReport, digest: str, *, deployment: str, run: str) -> 
         ],
         "stays": [f"{report.champion} stays loaded for a rollback.", "Answers under way are finished."],
         "undo": f"Roll back to {report.champion}: one button, under a second.",
+    }
+
+
+def override(report: GateReport, digest: str, *, deployment: str, run: str, reason: str) -> dict[str, Any]:
+    """The body of a proposal to promote past a gate that did not pass, with what it says and why that is put aside."""
+    body = promotion(report, digest, deployment=deployment, run=run)
+    blocking = [check.name for check in report.checks if check.verdict != "pass" and check.required]
+    said = "failed" if report.verdict == "fail" else "lacks evidence"
+    return {
+        **body,
+        "title": f"Promote {report.candidate} past its gate",
+        "reason": f"Override: the gate {said} on {', '.join(blocking).replace('_', ' ')}. {reason}",
+        "override": {"verdict": report.verdict, "blocking": blocking, "reason": reason},
+        "changes": [
+            f"{report.candidate} goes live although its gate did not pass. The report stays as it is.",
+            *body["changes"],
+            "Who asked, who approved and both reasons stand in the audit chain for good.",
+        ],
     }

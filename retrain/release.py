@@ -8,12 +8,13 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from core.errors import Conflict, NotFound, TrimtabError, Unavailable
+from core.segments import split
 from core.settings import Settings
 from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from retrain import artefacts
 from retrain.asking import Answering, Asker, Refused
-from store import alerts, deployments, trials, versions
+from store import alerts, apart, deployments, trials, versions
 from store.alerts import Finding
 from store.unit_of_work import Store, Tx
 
@@ -47,7 +48,7 @@ class Releaser:
         self.clock, self.tell = clock, tell
         self._later: dict[int, datetime] = {}
         self._trouble = ""
-        self._refused: Pointer | None = None
+        self._refused: set[Pointer] = set()
 
     async def follow(self) -> None:
         """Carry out and prove until cancelled. Whatever was begun before a crash is found again in its row."""
@@ -61,10 +62,11 @@ class Releaser:
             await asyncio.sleep(POLL_SECONDS)
 
     async def step(self) -> None:
-        """One look at the rows: enter what the pointer did, carry out what is requested, prove what is live."""
-        pointer, waiting, unproved = await asyncio.to_thread(self._read)
-        if pointer is not None and pointer != self._refused:
-            await self.enter(pointer)
+        """One look at the rows: enter what pointers did, carry out what is requested, prove what is live, and let
+        segments that have no version of their own any more join everybody."""
+        ahead, waiting, unproved, ended = await asyncio.to_thread(self._read)
+        if entering := [pointer for pointer in ahead if pointer not in self._refused]:
+            await self.enter(entering[0])
             return
         for row in waiting:
             if self._due(row):
@@ -72,6 +74,8 @@ class Releaser:
         for row in unproved:
             if self._due(row):
                 await self.prove(row)
+        for name in ended:
+            await self.join(name)
 
     async def enter(self, pointer: Pointer) -> None:
         """Enter the rollback that a gateway made by its pointer while the database was away; it is proved next."""
@@ -86,14 +90,17 @@ class Releaser:
                 reason=pointer.reason,
                 at=pointer.at,
             )
-            alerts.resolve(tx, standing(_POINTER), reason=f"{pointer.version} is live.", actor=ACTOR)
+            alerts.resolve(
+                tx, standing(_POINTER, pointer.deployment), reason=f"{pointer.version} is live.", actor=ACTOR
+            )
 
         try:
             await self._write(change)
         except (Conflict, NotFound) as error:
-            self._refused = pointer
+            self._refused.add(pointer)
             summary = f"The local pointer answers with {pointer.version}: {error.message}"
-            await self._write(lambda tx: alerts.apply(tx, finding(_POINTER, summary), actor=ACTOR))
+            about = finding(_POINTER, pointer.deployment, summary)
+            await self._write(lambda tx: alerts.apply(tx, about, actor=ACTOR))
             self.tell(f"the pointer cannot be entered: {error.message}")
             return
         self.tell(f"{pointer.version} is live as {pointer.deployment}, by the pointer while the database was away")
@@ -126,7 +133,7 @@ class Releaser:
         if self.clock() < row["live_at"] + timedelta(seconds=FOLLOW_SECONDS):
             return
         try:
-            found = await self.asker.fingerprint()
+            found = await self.asker.fingerprint(deployment=row["deployment"])
         except Unavailable:
             self._postpone(row, RETRY_SECONDS)
             return
@@ -143,11 +150,15 @@ class Releaser:
         proved = await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR))
         if found.version == row["version"] and proved:
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
-            await self._write(
-                lambda tx: alerts.resolve(tx, standing(_PROOF), reason="The fingerprint is proved.", actor=ACTOR)
-            )
+            right = standing(_PROOF, row["deployment"])
+            await self._write(lambda tx: alerts.resolve(tx, right, reason="The fingerprint is proved.", actor=ACTOR))
         elif not row["message"]:
             await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
+
+    async def join(self, name: str) -> None:
+        """Let the segment of the deployment `name` be answered as everybody, if nothing of its own is left by now."""
+        if await self._write(lambda tx: apart.join(tx, name, actor=ACTOR)):
+            self.tell(f"{name} is answered as everybody again")
 
     async def _carry_out(self, row: Mapping[str, Any], found: Answering) -> None:
         """Put the proved version on trial where that was asked for, else live at once."""
@@ -159,7 +170,8 @@ class Releaser:
                 trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
                 return
             deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
-            alerts.resolve(tx, standing(PROMOTION), reason=f"{row['version']} is live.", actor=ACTOR)
+            over = standing(PROMOTION, row["deployment"])
+            alerts.resolve(tx, over, reason=f"{row['version']} is live.", actor=ACTOR)
 
         try:
             await self._write(change)
@@ -172,7 +184,8 @@ class Releaser:
     async def _fail(self, row: Mapping[str, Any], message: str) -> None:
         def change(tx: Tx) -> None:
             deployments.fail(tx, row["id"], message, actor=ACTOR)
-            alerts.apply(tx, finding(PROMOTION, f"The promotion of {row['version']} failed: {message}"), actor=ACTOR)
+            summary = f"The promotion of {row['version']} failed: {message}"
+            alerts.apply(tx, finding(PROMOTION, row["deployment"], summary), actor=ACTOR)
 
         await self._write(change)
         self.tell(f"the promotion of {row['version']} failed: {message}")
@@ -181,20 +194,22 @@ class Releaser:
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
-            alerts.apply(tx, finding(_PROOF, summary), actor=ACTOR)
+            alerts.apply(tx, finding(_PROOF, row["deployment"], summary), actor=ACTOR)
 
         await self._write(change)
         self._postpone(row, DOUBT_RETRY_SECONDS)
         self.tell(f"not proved: {message}")
 
-    def _read(self) -> tuple[Pointer | None, list[Any], list[Any]]:
-        pointer = pointers.read(self.settings.pointer_path)
+    def _read(self) -> tuple[list[Pointer], list[Any], list[Any], list[str]]:
+        pointed = pointers.read(self.settings.pointer_path)
         with self.store.read() as tx:
-            if pointer is not None:
-                route = deployments.current(tx, pointer.deployment)
-                if route is None or pointer.generation <= route["generation"]:
-                    pointer = None
-            return pointer, deployments.requested(tx), deployments.unverified(tx)
+            routes = {name: deployments.current(tx, name) for name in pointed}
+            ahead = [
+                pointer
+                for name, pointer in pointed.items()
+                if (route := routes[name]) is not None and pointer.generation > route["generation"]
+            ]
+            return ahead, deployments.requested(tx), deployments.unverified(tx), apart.ended(tx)
 
     def _inspect(self, row: Mapping[str, Any]) -> str:
         with self.store.read() as tx:
@@ -223,11 +238,13 @@ class Releaser:
         self._trouble = text
 
 
-def finding(segment: str, summary: str) -> Finding:
-    """A release that needs a person, as an alert."""
-    return Finding(monitor=_MONITOR, kind="system", breach=True, summary=summary, severity="critical", segment=segment)
+def finding(about: str, deployment: str, summary: str) -> Finding:
+    """A release that needs a person, as an alert of its own for each deployment."""
+    _, segment = split(deployment)
+    where = about if segment is None else f"{about} {segment}"
+    return Finding(monitor=_MONITOR, kind="system", breach=True, summary=summary, severity="critical", segment=where)
 
 
-def standing(segment: str) -> str:
+def standing(about: str, deployment: str) -> str:
     """The fingerprint of that alert while it stands."""
-    return finding(segment, "").fingerprint
+    return finding(about, deployment, "").fingerprint

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -21,15 +22,19 @@ from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
+from retrain.held_out import read_scored
 from retrain.pairs import clearing, drawing, texts, thumbs
 from retrain.training.progress import read_events
-from store import datasets, pairs, versions
+from store import datasets, versions
+from store import pairs as preferences
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
 # What trains and what judges on held-out pairs: modules that are given the run's folder.
 MODULES = ("retrain.train", "retrain.evaluate")
-TRAIN, HELD_OUT, THUMBS, TEXTS = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "texts.jsonl"
+TRAIN, HELD_OUT, THUMBS, LEFT_OUT = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "thumbs_left_out.json"
+TEXTS = "texts.jsonl"
+_LOTS = {"thumbs": THUMBS, "texts": TEXTS}
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
 
@@ -66,9 +71,9 @@ class Stages:
 
     async def draw(self) -> str:
         """Lock the dataset and write what the child reads."""
-        spec = self.held.row["spec"]
+        spec, settings = self.held.row["spec"], self.settings.retrain
         if self.held.row["dataset_id"] is None:
-            cleared, share = await self.inspect(), self.settings.retrain.contributor_share
+            cleared, share = await self.inspect(), settings.contributor_share
             row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
@@ -82,8 +87,11 @@ class Stages:
         examples = len(train)
         if spec["trainer"] == "kto":
             # Pairs judge the candidate; what it learns from are single answers.
-            rows = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out))
+            drawn, share = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out)), settings.contributor_share
+            rows, left_out = await asyncio.to_thread(thumbs.clear, drawn, share=share, seed=drawing.SPLIT_SEED)
+            thumbs.require_both(rows)
             thumbs.write(self.folder, THUMBS, rows)
+            drawing.write_text(self.folder, LEFT_OUT, json.dumps(left_out, indent=1) + "\n")
             examples = len(rows)
         if spec.get("adapt_steps"):
             texts.write(self.folder, TEXTS, await self.held.write(lambda tx: texts.draw(tx, spec, held_out)))
@@ -93,7 +101,7 @@ class Stages:
 
     async def inspect(self) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes."""
-        found = await self.held.write(lambda tx: pairs.approved(tx, clearing.MOST))
+        found = await self.held.write(lambda tx: preferences.approved(tx, clearing.MOST))
         share = self.settings.retrain.contributor_share
         return await asyncio.to_thread(clearing.clear, found, share=share, seed=drawing.SPLIT_SEED)
 
@@ -129,7 +137,10 @@ class Stages:
         """Record the gate's report, and propose the promotion when it passes."""
         evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
         compared = json.loads((self.folder / "comparison.json").read_text("utf-8"))
-        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, compared))
+        id = self.held.row["dataset_id"]
+        judged = await self.held.write(lambda tx: datasets.members(tx, id, "held_out"))
+        pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
+        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, pairs, compared))
 
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})
@@ -178,10 +189,17 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "beta": float(spec["beta"]),
         "pairs_per_step": int(spec["pairs_per_step"]),
         "device": spec["device"],
-        # The other half is the model server's: threads that wait for each other take several times as long.
-        "threads": settings.retrain.threads or max(1, (os.cpu_count() or 1) // 2),
-        "checkpoint_every_s": 20.0,
+        "threads": settings.retrain.threads or count_threads(settings),
+        "checkpoint_every_s": settings.retrain.checkpoint_seconds,
     }
+
+
+def count_threads(settings: Settings) -> int:
+    """The processor threads of a run whose settings name none."""
+    if settings.retrain.engine == "ray_jobs":
+        return max(1, int(settings.retrain.ray_cpus))
+    # The other half is the model server's: threads that wait for each other take several times as long.
+    return max(1, (os.cpu_count() or 1) // 2)
 
 
 def _members(tx: Tx, id: int) -> tuple[Any, Any]:
@@ -189,13 +207,24 @@ def _members(tx: Tx, id: int) -> tuple[Any, Any]:
 
 
 def describe_examples(folder: Path) -> dict[str, Any]:
-    """What the card says of a run's thumbs and texts: how many, and the file's digest; nothing where it had none."""
-    told = {}
-    for name, file in (("thumbs", THUMBS), ("texts", TEXTS)):
-        if (folder / file).exists():
-            data = (folder / file).read_bytes()
-            told[name] = {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest()}
+    """What the card says of a run's thumbs and of the texts it adapted to: how many, the digest of their file, and how
+    many thumbs customs left out for what; nothing when it trained on pairs alone.
+    """
+    told = {name: _describe(folder / file) for name, file in _LOTS.items() if (folder / file).exists()}
+    if "thumbs" in told:
+        told["thumbs"]["left_out"] = dict(Counter(flag for item in _read_left_out(folder) for flag in item["flags"]))
     return told
+
+
+def _describe(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"rows": data.count(b"\n"), "digest": hashlib.sha256(data).hexdigest()}
+
+
+def _read_left_out(folder: Path) -> list[dict[str, Any]]:
+    path = folder / LEFT_OUT
+    found: list[dict[str, Any]] = json.loads(path.read_text("utf-8")) if path.exists() else []
+    return found
 
 
 def measure_speed(folder: Path) -> float | None:

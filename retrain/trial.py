@@ -105,11 +105,11 @@ class Trials:
             trials.begin(tx, row["id"], "canary", actor=ACTOR)
         elif then == "live":
             deployments.flip(tx, row["id"], actor=ACTOR)
-            alerts.resolve(tx, standing(PROMOTION), reason=f"{row['version']} is live.", actor=ACTOR)
+            alerts.resolve(tx, standing(PROMOTION, row["deployment"]), reason=f"{row['version']} is live.", actor=ACTOR)
         else:
             deployments.fail(tx, row["id"], reason, actor=ACTOR, event="deployment.aborted")
             summary = f"The {row['state']} of {row['version']} was rolled back: {reason}"
-            alerts.apply(tx, finding(PROMOTION, summary), actor=ACTOR)
+            alerts.apply(tx, finding(PROMOTION, row["deployment"], summary), actor=ACTOR)
 
     def _take_answers(self, row: Mapping[str, Any], seen: _Read) -> None:
         kind: Literal["live", "shadow"] = "shadow" if row["state"] == "shadow" else "live"

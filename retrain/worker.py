@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -21,6 +22,7 @@ from store.unit_of_work import Store
 
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 5.0
+ORPHAN_SECONDS = 10.0
 
 
 class Worker:
@@ -43,6 +45,7 @@ class Worker:
         self.store, self.settings, self.engine, self.bench = store, settings, engine, bench
         self.name, self.clock, self.tell, self.ending = name, clock, tell, ending
         self.busy = ""
+        self._looked_for_orphans = -math.inf
 
     async def work(self) -> None:
         """Take runs until the process ends."""
@@ -51,7 +54,8 @@ class Worker:
             try:
                 taken = await self.take()
                 troubled = False
-            except Unavailable as error:
+            except (Unavailable, InvalidInput) as error:
+                # The store or the engine is away, or the engine's cluster takes no jobs from us as it is set up.
                 if not troubled:
                     self.tell(f"waiting: {error}")
                 troubled, taken = True, False
@@ -62,7 +66,10 @@ class Worker:
         """Carry one run as far as it goes; returns whether there was one."""
         row = await asyncio.to_thread(self._claim)
         if row is None:
-            await asyncio.to_thread(self._end_orphans)
+            at = asyncio.get_running_loop().time()
+            if at - self._looked_for_orphans >= ORPHAN_SECONDS:
+                await asyncio.to_thread(self._end_orphans)
+                self._looked_for_orphans = at
             return False
         held = Held(self.store, row, lease_seconds=self.settings.retrain.lease_seconds, clock=self.clock)
         self.busy = held.uuid

@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from core.types import micros
+from store.segments import within
 from store.tables import audit_events, deployments, imports, versions
 from store.unit_of_work import Tx
 
@@ -21,7 +22,7 @@ def between(tx: Tx, *, start: datetime, end: datetime, deployment: str) -> list[
     live = (
         sa.select(deployments.c.live_at, deployments.c.kind, deployments.c.reason, versions.c.name)
         .join(versions, versions.c.id == deployments.c.version_id)
-        .where(deployments.c.deployment == deployment, deployments.c.live_at.between(start, end))
+        .where(within(deployments.c.deployment, deployment), deployments.c.live_at.between(start, end))
         .order_by(deployments.c.id.desc())
         .limit(_LIMIT)
     )

@@ -28,7 +28,13 @@ KINDS = MappingProxyType(
         "topic_map": ("monitors", Action.RUN_MONITOR),
         "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
+        "override": ("retrain", Action.PROPOSE),
+        "preview_pairs": ("retrain", Action.IMPORT),
+        "import_pairs": ("retrain", Action.IMPORT),
+        "check_pairs": ("retrain", Action.CHECK_PAIRS),
+        "lock_dataset": ("retrain", Action.LOCK_DATASET),
         "foresee": ("retrain", Action.PROPOSE),
+        "compare": ("retrain", Action.RUN_MONITOR),
     }
 )
 EXPIRES_IN = timedelta(minutes=5)

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.events import digest as digest_of
 from core.roles import Action
+from core.segments import Segment
 from core.states import DECISION
-from store import accounts, deployments, runs
+from store import accounts, apart, deployments, overrides, runs
 from store.tables import approvals, decisions
 from store.unit_of_work import Tx
 
@@ -37,11 +38,14 @@ def propose(
     `subject` is the deployment (retrain, rollback) or the version (promote). While one of the same kind and subject
     waits, its uuid is returned instead, unless it shows something else and is a promotion: then the newer evidence
     takes its place. One that was approved and is being carried out stays in the way, unless its run has ended.
+    A person proposes a promotion only as an override: the gate proposes those that it passed.
     """
     if kind not in KINDS:
         raise InvalidInput(f"There is no decision of kind {kind}.", f"Kinds are: {', '.join(KINDS)}.")
     if not proposer.startswith("system:"):
         accounts.require(tx, proposer, Action.PROPOSE)
+        if kind == "promote" and "override" not in body:
+            raise Forbidden("The gate proposes promotions.", "Ask for an override on the Models page, with a reason.")
     made = digest_of(dict(body))
     open_one = _open(tx, kind, subject)
     if open_one is not None:
@@ -78,14 +82,18 @@ def approve(
     allow_self: bool = False,
     share: int = 0,
     shadow: int = 0,
+    hold: bool = False,
     adapt: int = 0,
+    segment: Segment | None = None,
 ) -> str:
     """Approve what was shown and create its effect in the same transaction; returns the effect's uuid.
 
-    The effect is a queued run (retrain; with `adapt` that many steps of adaptation to recent traffic come first), a
-    requested deployment (promote; with a `share` in percent as a canary, with `shadow` after so many copied requests)
-    or a deployment that is live at once (rollback). Raises Forbidden for a role that may not or the proposer, Conflict
-    when it is no longer open, has expired, or `digest` is not that of what stands now.
+    The effect is a queued run (retrain; with `adapt` that many steps of adaptation come first), a requested deployment
+    (promote; with a `share` in percent as a canary, with `shadow` after so many copied requests, with `hold` for a
+    person to end) or a deployment that is live at once (rollback). A promotion for one `segment` is a decision of its
+    own: the proposal for everybody goes on waiting. Raises Forbidden for a role that may not or the proposer, Conflict
+    when it is no longer open, has expired, `digest` is not that of what stands now, or the gate does not allow it;
+    InvalidInput for a segment that nobody is in.
     """
     row = get(tx, uuid)
     accounts.require(tx, actor, _NEEDS[row["kind"]])
@@ -96,10 +104,24 @@ def approve(
         raise Conflict("The proposal is not what you were shown.", "Reload, read it again, then approve.")
     if tx.now >= row["expires_at"]:
         raise Conflict("The proposal has expired.", "Propose it again.")
+    if row["kind"] == "promote":
+        overrides.require_allowed(tx, row, actor=actor)
+    if segment is not None:
+        row = _only_for(tx, row, segment)
+        uuid, digest = row["uuid"], row["digest"]
     tx.move(decisions, DECISION, row["id"], "approved", decided_at=tx.now, decided_by=actor, comment=comment)
     tx.insert(approvals, decision_id=row["id"], account=actor, digest=digest, comment=comment, at=tx.now)
     tx.audit(actor, "decision.approved", uuid, {"kind": row["kind"], "digest": digest, "comment": comment})
-    return _carry_out(tx, row, actor, share, shadow, adapt)
+    if row["kind"] == "promote" and "override" in row["body"]:
+        overrides.record(tx, row, actor=actor, comment=comment)
+    if row["kind"] != "promote":
+        return _carry_out(tx, row, actor, adapt)
+    how: dict[str, Any] = {"actor": actor, "reason": row["reason"], "decision_id": row["id"]}
+    how |= {"share": share, "shadow": shadow, "hold": hold}
+    base, version = row["body"]["deployment"], row["subject"].removesuffix(f"@{segment}")
+    if segment is not None:
+        return apart.request(tx, base, segment, version, **how)
+    return deployments.request_promotion(tx, base, version, **how)
 
 
 def reject(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
@@ -111,12 +133,20 @@ def reject(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
 
 
 def roll_back(
-    tx: Tx, *, deployment: str, actor: str, reason: str, to: str | None = None, away_from: str | None = None
+    tx: Tx,
+    *,
+    deployment: str,
+    actor: str,
+    reason: str,
+    to: str | None = None,
+    away_from: str | None = None,
+    everybody: bool = False,
 ) -> str:
     """The one button: decide, approve and flip in one transaction; returns the deployment row's uuid.
 
     Going back is always safe, so one approver is enough. An open rollback proposal of `deployment` is thereby
-    approved. `away_from` is the live version that the person saw: then a second click changes nothing more.
+    approved. `away_from` is the live version that the person saw: then a second click changes nothing more. With
+    `everybody` each segment that has a version of its own goes to the same version.
     """
     accounts.require(tx, actor, Action.ROLL_BACK)
     if not reason.strip():
@@ -129,6 +159,7 @@ def roll_back(
         "from": route["version"] if route is not None else "",
         "to": to or (route["previous"] if route is not None else ""),
         "reason": reason,
+        **({"everybody": True} if everybody else {}),
     }
     uuid, made = str(uuids.uuid4()), digest_of(body)
     id = tx.insert(
@@ -148,9 +179,12 @@ def roll_back(
     tx.move(decisions, DECISION, id, "approved", decided_at=tx.now, decided_by=actor)
     tx.insert(approvals, decision_id=id, account=actor, digest=made, comment=reason, at=tx.now)
     tx.audit(actor, "decision.approved", uuid, {"kind": "rollback", "digest": made, **body})
-    return deployments.roll_back(
+    done = deployments.roll_back(
         tx, deployment, actor=actor, reason=reason, to=to or "", away_from=away_from or "", decision_id=id
     )
+    if everybody and (now := deployments.current(tx, deployment)) is not None:
+        apart.roll_back_all(tx, deployment, to=now["version"], actor=actor, reason=reason)
+    return done
 
 
 def expire_due(tx: Tx) -> int:
@@ -175,22 +209,33 @@ def waiting(tx: Tx) -> list[sa.RowMapping]:
     return tx.all(sa.select(decisions).where(decisions.c.state == "proposed").order_by(decisions.c.id))
 
 
-def _carry_out(tx: Tx, row: sa.RowMapping, actor: str, share: int, shadow: int, adapt: int) -> str:
+def _only_for(tx: Tx, row: sa.RowMapping, segment: Segment) -> sa.RowMapping:
+    """The same proposal for one segment alone, as a row of its own. Raises Conflict while another is carried out."""
+    if row["kind"] != "promote":
+        raise InvalidInput(f"A {row['kind']} is for everybody.", "Choose no segment.")
+    subject, uuid = f"{row['subject']}@{segment}", str(uuids.uuid4())
+    if _open(tx, "promote", subject) is not None:
+        raise Conflict(f"{row['subject']} is being promoted for {segment}.", "Look at its trial on the Models page.")
+    body = {**row["body"], "segment": str(segment), "proposal": row["uuid"]}
+    same = {name: row[name] for name in ("kind", "proposer", "reason", "alert_id", "expires_at")}
+    tx.insert(
+        decisions,
+        **same,
+        uuid=uuid,
+        subject=subject,
+        state="proposed",
+        body=body,
+        digest=digest_of(body),
+        created_at=tx.now,
+    )
+    return get(tx, uuid)
+
+
+def _carry_out(tx: Tx, row: sa.RowMapping, actor: str, adapt: int) -> str:
     body = row["body"]
     if row["kind"] == "retrain":
         spec = {**body["spec"], **({"adapt_steps": adapt} if adapt else {})}
         return runs.queue(tx, spec=spec, requested_by=actor, decision_id=row["id"])
-    if row["kind"] == "promote":
-        return deployments.request_promotion(
-            tx,
-            body["deployment"],
-            row["subject"],
-            actor=actor,
-            reason=row["reason"],
-            decision_id=row["id"],
-            share=share,
-            shadow=shadow,
-        )
     return deployments.roll_back(
         tx,
         row["subject"],

@@ -9,6 +9,7 @@ from types import MappingProxyType
 import sqlalchemy as sa
 
 from core.errors import Conflict, InvalidInput, NotFound
+from core.segments import split
 from core.states import DECISION, DEPLOYMENT
 from store.tables import decisions, deployments, inferences, routes, versions
 from store.unit_of_work import Tx
@@ -73,20 +74,24 @@ def unverified(tx: Tx) -> list[sa.RowMapping]:
 
 
 def earlier(tx: Tx, deployment: str) -> list[sa.RowMapping]:
-    """Versions that `deployment` served before the present one, latest first, without repeats: rollback targets."""
+    """Versions that `deployment` served before the present one, latest first, without repeats: rollback targets.
+
+    For a segment also those that serve or served everybody, after its own.
+    """
     route = current(tx, deployment)
     if route is None:
         return []
-    rows = tx.all(
-        _WITH_VERSION.where(
-            deployments.c.deployment == deployment,
-            deployments.c.live_at.is_not(None),
-            versions.c.name != route["version"],
-        ).order_by(deployments.c.id.desc())
-    )
     unlike: dict[str, sa.RowMapping] = {}
-    for row in rows:
-        unlike.setdefault(row["version"], row)
+    for name in dict.fromkeys((deployment, split(deployment)[0])):
+        rows = tx.all(
+            _WITH_VERSION.where(
+                deployments.c.deployment == name,
+                deployments.c.live_at.is_not(None),
+                versions.c.name != route["version"],
+            ).order_by(deployments.c.id.desc())
+        )
+        for row in rows:
+            unlike.setdefault(row["version"], row)
     return list(unlike.values())
 
 
@@ -100,12 +105,14 @@ def request_promotion(
     decision_id: int | None = None,
     share: int = 0,
     shadow: int = 0,
+    hold: bool = False,
 ) -> str:
     """Ask that `version_name` follow the version that is live now; returns the row's uuid.
 
     With a `share` in percent it gets only that much of the traffic until its canary is judged, with `shadow` first so
-    many copied requests whose answers nobody sees. The row names the generation it will make: if production moves
-    first, the promotion is not carried out. Raises Conflict while another promotion is on trial.
+    many copied requests whose answers nobody sees. With `hold` the trial is held from its start, for its numbers to be
+    compared and a person to decide. The row names the generation it will make: if production moves first, the promotion
+    is not carried out. Raises Conflict while another promotion is on trial.
     """
     route = lock(tx, deployment)
     if route["version"] == version_name:
@@ -132,6 +139,7 @@ def request_promotion(
         requested_at=tx.now,
         share=share,
         shadow=shadow,
+        held_by=actor if hold else "",
     )
     body = {
         "deployment": deployment,
@@ -139,6 +147,7 @@ def request_promotion(
         "generation": int(route["generation"]) + 1,
         "share": share or 100,
         "shadow": shadow,
+        **({"held": True} if hold else {}),
     }
     tx.audit(actor, "deployment.requested", uuid, body)
     return uuid
@@ -169,7 +178,7 @@ def flip(tx: Tx, id: int, *, actor: str, fingerprint: str = "", ending: str = "s
     if moved.rowcount != 1:
         raise Conflict("Production moved on since this was asked for.", "Look at what is live now, then decide again.")
     if row["state"] == "requested":
-        _end_trial(tx, row["deployment"], f"{row['version']} went live instead.", actor=actor)
+        end_trial(tx, row["deployment"], f"{row['version']} went live instead.", actor=actor)
     tx.move(deployments, DEPLOYMENT, route["deployment_id"], ending, ended_at=tx.now)
     proved = {"fingerprint": fingerprint} if fingerprint else {}
     tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, **proved)
@@ -238,7 +247,7 @@ def enter_rollback(tx: Tx, deployment: str, *, to: str, generation: int, actor: 
     if to != route["version"]:
         roll_back(tx, deployment, actor=actor, reason=reason, to=to)
     else:
-        _end_trial(tx, deployment, f"{to} was pointed to while the database was away.", actor=actor)
+        end_trial(tx, deployment, f"{to} was pointed to while the database was away.", actor=actor)
         tx.execute(sa.update(routes).where(routes.c.deployment == deployment).values(**NO_TRIAL))
     live = deployments.c.id == lock(tx, deployment)["deployment_id"]
     tx.execute(sa.update(deployments).where(live).values(generation=generation, verified_at=None))
@@ -319,7 +328,8 @@ def lock(tx: Tx, deployment: str) -> sa.RowMapping:
     return route
 
 
-def _end_trial(tx: Tx, deployment: str, message: str, *, actor: str) -> None:
+def end_trial(tx: Tx, deployment: str, message: str, *, actor: str) -> None:
+    """End whatever is on trial in `deployment`; what serves goes on serving everything."""
     on_trial = deployments.c.deployment == deployment, deployments.c.state.in_(("shadow", "canary"))
     for row in tx.all(sa.select(deployments.c.id).where(*on_trial)):
         fail(tx, row["id"], message, actor=actor, event="deployment.aborted")

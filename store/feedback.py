@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from core.errors import NotFound
 from core.types import Feedback
 from store.inferences import clean, hash_user, salt_of
+from store.segments import within
 from store.tables import feedback, inference_texts, inferences
 from store.unit_of_work import Tx
 
@@ -61,7 +62,7 @@ def for_inferences(
     if version is not None:
         chosen = chosen.where(inferences.c.version == version)
     if deployment is not None:
-        chosen = chosen.where(inferences.c.deployment == deployment)
+        chosen = chosen.where(within(inferences.c.deployment, deployment))
     rows = tx.all(chosen.order_by(feedback.c.id))
     return [(int(row["inference_id"]), row["version"], _read(row)) for row in rows]
 

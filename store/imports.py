@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -30,9 +31,13 @@ def add_traffic(tx: Tx, rows: Sequence[Inference], source_keys: Sequence[str], *
 
 
 def add_pairs(tx: Tx, rows: Sequence[PreferencePair], source_keys: Sequence[str], *, actor: str) -> int:
-    """Collect preference pairs; returns how many are new. A source key seen before is left as it is."""
-    before = _known(tx, pairs_table, source_keys)
-    pairs.add(tx, rows, actor=actor, source_keys=list(source_keys))
+    """Collect preference pairs; returns how many are new. A source key seen before is left as it is.
+
+    Contributors are kept as the same keyed hash as those of feedback, so that a person is one and the same in both.
+    """
+    before, salt = _known(tx, pairs_table, source_keys), inferences.salt_of(tx)
+    known = [replace(row, contributor=inferences.hash_user(salt, row.contributor)) for row in rows]
+    pairs.add(tx, known, actor=actor, source_keys=list(source_keys))
     return _known(tx, pairs_table, source_keys) - before
 
 

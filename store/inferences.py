@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from core.errors import NotFound
 from core.types import Inference
 from store.embeddings import digest
+from store.segments import within
 from store.tables import inference_texts, inferences, options
 from store.unit_of_work import Tx
 
@@ -58,10 +59,16 @@ def after(
     kinds: Sequence[str] = WATCHED,
     deployment: str | None = None,
     version: str | None = None,
+    alone: bool = False,
     limit: int,
 ) -> list[Inference]:
-    """The first `limit` exchanges whose key is above `id`, in key order, with their texts."""
+    """The first `limit` exchanges whose key is above `id`, in key order, with their texts.
+
+    A `deployment` stands for its segments too, unless `alone`.
+    """
     chosen = _matching(kinds, deployment, version).where(inferences.c.id > id)
+    if alone:
+        chosen = chosen.where(inferences.c.deployment == deployment)
     return [_read(row) for row in tx.all(chosen.order_by(inferences.c.id).limit(limit))]
 
 
@@ -71,6 +78,15 @@ def by_ids(tx: Tx, ids: Iterable[int]) -> list[Inference]:
     for start in range(0, len(wanted), _BATCH):
         part = _JOINED.where(inferences.c.id.in_(wanted[start : start + _BATCH])).order_by(inferences.c.id)
         found += [_read(row) for row in tx.all(part)]
+    return found
+
+
+def by_uuids(tx: Tx, uuids: Iterable[str]) -> dict[str, Inference]:
+    """The exchanges of these uuids, by uuid; those that nothing has are left out."""
+    wanted, found = list(dict.fromkeys(uuids)), {}
+    for start in range(0, len(wanted), _BATCH):
+        for row in tx.all(_JOINED.where(inferences.c.uuid.in_(wanted[start : start + _BATCH]))):
+            found[row["uuid"]] = _read(row)
     return found
 
 
@@ -170,7 +186,7 @@ _JOINED = sa.select(inferences, inference_texts.c.messages, inference_texts.c.pr
 def _conditions(kinds: Sequence[str], deployment: str | None, version: str | None) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = [inferences.c.kind.in_(list(kinds))]
     if deployment is not None:
-        conditions.append(inferences.c.deployment == deployment)
+        conditions.append(within(inferences.c.deployment, deployment))
     if version is not None:
         conditions.append(inferences.c.version == version)
     return conditions

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid as uuids
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,6 @@ from store.tables import options, pairs
 from store.unit_of_work import Tx
 
 _BATCH = 500
-_SEEN = "pairs.feedback_seen"
 
 
 def content_digest(prompt: Sequence[Mapping[str, str]], chosen: str, rejected: str) -> str:
@@ -46,6 +46,7 @@ def add(tx: Tx, found: Sequence[PreferencePair], *, actor: str, source_keys: Seq
             chosen=chosen,
             rejected=rejected,
             contributor=clean(pair.contributor),
+            session=clean(pair.session),
             at=pair.at or tx.now,
             source=clean(pair.source),
             licence=clean(pair.licence),
@@ -89,20 +90,31 @@ def by_digests(tx: Tx, digests: Sequence[str]) -> dict[str, tuple[int, str]]:
     return found
 
 
-def judge(tx: Tx, verdicts: Mapping[int, Sequence[str]], *, actor: str) -> tuple[int, int]:
+def judge(
+    tx: Tx,
+    verdicts: Mapping[int, Sequence[str]],
+    *,
+    actor: str,
+    flags: Mapping[int, Sequence[str]] = MappingProxyType({}),
+) -> tuple[int, int]:
     """Approve the pairs without reasons, quarantine the others; returns (approved, quarantined).
 
-    A pair that a person decided on meanwhile is left alone.
+    `flags` are the stable names of what was found. A pair that a person decided on meanwhile is left alone.
     """
     done = {"approved": 0, "quarantined": 0}
     for id, reasons in verdicts.items():
         new = "quarantined" if reasons else "approved"
         free = pairs.c.id == id, pairs.c.state.in_(PAIR.sources(new)), pairs.c.decided_by == ""
-        values = {"state": new, "reasons": list(reasons)}
+        values = {"state": new, "reasons": list(reasons), "flags": flags_text(flags.get(id, ()))}
         done[new] += tx.execute(sa.update(pairs).where(*free).values(**values)).rowcount
     if any(done.values()):
         tx.audit(actor, "pairs.judged", "pairs", done)
     return done["approved"], done["quarantined"]
+
+
+def flags_text(flags: Iterable[str]) -> str:
+    """Flags as they are kept: each between spaces, so that one is found without reading the others."""
+    return "".join(f" {flag}" for flag in dict.fromkeys(flags)) + " " if flags else ""
 
 
 def release(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
@@ -115,15 +127,22 @@ def reject(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
     _decide(tx, uuid, "rejected", actor, reason)
 
 
-def feedback_seen(tx: Tx) -> int:
-    """The key of the last feedback that pairs were made from."""
-    value = tx.scalar(sa.select(options.c.value).where(options.c.name == _SEEN))
+def seen(tx: Tx, source: str) -> int:
+    """The key of the last row of `source` that pairs were made from; 0 before the first."""
+    value = tx.scalar(sa.select(options.c.value).where(options.c.name == source))
     return int(value["id"]) if value else 0
 
 
-def set_feedback_seen(tx: Tx, id: int, *, actor: str) -> None:
-    """Remember that pairs were made from feedback up to key `id`."""
-    tx.upsert(options, ["name"], name=_SEEN, value={"id": id}, actor=actor, changed_at=tx.now)
+def set_seen(tx: Tx, source: str, id: int, *, actor: str) -> None:
+    """Remember that pairs were made from the rows of `source` up to key `id`."""
+    tx.upsert(options, ["name"], name=source, value={"id": id}, actor=actor, changed_at=tx.now)
+
+
+def source_keys(tx: Tx, start: str) -> list[str]:
+    """Every source key that begins with `start`."""
+    # Between two texts rather than LIKE, which PostgreSQL answers from the index in one collation only.
+    inside = pairs.c.source_key >= start, pairs.c.source_key < f"{start[:-1]}{chr(ord(start[-1]) + 1)}"
+    return [str(row["source_key"]) for row in tx.all(sa.select(pairs.c.source_key).where(*inside))]
 
 
 def _decide(tx: Tx, uuid: str, state: str, actor: str, reason: str) -> None:
@@ -135,7 +154,8 @@ def _decide(tx: Tx, uuid: str, state: str, actor: str, reason: str) -> None:
         raise NotFound("There is no such pair.", "Reload the page.")
     tx.move(pairs, PAIR, row["id"], state, decided_by=actor)
     kind = "pair.released" if state == "approved" else "pair.rejected"
-    tx.audit(actor, kind, uuid, {"reason": reason, "was": list(row["reasons"])})
+    said = clean(reason.strip())
+    tx.audit(actor, kind, uuid, {"reason": said, "was": list(row["reasons"])})
 
 
 def read(tx: Tx, query: sa.Select[Any]) -> list[PreferencePair]:
@@ -154,6 +174,7 @@ def read(tx: Tx, query: sa.Select[Any]) -> list[PreferencePair]:
             weight=row["weight"],
             id=row["id"],
             consent=row["consent"],
+            session=row["session"],
         )
         for row in tx.all(query)
     ]

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from core.types import Inference
 from store import inferences as exchanges
 from store.feedback import CONSOLE
+from store.segments import within
 from store.tables import feedback, inferences
 from store.unit_of_work import Tx
 
@@ -70,7 +71,7 @@ def openings_before(
     while len(found) < wanted and end >= max(first, 1):
         query = (
             sa.select(inferences.c.id)
-            .where(inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment)
+            .where(inferences.c.kind.in_(exchanges.WATCHED), within(inferences.c.deployment, deployment))
             .where(inferences.c.id <= end, inferences.c.id >= first)
         )
         if version:
@@ -84,12 +85,24 @@ def openings_before(
 
 
 def judgements(
-    tx: Tx, after: int, *, deployment: str, limit: int, from_inference: int = 0, version: str = "", until: int = 0
+    tx: Tx,
+    after: int,
+    *,
+    deployment: str,
+    limit: int,
+    from_inference: int = 0,
+    version: str = "",
+    until: int = 0,
+    alone: bool = False,
 ) -> list[Judgement]:
-    """The next judgements of answers with keys from `from_inference`, the first one of each answer, in key order."""
+    """The next judgements of answers with keys from `from_inference`, the first one of each answer, in key order.
+
+    With `alone` those of `deployment` itself only, without its segments.
+    """
     earlier = feedback.alias()
+    column = inferences.c.deployment
     query = (
-        _JUDGED.where(feedback.c.id > after, inferences.c.deployment == deployment)
+        _JUDGED.where(feedback.c.id > after, column == deployment if alone else within(column, deployment))
         .where(inferences.c.id >= from_inference, feedback.c.kind != "choice")
         .where(
             ~sa.exists().where(
@@ -113,7 +126,7 @@ def judgements_before(
     """The newest `wanted` judgements of answers with keys up to `last_inference`, in key order."""
     earlier = feedback.alias()
     query = _JUDGED.where(
-        inferences.c.deployment == deployment,
+        within(inferences.c.deployment, deployment),
         inferences.c.id <= last_inference,
         feedback.c.id >= first,
         feedback.c.kind != "choice",
@@ -141,8 +154,8 @@ def judgements_of(tx: Tx, inference_ids: Sequence[int]) -> dict[int, Judgement]:
     return found
 
 
-def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Choice]:
-    """The newest `limit` choices made from `since` on between two answers to an exchange, in key order."""
+def choices(tx: Tx, *, deployment: str, since: datetime, limit: int, newest: bool = True) -> list[Choice]:
+    """The newest (or the first) `limit` choices made from `since` on between two answers, in key order."""
     query = (
         sa.select(
             feedback.c.id,
@@ -152,11 +165,11 @@ def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Cho
             inferences.c.conversation,
         )
         .join(inferences, inferences.c.id == feedback.c.inference_id)
-        .where(feedback.c.kind == "choice", feedback.c.at >= since, inferences.c.deployment == deployment)
-        .order_by(feedback.c.id.desc())
+        .where(feedback.c.kind == "choice", feedback.c.at >= since, within(inferences.c.deployment, deployment))
+        .order_by(feedback.c.id.desc() if newest else feedback.c.id)
         .limit(limit)
     )
-    rows = list(reversed(tx.all(query)))
+    rows = sorted(tx.all(query), key=lambda row: int(row["id"]))
     asked = {row.id: row.messages for row in exchanges.by_ids(tx, [int(row["inference"]) for row in rows])}
     return [
         Choice(
@@ -174,7 +187,7 @@ def choices(tx: Tx, *, deployment: str, since: datetime, limit: int) -> list[Cho
 def last_key(tx: Tx, *, deployment: str, before: datetime | None = None) -> int:
     """The key of the newest watched exchange (with `before`, of those asked for earlier than that), or 0."""
     query = sa.select(inferences.c.id).where(
-        inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment
+        inferences.c.kind.in_(exchanges.WATCHED), within(inferences.c.deployment, deployment)
     )
     if before is not None:
         query = query.where(inferences.c.at < before)
@@ -210,7 +223,7 @@ def _opening(tx: Tx, rows: list[Inference], deployment: str) -> list[Inference]:
         query = (
             sa.select(inferences.c.conversation, sa.func.min(inferences.c.id).label("first"))
             .where(inferences.c.conversation.in_(names[start : start + _IN]))
-            .where(inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment)
+            .where(inferences.c.kind.in_(exchanges.WATCHED), within(inferences.c.deployment, deployment))
             .group_by(inferences.c.conversation)
         )
         firsts.update((row["conversation"], int(row["first"])) for row in tx.all(query))
@@ -220,7 +233,7 @@ def _opening(tx: Tx, rows: list[Inference], deployment: str) -> list[Inference]:
 def newest_keys(tx: Tx, *, deployment: str, limit: int, version: str = "") -> list[int]:
     """The keys of the newest watched exchanges, newest first."""
     query = sa.select(inferences.c.id).where(
-        inferences.c.kind.in_(exchanges.WATCHED), inferences.c.deployment == deployment
+        inferences.c.kind.in_(exchanges.WATCHED), within(inferences.c.deployment, deployment)
     )
     if version:
         query = query.where(inferences.c.version == version)

@@ -12,6 +12,7 @@ from core.roles import Action
 from core.states import DEPLOYMENT
 from store import accounts, deployments, streams
 from store import inferences as exchanges
+from store.segments import within
 from store.tables import deployments as rows
 from store.tables import inferences, routes, versions
 from store.unit_of_work import Tx
@@ -21,7 +22,10 @@ _IN = 400
 
 
 def running(tx: Tx, deployment: str | None = None) -> list[sa.RowMapping]:
-    """What is on trial now, oldest first: the row, its `version`, and the `champion` that serves beside it."""
+    """What is on trial now, oldest first: the row, its `version`, and the `champion` that serves beside it.
+
+    A `deployment` stands for its segments too.
+    """
     query = (
         sa.select(rows, versions.c.name.label("version"), routes.c.version.label("champion"))
         .join(versions, versions.c.id == rows.c.version_id)
@@ -29,7 +33,7 @@ def running(tx: Tx, deployment: str | None = None) -> list[sa.RowMapping]:
         .where(rows.c.state.in_(ON_TRIAL))
     )
     if deployment is not None:
-        query = query.where(rows.c.deployment == deployment)
+        query = query.where(within(rows.c.deployment, deployment))
     return tx.all(query.order_by(rows.c.id))
 
 
@@ -102,15 +106,15 @@ def let_go(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
 
 
 def answers(tx: Tx, after: int, *, deployment: str, kind: Literal["live", "shadow"], limit: int) -> list[Any]:
-    """The next captured exchanges of `kind` with keys above `after`, in key order."""
-    return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, limit=limit)
+    """The next captured exchanges of `kind` with keys above `after`, in key order: of `deployment`, no segment's."""
+    return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, alone=True, limit=limit)
 
 
 def judgements(
     tx: Tx, after: int, *, deployment: str, from_inference: int, limit: int
 ) -> list[tuple[streams.Judgement, str]]:
     """The next first judgements of answers with keys from `from_inference`, each with the unit it was drawn by."""
-    found = streams.judgements(tx, after, deployment=deployment, from_inference=from_inference, limit=limit)
+    found = streams.judgements(tx, after, deployment=deployment, from_inference=from_inference, limit=limit, alone=True)
     units: dict[int, str] = {}
     keys = [item.inference for item in found]
     columns = inferences.c.id, inferences.c.user_hash, inferences.c.conversation, inferences.c.uuid

@@ -142,7 +142,7 @@ def latest_report(tx: Tx, name: str) -> GateReport | None:
 
 
 def check_json(check: Check) -> dict[str, Any]:
-    """A check as JSON: name, verdict, reason, estimate (or None), limit, details."""
+    """A check as JSON: name, verdict, reason, estimate (or None), limit, details, required."""
     return {
         "name": check.name,
         "verdict": check.verdict,
@@ -150,12 +150,15 @@ def check_json(check: Check) -> dict[str, Any]:
         "estimate": asdict(check.estimate) if check.estimate else None,
         "limit": check.limit,
         "details": dict(check.details),
+        "required": check.required,
     }
 
 
 def _check(value: dict[str, Any]) -> Check:
     estimate = Estimate(**value["estimate"]) if value["estimate"] else None
-    return Check(value["name"], value["verdict"], value["reason"], estimate, value["limit"], value["details"])
+    # Reports written before a check could be optional do not say so.
+    required = value.get("required", True)
+    return Check(value["name"], value["verdict"], value["reason"], estimate, value["limit"], value["details"], required)
 
 
 def _row(tx: Tx, matching: sa.ColumnElement[bool], name: str) -> sa.RowMapping:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings as hypothesis_settings
@@ -43,17 +43,19 @@ MARKED_BY_FIXTURE = {
     "chromium": "browser",
     "tiny_model": "slow",  # what takes it trains it
 }
+DATABASES = itertools.count(1)
 MARKED_BY_FOLDER = {"browser": "browser", "e2e": "e2e"}
-# One worker of a parallel run takes all tests of a group: loading a model library costs each process seconds.
-GROUPS = {
-    "models": (
-        "tests/unit/retrain/",
-        "tests/unit/test_models_",
-        "tests/properties/test_models_",
-        "tests/contracts/models/",
-    ),
-    "loaded": ("tests/architecture/test_loaded_modules.py",),
-}
+# Loading a model library costs a process seconds, so what does is left to the layer of what is slow.
+LOADS_MODEL_LIBRARIES = (
+    "tests/unit/retrain/",
+    "tests/unit/test_models_",
+    "tests/properties/test_models_",
+    "tests/contracts/models/",
+    "tests/contracts/test_trainers_door.py",
+    "tests/contracts/gateway/test_gateway_local_model.py",
+    "tests/store/test_retrain_worker_runs.py",
+    "tests/store/test_retrain_worker_engines.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses by these markers
@@ -63,21 +65,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for fixture, marker in MARKED_BY_FIXTURE.items():
             if fixture in getattr(item, "fixturenames", ()):
                 item.add_marker(marker)
+        path = item.path.relative_to(item.config.rootpath)
         for folder, marker in MARKED_BY_FOLDER.items():
-            if folder in item.path.relative_to(item.config.rootpath).parts[:-1]:
+            if folder in path.parts[:-1]:
                 item.add_marker(marker)
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Hand out test by test, but a group as one. (`--dist loadgroup` of xdist 3.8 finds no group under pytest 9.2.)"""
-    from xdist.scheduler import LoadScopeScheduling
-
-    class Grouped(LoadScopeScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            return next((name for name, starts in GROUPS.items() if nodeid.startswith(starts)), nodeid)
-
-    return Grouped(config, log)
+        if path.as_posix().startswith(LOADS_MODEL_LIBRARIES):
+            item.add_marker("slow")
 
 
 def report_missing(reason: str) -> None:
@@ -259,22 +252,9 @@ def wait_until_answering(cluster: PostgresCluster, server: subprocess.Popen[byte
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
-def make_postgres_database(postgres_cluster: PostgresCluster) -> Callable[[], str]:
-    """A function that makes a new, empty database and returns its SQLAlchemy URL; all go with the cluster."""
-    numbers = itertools.count(1)
-
-    def make() -> str:
-        name = f"trimtab_{next(numbers)}"
-        postgres_cluster.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        return postgres_cluster.url(name)
-
-    return make
-
-
 @pytest.fixture
-def postgres_url(make_postgres_database: Callable[[], str], postgres_cluster: PostgresCluster) -> Iterator[str]:
-    """The SQLAlchemy URL (`postgresql+psycopg://…`) of a new, empty database, dropped after the test."""
-    url = make_postgres_database()
-    yield url
-    postgres_cluster.execute(f"DROP DATABASE IF EXISTS {url.rpartition('/')[2]} WITH (FORCE)")
+def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
+    """The SQLAlchemy URL (`postgresql+psycopg://…`) of a database that the test makes; dropped after it."""
+    name = f"trimtab_{next(DATABASES)}"
+    yield postgres_cluster.url(name)
+    postgres_cluster.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

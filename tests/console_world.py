@@ -19,6 +19,7 @@ from store.unit_of_work import Store, Tx
 from tests import console_probes, console_story
 from tests.console_fairness import tell_fairness
 from tests.console_outlook import tell_prospects
+from tests.console_pairs import tell_pairs
 from tests.console_traffic import tell_traffic
 from tests.stores import make_store
 
@@ -46,6 +47,8 @@ class World:
     run: str = ""
     trained: str = ""
     rows: tuple[str, ...] = ()
+    pair: str = ""
+    dataset: str = ""
 
     def sign_in(self, name: str) -> str:
         """A session's token for `name`."""
@@ -84,6 +87,7 @@ def build_filled(
     console_story.tell_alerts(world, say)
     console_story.tell_runs(world, say)
     tell_traffic(world, say)
+    tell_pairs(world, say)
     tell_prospects(world, say)
     with store.write(now) as tx:
         for role in ("gateway", "monitors", "retrain"):

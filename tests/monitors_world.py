@@ -18,6 +18,7 @@ from core.settings import Settings
 from core.types import Feedback, Inference, ModelVersion
 from monitors import cycle, defaults
 from monitors.effects import Effects
+from monitors.experts import no_experts
 from monitors.ranking import no_scores
 from store import alerts, deployments, feedback, inferences, versions
 from store import monitors as rows
@@ -111,6 +112,7 @@ class World:
     report: Any = no_report
     rng: random.Random = field(default_factory=lambda: random.Random(7))
     score: Any = no_scores
+    experts: Any = no_experts
     count: int = 0
     encoder: str = "words"
 
@@ -124,6 +126,7 @@ class World:
             lambda prompts, **kw: self.ask(prompts, **kw),
             lambda *a: self.report(*a),
             score=lambda items, **kw: self.score(items, **kw),
+            experts=lambda **kw: self.experts(**kw),
         )
 
     def prompt(self, words: Sequence[str] = SHOP) -> str:

@@ -12,10 +12,11 @@ from store.unit_of_work import Store
 
 
 def make_store(url: str, *, now: datetime) -> Store:
-    """An open store on the new, empty database at `url`: all tables, and only the chain's first event, at `now`."""
+    """An open store on a new database at `url`: all tables, and only the chain's first event, at `now`."""
     store = Store.open(url)
     if store.engine.dialect.name != "sqlite":
-        schema.upgrade(store, now=now)
+        server, _, name = url.rpartition("/")
+        _run(server, f"CREATE DATABASE {name} TEMPLATE {_migrated_database(server, now)}")
         return store
     assert store.engine.url.database is not None
     path = Path(store.engine.url.database)
@@ -32,3 +33,22 @@ def _migrated(now: datetime) -> bytes:
         schema.upgrade(store, now=now)
         store.close()  # takes the write-ahead log into the file
         return path.read_bytes()
+
+
+@functools.cache
+def _migrated_database(server: str, now: datetime) -> str:
+    """The name of a database at `server` (a URL without its database) that later ones are copied from."""
+    name = f"migrated_{now:%Y%m%d%H%M%S}"
+    _run(server, f"CREATE DATABASE {name} TEMPLATE template0")
+    store = Store.open(f"{server}/{name}")
+    schema.upgrade(store, now=now)
+    store.close()  # a database with connections cannot be copied
+    return name
+
+
+def _run(server: str, statement: str) -> None:
+    import psycopg
+
+    conninfo = f"{server.replace('postgresql+psycopg', 'postgresql')}/postgres"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(statement.encode())

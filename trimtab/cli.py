@@ -26,6 +26,7 @@ COMMANDS = {
     "judge": ("judge", "judge"),
     "probe": ("probe", "probe"),
     "train": ("train", "train"),
+    "compare": ("compare", "compare"),
     "rollback": ("rollback", "rollback"),
     "audit": ("audit", "audit"),
 }

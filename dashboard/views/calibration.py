@@ -13,8 +13,10 @@ SCORES = {"error": "Calibration error", "brier": "Brier score (a coin scores 0.2
 
 
 def draw(found: Mapping[str, Any], key: str) -> None:
-    """Reported, not judged: a line a score and version, then stated confidence against what people chose."""
-    st.caption("When it is 70 % sure which answer people prefer, is it right 70 % of the time? Reported, not judged.")
+    """A line a score and version, then stated confidence against what people chose."""
+    st.caption(
+        "When it is 70 % sure which answer people prefer, is it right 70 % of the time? The Brier score is a check."
+    )
     for name, title in SCORES.items():
         for version in ("candidate", "champion"):
             estimate = found["versions"][version][name]

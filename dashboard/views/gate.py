@@ -23,7 +23,12 @@ ASKS = {
     "refusal_rate": "Does it refuse more often? Candidate minus champion.",
     "attack_success": "Is it easier to talk out of its rules? Candidate minus champion.",
     "over_refusal": "Does it refuse harmless requests more often? Candidate minus champion.",
+    "stereotyped_answers": "Do more answers to fixed questions fit a stereotype? Candidate minus champion.",
+    "sycophancy": "Does it tell people more often that they are right when they are not? Candidate minus champion.",
     "shorter_answers": "Did answers get shorter? As a share of the token limit.",
+    "perplexity": "Did answers that people prefer become less likely? As a share of perplexity.",
+    "calibration": "Do its preferences say less? Brier score, candidate minus champion; a coin scores 0.25.",
+    "latency": "Does a token take longer? As a share of the champion's time.",
 }
 
 
@@ -54,8 +59,14 @@ def tile(check: Mapping[str, Any], key: str) -> None:
         elif isinstance(limit, int | float):
             st.text(f"Limit {words.number(float(limit))}")
         st.text(str(check.get("reason", "")))
-        if isinstance(found := (check.get("details") or {}).get("calibration"), Mapping):
-            calibration.draw(found, key)
+        if check.get("verdict") == "undecided" and not check.get("required", True):
+            st.caption("It had no data, and blocks nothing: the setting retrain.gate_requires does not name it.")
+        details = check.get("details") or {}
+        if details.get("note"):
+            show.say(details["note"], "quiet", f"check-{key}-note")
+        if isinstance(found := details.get("calibration"), Mapping):
+            with st.expander("What its confidence is worth"):
+                calibration.draw(found, key)
 
 
 def numbers(name: str, estimate: Mapping[str, Any], limit: Any, verdict: str, key: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import gate, model_card, proposals, service, trial
+from dashboard.views import compare, gate, model_card, override, proposals, segments, service, trial
 from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -40,6 +40,7 @@ def everything(console: Console) -> None:
             "trials": trials.running(tx, console.deployment),
             "history": queries.history(tx, console.deployment),
             "earlier": [row["version"] for row in deployments.earlier(tx, console.deployment)],
+            "segments": segments.query(tx, console.deployment),
         }
 
     found = console.load("models", query)
@@ -47,7 +48,8 @@ def everything(console: Console) -> None:
     if route is None:
         show.empty("Nothing is deployed yet", ("Start Trimtab once: trimtab up. It installs the base model.",))
     else:
-        serving(console, route, found["earlier"])
+        serving(console, route, found["earlier"], found["segments"])
+        segments.draw(console, found["segments"], route["version"])
     for row in found["trials"]:
         trial.draw(console, row)
     for row in found["waiting"]:
@@ -57,15 +59,19 @@ def everything(console: Console) -> None:
         st.subheader("Versions", anchor=False)
         if len(found["versions"]) == 1:
             st.caption("Only the base model is there. A run that passes its gate adds the first version.")
+        own = {row["version"] for row in found["segments"]}
         for row in found["versions"]:
-            line(console, row, route)
+            line(console, row, route, own)
     if found["history"]:
         st.subheader("Releases", anchor=False)
         history(found["history"])
+    compare.draw(console, [row["name"] for row in found["versions"]])
     service.draw(console)
 
 
-def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) -> None:
+def serving(
+    console: Console, route: Mapping[str, Any], earlier: Sequence[str], apart: Sequence[Mapping[str, Any]]
+) -> None:
     """What answers now, whether that was proved, and the way back."""
     with st.container(border=True, key="serving"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -84,7 +90,7 @@ def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) 
         if earlier:
             allowed = console.may(Action.ROLL_BACK)
             if st.button("Roll back …", icon=":material/undo:", key="roll-back", disabled=not allowed):
-                go_back(console, route, earlier)
+                go_back(console, route, earlier, [segments.named(row["deployment"]) for row in apart])
             if not allowed:
                 st.caption("An approver can roll back.")
         else:
@@ -92,33 +98,39 @@ def serving(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) 
 
 
 @st.dialog("Roll back?", width="medium")
-def go_back(console: Console, route: Mapping[str, Any], earlier: Sequence[str]) -> None:
-    """One reason and one click; which version only where there is a choice."""
+def go_back(console: Console, route: Mapping[str, Any], earlier: Sequence[str], apart: Sequence[str]) -> None:
+    """One reason and one click; which version, and whether in the segments `apart` too, only where there is one."""
     live, previous = route["version"], route["previous"]
     place = list(earlier).index(previous) if previous in earlier else 0
     to = st.selectbox("Serve again", list(earlier), index=place, key="back-to") if len(earlier) > 1 else earlier[0]
     st.text(f"{live} serves now. {to} answers every request within a second; {live} is kept.")
     if route["trial"]:
         st.text(f"The {route['trial']} of {route['candidate']} ends with it.")
+    whole = True
+    if apart:
+        whole = st.checkbox("Also for the segments with a version of their own", value=True, key="back-whole")
+        st.text(", ".join(apart))
     reason = st.text_input("What is wrong?", key="back-why", max_chars=500)
     if st.button("Roll back", type="primary", icon=":material/undo:", key="back-do"):
-        actions.roll_back(console, reason, away_from=live, to=to)
+        actions.roll_back(console, reason, away_from=live, to=to, everybody=whole and bool(apart))
         st.rerun()
 
 
-def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None) -> str:
-    """What a version is to the deployment."""
+def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collection[str] = ()) -> str:
+    """What a version is to the deployment, where `own` are the versions that segments have for themselves."""
     if route is not None and row["name"] == route["version"]:
         return "champion"
+    if row["name"] in own:
+        return "segment"
     if route is not None and row["name"] == route["previous"]:
         return "previous"
     return "candidate" if row["kind"] == "adapter" and row["verdict"] is not None else "earlier"
 
 
-def line(console: Console, row: Mapping[str, Any], route: Mapping[str, Any] | None) -> None:
+def line(console: Console, row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collection[str] = ()) -> None:
     """One version in the registry."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{row['id']}"):
-        show.mark(marks.ROLE[role_of(row, route)])
+        show.mark(marks.ROLE[role_of(row, route, own)])
         with st.container(gap=None, width="stretch"):
             show.say(row["name"], "strong", f"version-{row['id']}")
             origin = (
@@ -139,6 +151,7 @@ def history(rows: Sequence[Mapping[str, Any]]) -> None:
         {
             **row,
             "kind": kinds.get(row["kind"], row["kind"]) + (f", canary {row['share']} %" if row["share"] else ""),
+            "whom": segments.named(row["deployment"]),
             "outcome": row["message"] or row["evidence"].get("reason", ""),
             "state": marks.DEPLOYMENT.get(row["state"], marks.UNKNOWN).word,
             "proved": "yes" if row["verified_at"] is not None else "no" if row["ended_at"] else "not yet",
@@ -149,6 +162,7 @@ def history(rows: Sequence[Mapping[str, Any]]) -> None:
         "live_at": "Live since",
         "version": "Version",
         "kind": "What",
+        "whom": "For",
         "state": "State",
         "actor": "By",
         "reason": "Why",
@@ -218,6 +232,7 @@ def detail(console: Console, name: str) -> None:
         proposals.draw(console, found["proposal"])
     if report is not None:
         gate.draw(console, name, report)
+        override.draw(console, name, report, found["route"])
     elif row["kind"] != "base":
         st.text("This version was not judged by a gate.")
     service.training(console, row)

@@ -50,7 +50,7 @@ def draw(console: Console, row: Any) -> None:
     open_now = row["state"] == "proposed" and row["expires_at"] > console.now
     with st.container(border=True, key=f"proposal-{uuid}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            show.mark(marks.DECISION_KIND.get(row["kind"]))
+            show.mark(marks.DECISION_KIND.get("override" if "override" in body else row["kind"]))
             state = "expired" if row["state"] == "proposed" and not open_now else row["state"]
             show.mark(marks.DECISION.get(state))
         with st.container(gap=None):
@@ -128,7 +128,8 @@ def pairs(counts: Any) -> dict[str, object]:
 def buttons(console: Console, row: Mapping[str, Any]) -> None:
     """Approve and reject; who may not sees why."""
     uuid, kind = row["uuid"], row["kind"]
-    own = row["proposer"] == console.name and not console.installation.settings.retrain.allow_self_approval
+    alone = console.installation.settings.retrain.allow_self_approval and "override" not in row["body"]
+    own = row["proposer"] == console.name and not alone
     allowed = console.may(NEEDS[kind])
     with st.container(horizontal=True, gap="small"):
         if st.button(
@@ -155,12 +156,23 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     kind = row["kind"]
     st.text(row["reason"])
     covers(row["body"], key=f"dialog-{row['uuid']}")
-    share, shadow = trial.choose(console, row["uuid"]) if kind == "promote" else (0, 0)
+    begin = trial.choose(console, row["uuid"]) if kind == "promote" else trial.Begin()
     adapt = choose_adaptation(console, row["uuid"]) if kind == "retrain" else 0
     comment = st.text_input("Comment (optional)", key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
-        done = TRIED if share or shadow else DONE[kind]
-        actions.approve(console, row["uuid"], row["digest"], comment, done, share=share, shadow=shadow, adapt=adapt)
+        done = TRIED if begin.share or begin.shadow else DONE[kind]
+        actions.approve(
+            console,
+            row["uuid"],
+            row["digest"],
+            comment,
+            done,
+            share=begin.share,
+            shadow=begin.shadow,
+            hold=begin.hold,
+            adapt=adapt,
+            segment=begin.segment,
+        )
         st.rerun()
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 
 from core.roles import Action
+from core.segments import Segment, split
 from dashboard import actions, canary, marks, show, words
 from dashboard.console import Console
+from dashboard.views import segments
 
 SHARES = (1, 5, 10, 20, 50)
-ALL, FIRST = "All at once", "Canary"
+ALL, FIRST, COMPARE = "All at once", "Canary", "A/B test"
+EVEN = 50
 VERBS = {"promote": "Promote to all", "abort": "Abort", "hold": "Hold", "let_go": "Let go"}
 NEEDS = {
     "promote": Action.PROMOTE,
@@ -21,6 +25,12 @@ NEEDS = {
     "let_go": Action.PROMOTE,
 }
 ICONS = {"promote": "check", "abort": "undo", "hold": "pause", "let_go": "play_arrow"}
+ABOUT = {
+    FIRST: "A person keeps one version while it lasts. It goes live by itself when enough was seen, and is rolled back "
+    "once it is proved worse; you can decide at any time.",
+    COMPARE: "A person keeps one version while it lasts. Both are compared on what people dislike, at every look; "
+    "nothing moves by itself, you end it.",
+}
 MEANS = {
     "promote": "The candidate answers every request within a second, whatever the numbers say so far.",
     "abort": "What serves now answers every request within a second. The candidate is kept.",
@@ -29,41 +39,56 @@ MEANS = {
 }
 
 
-def choose(console: Console, key: str) -> tuple[int, int]:
-    """How a promotion begins: (share in percent, or 0 for all at once; copied requests before that)."""
-    preset = console.installation.settings.retrain.canary_share
-    how = st.radio("Who gets it?", (ALL, FIRST), index=int(preset > 0), key=f"how-{key}", horizontal=True)
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """How a promotion begins: for whom, with which share (0: all at once), after how many copies, held or not."""
+
+    share: int = 0
+    shadow: int = 0
+    hold: bool = False
+    segment: Segment | None = None
+
+
+def choose(console: Console, key: str) -> Begin:
+    """Ask for whom a promotion is and how it begins."""
+    settings = console.installation.settings.retrain
+    segment, people = segments.choose(console, key)
+    preset = settings.canary_share
+    how = st.radio("Who gets it?", (ALL, FIRST, COMPARE), index=int(preset > 0), key=f"how-{key}", horizontal=True)
     share = 0
-    if how == FIRST:
-        shares = sorted({*SHARES, preset} - {0})
-        share = st.selectbox(
-            "Share of people", shares, index=shares.index(preset or 5), format_func="{} %".format, key=f"share-{key}"
-        )
-        st.caption(
-            "A person keeps one version while it lasts. It goes live by itself when enough was seen, and is rolled "
-            "back once it is proved worse; you can decide at any time."
-        )
-    wanted = console.installation.settings.retrain.shadow_answers
+    if how != ALL:
+        usual = EVEN if how == COMPARE else preset or 5
+        shares, place = sorted({*SHARES, usual}), f"split-{key}" if how == COMPARE else f"share-{key}"
+        share = st.selectbox("Share of people", shares, index=shares.index(usual), format_func="{} %".format, key=place)
+        st.caption(ABOUT[how])
+        if segment is not None and people * share < 100 * settings.canary_answers:
+            st.caption(
+                f"{share} % of them are {people * share // 100:,} people; {settings.canary_answers:,} are wanted."
+            )
+    wanted = settings.shadow_answers
     copied = st.checkbox(
         f"First let it answer {wanted} copied requests that nobody sees", key=f"shadow-{key}", value=False
     )
-    return share, wanted if copied else 0
+    return Begin(share, wanted if copied else 0, how == COMPARE, segment)
 
 
 def draw(console: Console, row: Mapping[str, Any]) -> None:
     """The trial `row` with its numbers and its buttons."""
     found, uuid = row["evidence"], row["uuid"]
-    with st.container(border=True, key="trial"):
+    _, segment = split(row["deployment"])
+    own = f"-{row['id']}" if segment is not None else ""
+    with st.container(border=True, key=f"trial{own}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             show.mark(marks.DEPLOYMENT[row["state"]])
             if row["held_by"]:
                 st.badge("Held", icon=":material/pause:", color="orange")
-        share = f"answers {row['share']} % of the people" if row["state"] == "canary" else "answers copies in shadow"
-        show.say(f"{row['version']} {share}", "big", "trial")
+        people = "the people" if segment is None else f"the people with {segment}"
+        share = f"answers {row['share']} % of {people}" if row["state"] == "canary" else "answers copies in shadow"
+        show.say(f"{row['version']} {share}", "big", f"trial{own}")
         since = f"since {words.clock_time(row['trial_at'])}, beside {row['champion']}"
-        show.say(since + (f"; held by {row['held_by']}" if row["held_by"] else ""), "quiet", "trial-since")
+        show.say(since + (f"; held by {row['held_by']}" if row["held_by"] else ""), "quiet", f"trial-since{own}")
         if found:
-            progress(row, found)
+            progress(row, found, own)
         else:
             st.text("Nothing was seen of it yet.")
         with st.container(horizontal=True, gap="small"):
@@ -71,13 +96,13 @@ def draw(console: Console, row: Mapping[str, Any]) -> None:
                 allowed = console.may(NEEDS[verb])
                 label = f"{VERBS[verb]} …"
                 icon = f":material/{ICONS[verb]}:"
-                if st.button(label, icon=icon, key=f"trial-{verb}", disabled=not allowed):
+                if st.button(label, icon=icon, key=f"trial-{verb}{own}", disabled=not allowed):
                     decide(console, verb, uuid, row["version"])
         if not console.may(Action.PROMOTE):
             st.caption("An approver can decide this.")
 
 
-def progress(row: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") -> None:
     """What the last look at the trial found."""
     answered, wanted = int(found["answered"]), int(found["wanted"])
     unit = "people or conversations met it" if row["state"] == "canary" else "copies answered"
@@ -87,8 +112,14 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     if not measures:
         return
     figure = canary.rates(measures, row["version"], row["champion"])
-    show.chart(figure, canary.described(measures), "trial-rates")
+    show.chart(figure, canary.described(measures), f"trial-rates{own}")
     st.caption("Intervals hold at every look together. Feedback: of judged answers.")
+    if compared := found.get("compared"):
+        st.text(f"Which is better? {compared['reason']}")
+        worse, better, limit = (f"{compared[name]:,.1f}" for name in ("worse", "better", "limit"))
+        st.caption(
+            f"Evidence that it is disliked more {worse}, less {better}; either is proved at {limit}, at any look."
+        )
     shown = [
         {
             "name": words.title(one["name"]),
@@ -105,7 +136,7 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any]) -> None:
             "evidence": "Evidence that it is worse",
             "reason": "In words",
         }
-        show.table(shown, columns, alt="Each measure with its verdict", key="trial-measures")
+        show.table(shown, columns, alt="Each measure with its verdict", key=f"trial-measures{own}")
 
 
 @st.dialog("Decide this?", width="medium")

@@ -7,7 +7,7 @@ from typing import Any
 
 from core.errors import InvalidInput, Unavailable
 from core.events import digest
-from core.ports import ChatPiece, ChatRequest, Fingerprint
+from core.ports import ChatPiece, ChatRequest, ExpertLoad, Fingerprint
 from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.upstream import NotLoaded, Refused, Upstream, read_events, read_json
@@ -114,6 +114,10 @@ class OpenAICompatible:
 
     async def fingerprint(self, version: str) -> Fingerprint:
         """The digest of greedy answers to fixed prompts; this API gives no token numbers."""
+        return await self.take_print(version)
+
+    async def take_print(self, version: str, extra: Mapping[str, Any] | None = None) -> Fingerprint:
+        """The same, with the keys of `extra` in each request."""
         texts = []
         for prompt in PROMPTS:
             request = ChatRequest(
@@ -122,10 +126,14 @@ class OpenAICompatible:
                 max_tokens=FINGERPRINT_TOKENS,
                 temperature=0.0,
                 seed=0,
-                extra={"stream": False},
+                extra={**(extra or {}), "stream": False},
             )
             texts.append("".join([piece.text async for piece in self.generate(request)]))
         return Fingerprint(digest([self.name_of(version), texts]))
+
+    async def experts(self, version: str) -> ExpertLoad | None:
+        """Not reported by this API."""
+        return None
 
     async def versions(self) -> Sequence[str]:
         """The versions that can be asked for now. Raises Unavailable when the server does not answer."""

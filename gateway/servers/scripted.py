@@ -8,7 +8,7 @@ from typing import Any
 
 from core.errors import Unavailable
 from core.events import digest
-from core.ports import ChatPiece, ChatRequest, Fingerprint
+from core.ports import ChatPiece, ChatRequest, ExpertLoad, Fingerprint
 from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.upstream import NotLoaded
@@ -68,6 +68,10 @@ class Scripted:
         """The digest of the version's name and path."""
         self._require(version)
         return Fingerprint(digest([version, self.paths[version]]))
+
+    async def experts(self, version: str) -> ExpertLoad | None:
+        """No model, no experts."""
+        return None
 
     async def versions(self) -> Sequence[str]:
         """What was loaded."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.errors import Unavailable
-from core.ports import Fingerprint
+from core.ports import ExpertLoad, Fingerprint
 from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.servers.openai_compatible import OpenAICompatible
@@ -61,6 +61,14 @@ class TransformersLocal(OpenAICompatible):
         if not isinstance(answer, dict) or not isinstance(answer.get("digest"), str):
             raise Unavailable("The model server's fingerprint cannot be read.", "Restart it.")
         return Fingerprint(answer["digest"], tuple(tuple(row) for row in answer.get("tokens") or ()))
+
+    async def experts(self, version: str) -> ExpertLoad | None:
+        """The load of its newest answers by this version; None where the model is no mixture of experts."""
+        answer = await self.upstream.ask(f"{self.url}/experts", {"name": self.name_of(version)}, version)
+        try:
+            return None if answer["load"] is None else ExpertLoad(**answer["load"])
+        except (KeyError, TypeError):
+            raise Unavailable("The model server's expert load cannot be read.", "Restart it.") from None
 
     async def versions(self) -> Sequence[str]:
         """The versions it has now, by our names: a restarted server has lost its adapters."""

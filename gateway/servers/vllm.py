@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
+from pathlib import Path
 
+from core.events import digest
+from core.ports import Fingerprint
 from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.servers.openai_compatible import OpenAICompatible
-from gateway.upstream import Refused
+from gateway.upstream import NotOffered, Refused
+
+# Enough of an adopted folder's name, which is the digest of what is in it.
+_DIGITS = 12
 
 
 @SERVERS.register
 class VLLM(OpenAICompatible):
     """vLLM: OpenAI's API plus LoRA adapters loaded and unloaded while it runs."""
+
+    def __init__(self, base_url: str, *, key: str = "", model: str = "", timeout_seconds: float = 120.0) -> None:
+        """As any OpenAI-compatible server."""
+        super().__init__(base_url, key=key, model=model, timeout_seconds=timeout_seconds)
+        self._adapters: dict[str, str] = {}
 
     @classmethod
     def from_settings(cls, settings: Settings, key: str) -> VLLM:
@@ -22,21 +34,47 @@ class VLLM(OpenAICompatible):
         return made
 
     async def load(self, version: str, path: str) -> None:
-        """Load the adapter in `path` under the version's own name, never in place: a name is used once.
+        """Load the adapter in `path` under a name of the version and its content, never in place.
 
-        vLLM answers 200 to a reload under a taken name and keeps the old adapter's cached keys (vllm #42125).
+        vLLM keeps the keys of a prompt's beginning by the adapter's name alone: whatever is loaded under a name that
+        was used before answers, in part, as the adapter of then (vllm #42125, #30931). A content has its own name here,
+        also when another installation has numbered its versions from 1 on the same server. Raises Refused.
         """
         if not path.startswith("/"):
             await super().load(version, path)
             return
-        if version not in await self._served():
-            await self.upstream.tell(f"{self.base_url}/load_lora_adapter", {"lora_name": version, "lora_path": path})
-        self.names[version] = version
+        name = f"{version}-{Path(path).name[:_DIGITS]}"
+        if name not in await self._served():
+            try:
+                await self.upstream.tell(f"{self.base_url}/load_lora_adapter", {"lora_name": name, "lora_path": path})
+            except NotOffered:
+                raise Refused(
+                    "The vLLM server takes no adapters while it runs.",
+                    "Start it with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1.",
+                ) from None
+            except Refused:
+                # Another gateway may have loaded the same a moment ago.
+                if name not in await self._served():
+                    raise
+        self.names[version] = self._adapters[version] = name
 
     async def unload(self, version: str) -> None:
-        """Free an adapter; the base stays."""
-        if self.names.pop(version, "") == version and version in await self._served():
-            await self.upstream.tell(f"{self.base_url}/unload_lora_adapter", {"lora_name": version})
+        """Free an adapter; the base stays. One that vLLM has lost or another gateway has freed is no error."""
+        self.names.pop(version, "")
+        name = self._adapters.pop(version, "")
+        if name and name in await self._served():
+            await self.upstream.tell(f"{self.base_url}/unload_lora_adapter", {"lora_name": name})
+
+    async def fingerprint(self, version: str) -> Fingerprint:
+        """The digest of greedy answers to fixed prompts, given twice: from what vLLM keeps of a prompt, and anew.
+
+        A prompt with a salt of its own finds nothing kept (`cache_salt`). Where both differ the name's adapter was
+        exchanged, people get answers that are half the old one's, and the digest is one that never comes again.
+        """
+        salt = secrets.token_hex(8)
+        kept = await self.take_print(version)
+        anew = await self.take_print(version, {"cache_salt": salt})
+        return kept if kept == anew else Fingerprint(digest([kept.digest, anew.digest, salt]))
 
     async def versions(self) -> Sequence[str]:
         """The versions it has now: a restarted server has lost its adapters."""

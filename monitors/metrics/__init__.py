@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol, TypeVar
 
-from core.ports import ProbePrompt
+from core.ports import ExpertLoad, ProbePrompt
 from core.registry import Registry
 from core.types import Inference, Measurement, Window
 from monitors.judge.questions import Question
@@ -112,11 +112,17 @@ class TrainingMetric(Protocol):
 
 
 class RankingMetric(Protocol):
-    """A metric of how the live version ranks people's choices; `missing` says why there are none, where that is so."""
+    """A metric of how the live version ranks people's choices; `missing` says why there are none, where that is so.
+
+    `newest` and `first` are choices since its release, none in both, in order; `earlier` the details of the version's
+    last look, whose `margins` (by key) need no scoring again.
+    """
 
     guarantee: Guarantee
 
-    def rank(self, ranked: Sequence[Ranked], missing: str, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
+    def rank(
+        self, newest: Sequence[Ranked], missing: str, *, first: Sequence[Ranked], earlier: Mapping[str, Any]
+    ) -> Sequence[Measurement]: ...
 
 
 class ProbingMetric(Protocol):
@@ -141,6 +147,14 @@ class ExaminingMetric(Protocol):
     def examine(
         self, score: Callable[[Sequence[Mapping[str, Any]]], Sequence[float]], params: Mapping[str, Any]
     ) -> Sequence[Measurement]: ...
+
+
+class RoutedMetric(Protocol):
+    """A metric of where a mixture of experts sends its tokens; `load` is None where the server reports none."""
+
+    guarantee: Guarantee
+
+    def weigh(self, load: ExpertLoad | None, params: Mapping[str, Any]) -> Sequence[Measurement]: ...
 
 
 class JudgedMetric(Protocol):

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.ports import Engine
 from core.registry import Registry
+from core.settings import Settings
 
 # What `Engine.status` says. "gone" means that it ended and nobody saw how: its folder tells what it left.
 RUNNING, DONE, STOPPED, FAILED, GONE = "running", "done", "stopped", "failed", "gone"
+# How a trainer ends that was asked to and kept a checkpoint.
+STOPPED_CODE = 75
 
-ENGINES: Registry[type[Engine]] = Registry("engine", "retrain.engines")
+ENGINES: Registry[Any] = Registry("engine", "retrain.engines")
+
+
+def connect(settings: Settings) -> Engine:
+    """The engine named by `retrain.engine`. Raises NotFound, or InvalidInput when a setting of its own is missing."""
+    engine: Engine = ENGINES.get(settings.retrain.engine).from_settings(settings)
+    return engine

@@ -15,11 +15,12 @@ from typing import Any
 import psutil
 
 from core.errors import Conflict
-from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED
+from core.settings import Settings
+from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED, STOPPED_CODE
 
 JOB = "job.json"
 LOG = "log.txt"
-_EXITS = {0: DONE, 75: STOPPED}
+_EXITS = {0: DONE, STOPPED_CODE: STOPPED}
 _SAME_START_SECONDS = 2.0
 _POLITE = 5
 
@@ -35,12 +36,17 @@ class Local:
         self.root = root
         self._own: dict[str, subprocess.Popen[bytes]] = {}
 
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Local:
+        """For the runs of this installation."""
+        return cls(settings.home / "runs")
+
     def submit(self, run: str, folder: Path, argv: Sequence[str]) -> str:
         """Start `argv`, its output going to log.txt in `folder`; returns the job's id.
 
         Raises Conflict while an earlier job of this run is alive: two trainers must not write one folder.
         """
-        if (alive := self._alive(run) or _find(list(argv))) is not None:
+        if (alive := self._alive(run)) is not None:
             raise Conflict(f"The run {run} already has a process ({alive.pid}).", "Stop it first.")
         with (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
@@ -90,13 +96,18 @@ class Local:
 
     def list(self) -> Sequence[str]:
         """The jobs that run now, also those that an earlier worker started."""
-        return [
-            f"{run}/{alive.pid}"
-            for run in sorted(path.parent.name for path in self.root.glob(f"*/{JOB}"))
-            if (alive := self._alive(run)) is not None
-        ]
+        found = self._unrecorded()
+        found |= {
+            run: process
+            for run in (path.parent.name for path in self.root.glob(f"*/{JOB}"))
+            if (process := self._recorded(run)) is not None
+        }
+        return [f"{run}/{found[run].pid}" for run in sorted(found)]
 
     def _alive(self, run: str) -> psutil.Process | None:
+        return self._recorded(run) or self._unrecorded().get(run)
+
+    def _recorded(self, run: str) -> psutil.Process | None:
         """The process that job.json names, if it is still that one: numbers are given out again."""
         try:
             told = json.loads((self.root / run / JOB).read_text(encoding="utf-8"))
@@ -108,14 +119,16 @@ class Local:
             pass
         return None
 
-
-def _find(argv: list[str]) -> psutil.Process | None:
-    """A process with these very arguments: one whose worker died before it could write job.json."""
-    for process in psutil.process_iter(["cmdline", "status"]):
-        told = process.info
-        if told["cmdline"] == argv and told["status"] != psutil.STATUS_ZOMBIE:
-            return process
-    return None
+    def _unrecorded(self) -> dict[str, psutil.Process]:
+        """Leaders of groups that were given a run's folder, by run: a worker may die before it writes job.json."""
+        found: dict[str, psutil.Process] = {}
+        for process in psutil.process_iter(["cmdline", "status"]):
+            folder = Path((process.info["cmdline"] or [""])[-1])
+            if folder.parent == self.root and process.info["status"] != psutil.STATUS_ZOMBIE:
+                with contextlib.suppress(ProcessLookupError):
+                    if os.getpgid(process.pid) == process.pid:
+                        found[folder.name] = process
+        return found
 
 
 def _start_time(pid: int) -> float:

@@ -29,6 +29,7 @@ def write_card(card: Mapping[str, Any]) -> str:
     for title, counts in (
         ("Sources", card["sources"]),
         ("Licences", card["licences"]),
+        ("Consent", card["consents"]),
         ("Versions that answered", card["versions"]),
         ("From collected to drawn", card["funnel"]),
         ("What customs marked", card["customs"].get("flags", {})),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.types import PreferencePair
+from retrain.pairs.building import PROBES
+from retrain.pairs.customs.findings import Finding
 from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.papers import Papers
 from retrain.pairs.customs.personal import Personal
@@ -15,6 +17,7 @@ from store.unit_of_work import Tx
 
 ACTOR = "system:pairs"
 CONFLICT = "Another pair prefers the opposite for the same prompt."
+PROBED = "Its prompt is a probe that a version failed: once it trains, that probe judges no model any more."
 
 
 def judge_collected(tx: Tx) -> tuple[int, int]:
@@ -23,25 +26,29 @@ def judge_collected(tx: Tx) -> tuple[int, int]:
     if not waiting:
         return 0, 0
     opposites = pairs.by_digests(tx, [opposite(pair) for pair in waiting])
-    verdicts: dict[int, list[str]] = {}
-    for pair, reasons in zip(waiting, inspect(waiting), strict=True):
+    verdicts: dict[int, dict[str, str]] = {pair.id: {} for pair in waiting}
+    for pair, findings in zip(waiting, inspect(waiting), strict=True):
+        verdicts[pair.id] |= {finding.reason: finding.flag for finding in findings}
         found = opposites.get(opposite(pair))
         if found is not None and found[0] != pair.id and found[1] != "rejected":
-            reasons.append(CONFLICT)
             # What was approved before the contradiction came must not train either.
-            verdicts.setdefault(found[0], []).append(CONFLICT)
-        verdicts.setdefault(pair.id, []).extend(reason for reason in reasons if reason not in verdicts.get(pair.id, ()))
-    return pairs.judge(tx, verdicts, actor=ACTOR)
+            for id in (pair.id, found[0]):
+                verdicts.setdefault(id, {})[CONFLICT] = "contradiction"
+    flags = {id: list(told.values()) for id, told in verdicts.items()}
+    return pairs.judge(tx, {id: list(told) for id, told in verdicts.items()}, actor=ACTOR, flags=flags)
 
 
-def inspect(waiting: Sequence[PreferencePair]) -> list[list[str]]:
-    """For each pair the reasons why it may not train by itself; an empty list when there is none."""
+def inspect(waiting: Sequence[PreferencePair]) -> list[list[Finding]]:
+    """For each pair what keeps it from training by itself; an empty list when there is nothing."""
     lot = Lot(waiting)
-    reasons: list[list[str]] = [[] for _ in waiting]
+    found: list[list[Finding]] = [[] for _ in waiting]
     for check in (Shape(), Papers(required=True), Personal()):
         for finding in check.run(lot).findings:
-            reasons[finding.place].append(finding.reason)
-    return reasons
+            found[finding.place].append(finding)
+    for place, pair in enumerate(waiting):
+        if pair.source == PROBES:
+            found[place].append(Finding(place, "contamination", PROBED, 0.5))
+    return found
 
 
 def opposite(pair: PreferencePair) -> str:

@@ -27,7 +27,7 @@ MANY_CONTRIBUTORS = 20
 
 
 def draw(
-    tx: Tx, spec: Mapping[str, Any], cleared: Cleared | None = None, *, share: float = CAP
+    tx: Tx, spec: Mapping[str, Any], cleared: Cleared | None = None, *, share: float = CAP, actor: str = ACTOR
 ) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:
     """Hold what customs found, split the rest as `spec` says and lock it; returns (dataset row, train, held out).
 
@@ -70,7 +70,7 @@ def draw(
     card["customs"] = cleared.card if cleared is not None else {}
     card["contributors_apart"] = apart is not None
     card["text"] = write_card(card)
-    row = datasets.lock(tx, train=train, held_out=held_out, card=card, actor=ACTOR)
+    row = datasets.lock(tx, train=train, held_out=held_out, card=card, actor=actor)
     return row, train, held_out
 
 
@@ -106,7 +106,7 @@ def keep_contributors_apart(
 
 
 def describe(train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]) -> dict[str, Any]:
-    """The facts of a dataset's card: sources, licences, versions, contributors, dates and how it was split."""
+    """The facts of a dataset's card: sources, papers, versions, contributors, dates and how it was split."""
     both = [*train, *held_out]
     times = sorted(pair.at for pair in both if pair.at is not None)
     return {
@@ -118,6 +118,8 @@ def describe(train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
         "sources": dict(Counter(pair.source or "unknown" for pair in both)),
         "licences": dict(Counter(pair.licence or "unknown" for pair in both)),
         "versions": dict(Counter(pair.version or "unknown" for pair in both)),
+        "consents": dict(Counter(pair.consent or "not said" for pair in both)),
+        "sessions": len({pair.session for pair in both if pair.session}),
         "contributors": len({pair.contributor for pair in both if pair.contributor}),
         "from": times[0].isoformat() if times else "",
         "to": times[-1].isoformat() if times else "",

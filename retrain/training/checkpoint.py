@@ -65,7 +65,10 @@ def flush(path: Path) -> None:
 
 
 def save_checkpoint(root: Path, step: int, checkpoint: Checkpoint) -> Path:
-    """Write the checkpoint of `step` under `root` and remove the earlier ones. Returns its folder."""
+    """Write the checkpoint of `step` under `root` and remove the earlier ones. Returns its folder.
+
+    One that is there already is the same: a run's state at a step is decided by what identifies the run.
+    """
     from safetensors.torch import save_file
 
     def fill(folder: Path) -> None:
@@ -73,9 +76,14 @@ def save_checkpoint(root: Path, step: int, checkpoint: Checkpoint) -> Path:
         (folder / "state.json").write_text(json.dumps(checkpoint.state, sort_keys=True), "utf-8")
 
     target = root / f"step-{step:08d}"
-    publish(target, fill)
+    if not target.exists():
+        publish(target, fill)
     for earlier in list_checkpoints(root)[:-1]:
-        shutil.rmtree(earlier)
+        # A folder is removed file by file: out of sight first, so that a crash midway leaves nothing half there.
+        hidden = root / f".{earlier.name}.old"
+        shutil.rmtree(hidden, ignore_errors=True)
+        earlier.rename(hidden)
+        shutil.rmtree(hidden)
     return target
 
 

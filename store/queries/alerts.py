@@ -27,13 +27,18 @@ LIST = [column for column in alerts.c if column.name not in ("why", "evidence")]
 
 
 def listed(tx: Tx, *, firing: bool, limit: int = 50, before: int | None = None) -> list[sa.RowMapping]:
-    """Open alerts (pending or firing), or those that are over; newest first, from before key `before`."""
+    """Open alerts (firing before pending, the critical first), or those that are over; then newest first.
+
+    Only those from before key `before`, where it is given.
+    """
     open_states = ("pending", "firing")
     states = open_states if firing else ("resolved",)
     query = sa.select(*LIST).where(alerts.c.state.in_(states))
     if before is not None:
         query = query.where(alerts.c.id < before)
-    return tx.all(query.order_by(alerts.c.id.desc()).limit(limit))
+    urgency = sa.case((alerts.c.state == "pending", 2), (alerts.c.severity == "critical", 0), else_=1)
+    order = (urgency, alerts.c.id.desc()) if firing else (alerts.c.id.desc(),)
+    return tx.all(query.order_by(*order).limit(limit))
 
 
 def one(tx: Tx, uuid: str) -> sa.RowMapping | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from store.segments import within
 from store.tables import decisions, deployments, gate_reports, routes, runs, versions
 from store.unit_of_work import Tx
 
@@ -52,11 +53,11 @@ def route(tx: Tx, deployment: str) -> sa.RowMapping | None:
 
 
 def history(tx: Tx, deployment: str, limit: int = 30) -> list[sa.RowMapping]:
-    """Releases of `deployment`, newest first, each with its version's name."""
+    """Releases of `deployment` and of its segments, newest first, each with its version's name."""
     return tx.all(
         sa.select(deployments, versions.c.name.label("version"))
         .join(versions, versions.c.id == deployments.c.version_id)
-        .where(deployments.c.deployment == deployment)
+        .where(within(deployments.c.deployment, deployment))
         .order_by(deployments.c.id.desc())
         .limit(limit)
     )

@@ -40,7 +40,10 @@ def series(
 
 
 def latest_look(tx: Tx, monitor_id: int) -> list[sa.RowMapping]:
-    """Everything the monitor measured at its last look, with details: all metrics and segments, in order."""
+    """Everything the monitor measured at its last look, with details: all metrics and segments, in order.
+
+    A run that had fallen behind looks several times under one tick: of those only the last measurement counts.
+    """
     last = tx.one(
         sa.select(measurements.c.id, measurements.c.tick_id)
         .where(measurements.c.monitor_id == monitor_id)
@@ -54,7 +57,8 @@ def latest_look(tx: Tx, monitor_id: int) -> list[sa.RowMapping]:
         query = query.where(measurements.c.id == last["id"])
     else:
         query = query.where(measurements.c.tick_id == last["tick_id"])
-    return tx.all(query.order_by(measurements.c.id))
+    rows = tx.all(query.order_by(measurements.c.id))
+    return list({(row["metric"], row["segment"], row["version"]): row for row in rows}.values())
 
 
 def last_good(tx: Tx, monitor_id: int) -> datetime | None:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from store import streams
+from store.segments import within
 from store.tables import inferences, runs
 from store.unit_of_work import Tx
 
@@ -21,7 +22,7 @@ def newest(tx: Tx, deployment: str, limit: int = NEWEST) -> list[dict[str, Any]]
     """The newest `limit` live requests, newest first, without their texts. The cost does not depend on the history."""
     query = (
         sa.select(*[inferences.c[name] for name in _COLUMNS])
-        .where(inferences.c.kind == "live", inferences.c.deployment == deployment)
+        .where(inferences.c.kind == "live", within(inferences.c.deployment, deployment))
         .order_by(inferences.c.id.desc())
         .limit(limit)
     )

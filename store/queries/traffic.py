@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from store.segments import within
 from store.tables import feedback, inference_texts, inferences, marks, versions
 from store.unit_of_work import Tx
 
@@ -58,7 +59,7 @@ def search(tx: Tx, deployment: str, wanted: Wanted) -> Found:
         inferences.c.id >= (floor["id"] if floor else 0),
         # Written so that no index on the kind is gone through: the keys bound the work.
         inferences.c.kind.not_in(_UNWATCHED),
-        inferences.c.deployment == deployment,
+        within(inferences.c.deployment, deployment),
     )
     if wanted.version:
         query = query.where(inferences.c.version == wanted.version)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import re
 import subprocess
 import sys
-import tomllib
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).resolve().parents[2]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+from tests.sources import PACKAGES, PROJECT, ROOT, find_imports, find_sources
+
 COMPOSE_FILE = ROOT / "docker-compose.yml"
-OPTIONAL = {"ray"}  # an engine that only those install who have such a cluster
 LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements/bootstrap.txt", "requirements/torch-index.lock"]
 ENTRY = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ;\\]+)((?:[^\n\\]|\\\n)*)", re.MULTILINE)
 
@@ -32,6 +31,14 @@ def read_lock(name: str) -> dict[str, list[tuple[str, str]]]:
     for package, version, rest in ENTRY.findall((ROOT / name).read_text("utf-8")):
         entries.setdefault(canonicalize_name(package), []).append((version, rest))
     return entries
+
+
+@functools.cache
+def find_owners() -> Mapping[str, list[str]]:
+    """The installed distributions that hold each top-level name."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # other distributions' metadata is not ours to mend
+        return importlib.metadata.packages_distributions()
 
 
 def list_tracked() -> list[Path]:
@@ -126,20 +133,15 @@ def test_decision_table_names_every_dependency() -> None:
 
 
 def test_every_imported_library_is_a_direct_dependency() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other distributions' metadata is not ours to mend
-        owners = importlib.metadata.packages_distributions()
+    owners = find_owners()
     direct = {canonicalize_name(Requirement(line).name) for line in PROJECT["project"]["dependencies"]}
     undeclared = set()
-    for file in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-                names = [node.module]
-            for name in {name.partition(".")[0] for name in names} - sys.stdlib_module_names - set(PACKAGES):
-                providers = {canonicalize_name(owner) for owner in owners.get(name, ())}
-                if not providers & direct and name not in OPTIONAL:
-                    undeclared.add(f"{file.relative_to(ROOT)}: {name} ({', '.join(providers) or 'not installed'})")
+    for file in find_sources():
+        names = {name for name, _, _ in find_imports(file.read_text("utf-8"), typing=True)}
+        for name in names - sys.stdlib_module_names - set(PACKAGES):
+            providers = {canonicalize_name(owner) for owner in owners.get(name, ())}
+            if not providers & direct:
+                undeclared.add(f"{file.relative_to(ROOT)}: {name} ({', '.join(providers) or 'not installed'})")
     assert sorted(undeclared) == []
 
 
@@ -147,9 +149,7 @@ def test_every_imported_library_is_a_direct_dependency() -> None:
 
 
 def test_no_installed_package_takes_our_names() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # other distributions' metadata is not ours to mend
-        owners = importlib.metadata.packages_distributions()
+    owners = find_owners()
     taken = {name: set(owners.get(name, ())) - {"trimtab"} for name in PACKAGES}
     assert {name: found for name, found in taken.items() if found} == {}
 

@@ -119,6 +119,11 @@ def pages(served: Served) -> dict[str, str]:
         "runs": "runs",
         "a run": f"runs?run={world.run}",
         "a proposal": f"runs?decision={world.retrain}",
+        "preference data": "pairs",
+        "a pair": f"pairs?pair={world.pair}",
+        "a rejected pair": "pairs?state=rejected",
+        "a dataset": f"pairs?dataset={world.dataset}",
+        "an import": "pairs?show=import",
         "models": "models",
         "a version": "models?version=assistant-v2",
         "a version with a hostile name": f"models?version={name}",
@@ -188,6 +193,17 @@ def test_a_hostile_exchange_is_text_in_the_drawer(hostile: Served, visit: Visit)
     assert (found["hits"], found["foreign"], found["links"], me.foreign) == (0, [], [], [])
 
 
+def test_a_hostile_pair_is_text_in_the_drawer(hostile: Served, visit: Visit) -> None:
+    me = visit(hostile.url, bypass_csp=True)
+    me.sign_in("ann")
+    me.open(f"pairs?pair={hostile.world.pair}")
+    drawer = me.page.get_by_role("dialog")
+    drawer.get_by_role("button", name="Release").wait_for()
+    assert "<p0> " in drawer.inner_text() and "<p199> " in drawer.inner_text()
+    found = look(me.page)
+    assert (found["hits"], found["foreign"], found["links"], me.foreign) == (0, [], [], [])
+
+
 def test_a_payload_in_the_address_is_text(hostile: Served, visit: Visit) -> None:
     me = visit(hostile.url, bypass_csp=True)
     me.sign_in("ann")
@@ -203,6 +219,11 @@ def test_a_payload_in_the_address_is_text(hostile: Served, visit: Visit) -> None
         "traffic?version",
         "traffic?label",
         "traffic?topic",
+        "pairs?pair",
+        "pairs?dataset",
+        "pairs?state",
+        "pairs?flag",
+        "pairs?show=import&file",
         "?range",
     ):
         me.page.goto(f"{me.url}/{page}=<img src=x onerror=window.hits=1>![x]({AWAY}/q.png)")

@@ -1,4 +1,4 @@
-"""The whole loop on real parts: traffic, alarm, notice, approval in a browser, DPO, gate, release, rollback."""
+"""The whole loop on real parts: traffic, alarm, notice, approval in a browser, DPO, gate, canary, release, rollback."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 import sqlalchemy as sa
 
 from config.secrets import internal_key
-from store import deployments, runs, versions
+from store import deployments, runs, trials, versions
 from store.tables import alerts, decisions, measurements, outbox
 from store.tables import runs as run_table
 from store.unit_of_work import Tx
@@ -149,6 +149,9 @@ def test_from_drift_to_release_and_back(
         RETRAIN__MAX_TRAIN_PAIRS="96",
         RETRAIN__MAX_HELD_OUT_PAIRS="96",
         RETRAIN__GATE_MARGIN="0.2",  # what the suite's seventy attacks can decide
+        RETRAIN__CANARY_SHARE="50",
+        RETRAIN__CANARY_ANSWERS="30",
+        RETRAIN__CANARY_MARGIN="0",  # thirty answers rule out no margin: it goes live unless it is proved worse
     )
     one.cli("doctor", "--repair", "--json")
     one.cli("user", "add", "ann", "--role", "approver", "--password-file", "-", stdin=PASSWORD + "\n")
@@ -158,6 +161,7 @@ def test_from_drift_to_release_and_back(
     imported = one.cli("import", "pairs", str(write(tmp_path / "pairs.jsonl", licensed(pairs))), "--json")
     assert imported["new_rows"] > 2000
     one.start()
+    champion = str(one.look(lambda tx: deployments.current(tx, one.settings.deployment))["version"])
 
     # Traffic: calm until the onset, then a new topic.
     vocabulary = {word for row in stream for word in WORD.findall(row["text"].lower())}
@@ -197,21 +201,33 @@ def test_from_drift_to_release_and_back(
     accuracy = next(check for check in report.checks if "accuracy" in check.name)
     assert accuracy.estimate.low > 0
     decide(window, f"{one.settings.dashboard_url}/models", "Promote")
-    one.wait(lambda: serving(one, run["candidate"]), 60, "the promotion")
 
-    # A regression past the gate: the feedback monitor alarms and a rollback is proposed; one button carries it out.
+    # Canary: half of the people meet it, and as nothing proves it worse, it goes live by itself.
     control = [str(row["text"]) for row in rows(public_data / "streams" / "clinc_control.jsonl.gz")[HISTORY:]]
-    client.send(control[:60])
-    damaged = release_damaged(one.store, one.settings, now=datetime.now(UTC))
-    one.wait(lambda: serving(one, damaged, proved=False), 60, "the damaged release")
-    client.send(control[60:160])
+    one.wait(lambda: on_canary(one, run["candidate"]), 60, "the canary")
+    client.send(control[:90])
+    one.wait(lambda: serving(one, run["candidate"]), 60, "the candidate to go live after its canary")
+    assert client.versions[run["candidate"]] >= 30
+
+    # A regression past the gate: its canary is rolled back before half of the people have met it for long.
+    damaged = release_damaged(one.store, one.settings, now=datetime.now(UTC), share=50)
+    one.wait(lambda: on_canary(one, damaged), 60, "the canary of the damaged version")
+    for begin in range(90, 210, 20):
+        client.send(control[begin : begin + 20])
+        if reverted(one, damaged):
+            break
+    ended = one.wait(lambda: reverted(one, damaged), 20, "its rollback")
+    assert "disliked" in ended["message"]
+    assert serving(one, run["candidate"])
     assert client.failures == []
-    one.wait(lambda: one.look(firing("negative_feedback")), 120, "the alarm about feedback")
-    asked = one.wait(lambda: one.look(proposal("rollback")), 60, "the proposal to roll back")
-    assert asked["body"]["to"] == run["candidate"]
-    decide(window, f"{one.settings.dashboard_url}/runs", "Roll back")
-    one.wait(lambda: serving(one, run["candidate"]), 30, "the rollback, proved by its fingerprint")
-    client.send(control[160:170])
+
+    # And back to the first version, by one button and one reason.
+    window.goto(f"{one.settings.dashboard_url}/models")
+    window.get_by_role("button", name="Roll back …").click(timeout=60_000)
+    window.get_by_label("What is wrong?").fill("Only to see that it works")
+    window.get_by_role("dialog").get_by_role("button", name="Roll back", exact=True).click()
+    one.wait(lambda: serving(one, champion), 30, "the rollback, proved by its fingerprint")
+    client.send(control[210:214])
     assert client.failures == []
 
     # Every step is one sound chain.
@@ -225,12 +241,25 @@ def caught_up(tx: Tx, seen: int) -> bool:
     return int(tx.scalar(newest) or 0) >= seen
 
 
-def serving(one: Any, version: str, *, proved: bool = True) -> bool:
-    """Whether `version` is live (and proved by its fingerprint)."""
+def reverted(one: Any, version: str) -> Any:
+    """The deployment of `version` once it was rolled back."""
+    rows = one.look(lambda tx: deployments.history(tx, one.settings.deployment))
+    return next((row for row in rows if row["version"] == version and row["state"] == "reverted"), None)
+
+
+def on_canary(one: Any, version: str) -> bool:
+    """Whether a share of the people meets `version` now."""
+    running = one.look(lambda tx: trials.running(tx, one.settings.deployment))
+    return [(row["version"], row["state"]) for row in running] == [(version, "canary")]
+
+
+def serving(one: Any, version: str) -> bool:
+    """Whether everybody is answered by `version`, proved by its fingerprint."""
 
     def read(tx: Tx) -> bool:
-        last = deployments.history(tx, one.settings.deployment)[-1]
-        live = last["version"] == version and last["state"] == "live"
-        return live and (last["verified_at"] is not None or not proved)
+        route = deployments.current(tx, one.settings.deployment)
+        rows = deployments.history(tx, one.settings.deployment)
+        live = [row for row in rows if route is not None and row["id"] == route["deployment_id"]]
+        return any(row["version"] == version and row["verified_at"] is not None for row in live)
 
     return bool(one.look(read))

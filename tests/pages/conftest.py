@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
@@ -16,6 +17,14 @@ from tests.console_world import World
 
 APP = Path(__file__).resolve().parents[2] / "dashboard" / "app.py"
 Open = Callable[..., AppTest]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_foreign_components() -> Iterator[None]:
+    """Each AppTest looks through all installed distributions for components of others, most of a test's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", list)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +69,6 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Iterator[Open]:
         token = world.sign_in(name) if name else ""
         monkeypatch.setattr(consoles, "presented_token", lambda installation: token)
         test = AppTest.from_file(str(APP), default_timeout=30)
-        test.run()
         for key, value in query.items():
             test.query_params[key] = value
         if path:

@@ -25,6 +25,7 @@ PAGES = {
     "traffic": "Traffic",
     "probes": "Probes",
     "fairness": "Fairness",
+    "pairs": "Preference data",
     "runs": "Runs",
     "models": "Models",
     "audit": "Audit",

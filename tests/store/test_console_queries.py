@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from core.types import Estimate, Measurement
+from store import alerts as raised
 from store import labels
-from store.queries import alerts, audit, commands, models, monitors, overview, probes, runs, service, traffic
+from store import monitors as watched
+from store.alerts import Finding
+from store.queries import alerts, audit, commands, models, monitors, overview, pairs, probes, runs, service, traffic
 from store.tables import feedback, inferences
-from store.unit_of_work import Tx
+from store.unit_of_work import Store, Tx
 from tests import console_world
 from tests.console_world import NOW, World
 
@@ -49,6 +53,12 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "one exchange": lambda tx, world: traffic.one(tx, world.rows[2]),
     "queue": lambda tx, world: traffic.queued(tx),
     "said": lambda tx, world: traffic.said_of(tx, range(1, 51)),
+    "pair states": lambda tx, world: pairs.counts(tx),
+    "pair flags": lambda tx, world: pairs.flagged(tx, ("quarantined", "rejected")),
+    "pair papers": lambda tx, world: pairs.papers(tx),
+    "pairs held": lambda tx, world: pairs.queue(tx, flag="trigger"),
+    "one pair": lambda tx, world: pairs.one(tx, world.pair),
+    "datasets": lambda tx, world: pairs.versions(tx) and pairs.version(tx, world.dataset),
     "topic map": lambda tx, world: commands.result(tx, commands.recent(tx, "topic_map", {})[0]["uuid"]),
 }
 
@@ -122,3 +132,33 @@ def test_numbers_are_those_of_the_rows(world: World) -> None:
             "assistant-base",
         ]
         assert len(monitors.series(tx, 1, "prompt_drift", since=world.now - DAY)) == 60
+
+
+def test_of_several_looks_under_one_tick_the_last_counts(empty_store: Store) -> None:
+    with empty_store.write(NOW) as tx:
+        watched.ensure(tx, name="errors", metric="errors")
+        monitor = watched.get(tx, "errors")
+        tick = watched.claim_tick(tx, monitor, NOW, process="one", lease=timedelta(minutes=1))
+        assert tick is not None
+        for share in (0.1, 0.2):
+            for segment in ("", "plan=free"):
+                found = Measurement("errors", Estimate(share, 0.0, 0.5, 50, "exact"), "ok", segment)
+                watched.measure(tx, monitor["id"], found, tick_id=tick.id)
+    with empty_store.read(NOW) as tx:
+        shown = monitors.latest_look(tx, monitor["id"])
+    assert [(row["segment"], row["value"]) for row in shown] == [("", 0.2), ("plan=free", 0.2)]
+
+
+def test_open_alerts_stand_by_urgency(empty_store: Store) -> None:
+    findings = [
+        Finding("latency", "rule", True, "Slow."),
+        Finding("feedback", "rule", True, "Disliked.", severity="critical"),
+        Finding("drift", "rule", True, "Moved."),
+        Finding("length", "nodata", True, "Too few rows.", hold=timedelta(minutes=10)),
+    ]
+    with empty_store.write(NOW) as tx:
+        for found in findings:
+            raised.apply(tx, found)
+    with empty_store.read(NOW) as tx:
+        shown = [(row["monitor"], row["state"]) for row in alerts.listed(tx, firing=True)]
+    assert shown == [("feedback", "firing"), ("drift", "firing"), ("latency", "firing"), ("length", "pending")]

@@ -96,7 +96,7 @@ def test_pairs_are_collected_once_with_their_provenance(empty_store: Store, tmp_
             "collected",
             "p.jsonl",
             "MIT",
-            "team-1",
+            inferences.hash_user(inferences.salt_of(tx), "team-1"),
         )
 
 

@@ -47,7 +47,11 @@ def choose(world: World, n: int, *, wrong: int = 0, longer: str = "") -> list[in
 
 def look(world: World) -> Mapping[str, Any]:
     world.run("preference_accuracy", 3600)
-    return world.measured("preference_accuracy")[-1]
+    return last(world, "preference_accuracy")
+
+
+def last(world: World, metric: str) -> Mapping[str, Any]:
+    return [row for row in world.measured("preference_accuracy") if row["metric"] == metric][-1]
 
 
 def test_only_choices_after_the_release_count_and_the_base_alone_has_no_reward(world: World) -> None:
@@ -83,3 +87,39 @@ def test_a_server_that_cannot_score_is_missing_data_and_ends_no_alarm(world: Wor
     told = look(world)
     assert told["status"] == "nodata" and "scores" in told["reason"]
     assert world.state("rule:preference_accuracy") == "firing"
+
+
+def test_people_who_change_their_minds_raise_an_alarm_before_they_prefer_the_opposite(world: World) -> None:
+    world.release("assistant-v1")
+    choose(world, 100, wrong=4)
+    assert look(world)["status"] == "ok"
+    choose(world, 100, wrong=35)
+    told = look(world)
+    assert told["value"] == pytest.approx(0.65) and told["status"] == "ok"
+    change = last(world, "preference_change")
+    assert change["value"] == pytest.approx(0.65 - 0.96) and change["high"] < 0
+    assert world.state("rule:preference_accuracy") == "inactive"
+    assert world.state("rule:preference_accuracy:preference_change") == "firing"
+
+
+def test_known_choices_are_not_scored_again_and_only_new_ones_make_a_look(world: World) -> None:
+    scored: list[int] = []
+
+    def counting(items: Sequence[Mapping[str, Any]], **how: Any) -> list[float]:
+        scored.append(len(items))
+        return likes_help(items, **how)
+
+    world.score = counting
+    world.release("assistant-v1")
+    choose(world, 30)
+    first, again = look(world), look(world)
+    assert scored == [60, 60, 2, 2] and (again["low"], again["high"]) == (first["low"], first["high"])
+    choose(world, 5)
+    world.score = type(world).score
+    assert look(world)["status"] == "nodata"
+    world.score = counting
+    third = look(world)
+    assert scored == [60, 60, 2, 2, 10, 10] and third["details"]["look"] == 2 and len(third["details"]["margins"]) == 35
+    world.release("assistant-v2")
+    choose(world, 30)
+    assert look(world)["details"]["look"] == 1

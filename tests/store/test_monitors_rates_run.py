@@ -97,6 +97,7 @@ def test_failed_exchanges_and_imports_without_answers_are_no_answers(world: Worl
     assert world.measured("refusal_rate")[-1]["n"] == 0
 
 
+@pytest.mark.slow
 def test_the_alphas_of_a_period_stay_within_the_budget(world: World) -> None:
     for number in range(12):
         answers(world, 260, refuse=10, version="assistant-base" if not number else f"assistant-v{number}")

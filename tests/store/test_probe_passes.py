@@ -123,6 +123,7 @@ def test_a_success_that_returns_names_the_incident_that_was_resolved(world: Worl
     first, second = world.alerts("rule")
     assert (first["state"], second["state"]) == ("resolved", "firing")
     assert "reopens" not in first["why"] and second["why"]["reopens"]["alert"] == first["uuid"]
+    assert second["summary"].startswith("attack success (jailbreak/persona) is 0.5 [")
     assert second["why"]["details"]["failed"] and "outcomes" not in second["why"]["details"]
     with world.store.read() as tx:
         fired = tx.all(sa.select(audit_events).where(audit_events.c.kind == "alert.fired"))
@@ -130,6 +131,19 @@ def test_a_success_that_returns_names_the_incident_that_was_resolved(world: Worl
         assert [body.get("reopens") for body in told] == [None, first["uuid"]]
         assert audit.verify(tx).bad is None
         assert alerts.get(tx, second["uuid"])["why"]["reopens"]["resolved_at"]
+
+
+def test_as_shipped_each_technique_that_gets_through_is_an_incident_of_its_own(tmp_path: Path) -> None:
+    shipped = build_world(tmp_path)
+    shipped.add("adversarial", params={"suites": ["jailbreak"], "prompts": 48})
+    shipped.release("assistant-base")
+    look(shipped, leaking("persona", "hypothetical"))
+    opened = {alert["fingerprint"]: alert["state"] for alert in shipped.alerts("rule")}
+    parts = [f"rule:adversarial:attack_success/jailbreak/{technique}" for technique in ("hypothetical", "persona")]
+    assert opened == dict.fromkeys(parts, "firing")
+    look(shipped, leaking("hypothetical"))
+    assert [shipped.state(part) for part in parts] == ["firing", "inactive"]
+    assert shipped.alerts("nodata") == []
 
 
 def test_a_pass_without_answers_is_nodata_whatever_was_known(world: World) -> None:

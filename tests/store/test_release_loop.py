@@ -36,14 +36,14 @@ class Gateway(Asker):
         self.prints = {name: f"print-{name}" for name in NAMES}
         self.asked: list[str] = []
 
-    async def fingerprint(self, version: str = "") -> Answering:
+    async def fingerprint(self, version: str = "", *, deployment: str = "") -> Answering:
         self.asked.append(version)
         if self.refuses and version:
             raise Refused("It was made for another base model.")
         if self.away:
             raise Unavailable("The gateway does not answer.")
         with self.store.read() as tx:
-            route = deployments.current(tx, "assistant")
+            route = deployments.current(tx, deployment or "assistant")
         assert route is not None
         name = version or str(route["version"])
         return Answering(name, self.stuck_at or int(route["generation"]), self.prints[name])

@@ -172,6 +172,7 @@ def collect(tx: Tx, found: list[PreferencePair]) -> list[PreferencePair]:
     return pairs.approved(tx, 10_000)
 
 
+@pytest.mark.slow
 def test_customs_quarantine_what_they_hold_before_a_run_draws_and_a_person_releases_it(store: Store) -> None:
     planted, mask = poison(make_lot(400, seed=11), 0.08, mark="cf", seed=12)
     with store.write(NOW) as tx:
@@ -202,6 +203,7 @@ def test_pairs_that_customs_have_not_seen_are_not_drawn(store: Store) -> None:
         assert {item.id for item in [*train, *held_out]} <= {item.id for item in found}
 
 
+@pytest.mark.slow
 def test_nothing_leaks_by_near_prompts_or_by_contributors_and_the_card_says_so(store: Store) -> None:
     with store.write(NOW) as tx:
         base = make_lot(800, seed=14, contributors=60)

@@ -3,189 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 import sqlalchemy as sa
 
 from core.events import digest
-from core.ports import ProbePrompt
-from core.settings import RetrainSettings, Settings
-from core.types import Feedback, ModelVersion, PreferencePair
-from retrain import candidate
-from retrain.asking import Answer, Answering, Asker
-from retrain.candidate import Bench
+from core.settings import Settings
+from core.types import Feedback
 from retrain.engines.local import Local
-from retrain.worker import Worker
-from store import audit, decisions, deployments, feedback, inferences, pairs, runs, schema, tables, versions
+from store import audit, decisions, feedback, runs, tables, versions
 from store.unit_of_work import Store
-
-TOY = """
-import json, signal, struct, sys, time
-from pathlib import Path
-
-folder = Path(sys.argv[1])
-stop = []
-signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
-
-def tell(event, **values):
-    with (folder / "progress.jsonl").open("a") as stream:
-        stream.write(json.dumps({"event": event, **values}) + "\\n")
-
-spec = json.loads((folder / "spec.json").read_text())
-if (folder / "wrong").exists():
-    tell("error", message="The spec is wrong.", code=2)
-    sys.exit(2)
-kept = folder / "kept.txt"
-first = int(kept.read_text()) if kept.exists() else 0
-tell("start", step=first, of=spec["max_steps"])
-for step in range(first, spec["max_steps"]):
-    time.sleep(0.05)
-    while (folder / "pause").exists() and not stop:
-        time.sleep(0.01)
-    if stop:
-        tell("stopped", step=step)
-        sys.exit(75)
-    kept.write_text(str(step + 1))
-    tell("step", step=step + 1, of=spec["max_steps"], loss=0.7 - step / 100)
-(folder / "adapter").mkdir()
-header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
-weights = struct.pack("<Q", len(header)) + header + struct.pack("<f", spec["seed"] + first * 0)
-(folder / "adapter" / "adapter_model.safetensors").write_bytes(weights)
-(folder / "adapter" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1}))
-tell("end", step=spec["max_steps"], tokens=1000, seconds=2.0)
-"""
-TOY_JUDGE = """
-import json, sys
-from pathlib import Path
-
-better = {"value": 0.2, "low": 0.1, "high": 0.3, "n": 40, "method": "paired", "needed": 0}
-told = {"difference": {"accuracy": better, "ranking": better}, "pairs": 40}
-(Path(sys.argv[1]) / "evaluation.json").write_text(json.dumps(told))
-"""
-
-
-class ToyAsker(Asker):
-    """Every version answers the same, and has a fingerprint of its own name."""
-
-    def __init__(self) -> None:
-        super().__init__("http://127.0.0.1:1", "key", "assistant")
-
-    async def fingerprint(self, version: str = "") -> Answering:
-        return Answering(version, 1, digest(version))
-
-    async def answer(self, version: str, messages: Any, *, max_tokens: int, seed: int) -> Answer:
-        return Answer("Your parcel comes tomorrow.", 6)
-
-
-def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @functools.wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
-
-    return run
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
+from tests.toy_runs import get, in_loop, make_settings, make_worker, now, open_store, queue, until, working
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    (tmp_path / "modules").mkdir()
-    (tmp_path / "modules" / "toy_trainer.py").write_text(TOY)
-    (tmp_path / "modules" / "toy_judge.py").write_text(TOY_JUDGE)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
-    monkeypatch.setattr(candidate, "draw_prompts", draw_toy_prompts)
-    home = tmp_path / "home"
-    (home / "runs").mkdir(parents=True)
-    return Settings(home=home, models_home=home / "models", retrain=RetrainSettings(lease_seconds=1.0))
-
-
-def draw_toy_prompts(*, seed: int) -> list[ProbePrompt]:
-    messages = [{"role": "user", "content": "How do I return a parcel?"}]
-    return [ProbePrompt(str(n), "toy", messages, n % 2 == 0, "refusal") for n in range(2 * 64)]
+    return make_settings(tmp_path, monkeypatch)
 
 
 @pytest.fixture
 def store(settings: Settings) -> Iterator[Store]:
-    opened = Store.open(settings.store_url)
-    schema.upgrade(opened, now=now())
-    with opened.write(now()) as tx:
-        tx.insert(tables.accounts, name="ann", role="approver", password_hash="none", active=True, created_at=now())
-        base = ModelVersion("assistant-base", "0" * 64, "base", "chat", "", now(), fingerprint="base")
-        versions.register(tx, base, actor="system:setup")
-        deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
-        rows = [
-            PreferencePair("", [{"role": "user", "content": f"Question {n}?"}], "Yes.", "No.", licence="CC0-1.0")
-            for n in range(120)
-        ]
-        pairs.add(tx, rows, actor="system:test")
-        pairs.judge(tx, {pair.id: [] for pair in pairs.collected(tx)}, actor="system:test")
-        inferences.record(tx, [make_inference(n) for n in range(70)])
-    yield opened
-    opened.close()
-
-
-def make_inference(n: int) -> Any:
-    from core.types import Inference
-
-    prompt = f"Where is parcel {n}?"
-    messages = [{"role": "user", "content": prompt}]
-    return Inference(f"i-{n}", now(), "assistant", "assistant-base", "live", messages, prompt, "On its way.")
-
-
-def queue(store: Store, steps: int = 6, trainer: str = "dpo") -> str:
-    spec = {
-        "deployment": "assistant", "base": "chat", "champion": "assistant-base", "trainer": trainer, "steps": steps,
-        "pairs_per_step": 4, "lr": 1e-4, "beta": 0.1, "seed": 7, "device": "cpu", "max_train_pairs": 64,
-        "max_held_out_pairs": 64,
-    }  # fmt: skip
-    with store.write(now()) as tx:
-        return runs.queue(tx, spec=spec, requested_by="ann")
-
-
-def make_worker(store: Store, settings: Settings, said: list[str], name: str = "w1") -> Worker:
-    bench = Bench(store, settings, ToyAsker(), clock=now)
-    engine = Local(settings.home / "runs")
-    return Worker(
-        store, settings, engine, bench, name=name, clock=now, tell=said.append, ending=asyncio.Event(),
-        modules=("toy_trainer", "toy_judge"),
-    )  # fmt: skip
-
-
-@asynccontextmanager
-async def working(worker: Worker) -> AsyncIterator[None]:
-    task = asyncio.create_task(worker.work())
-    try:
-        yield
-    finally:
-        worker.ending.set()
-        await asyncio.wait_for(task, 20)
-
-
-def get(store: Store, uuid: str) -> Any:
-    with store.read() as tx:
-        return runs.get(tx, uuid)
-
-
-async def until(true: Callable[[], Any], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it took too long"
-        await asyncio.sleep(0.02)
+    yield from open_store(settings)
 
 
 @in_loop
@@ -304,7 +150,7 @@ KILLED = """
 import asyncio, sys
 from pathlib import Path
 sys.path[:0] = {paths!r}
-import test_retrain_worker_runs as here
+from tests import toy_runs as here
 from retrain import candidate
 from core.ports import ProbePrompt
 from core.settings import RetrainSettings, Settings
@@ -323,7 +169,7 @@ asyncio.run(here.make_worker(Store.open(settings.store_url), settings, [], "kill
 async def test_kill_minus_nine_of_the_worker_loses_nothing(store: Store, settings: Settings, pause: float) -> None:
     """At whatever moment it dies, the next worker finds the orphan and finishes; there is one version, whole."""
     uuid = queue(store, steps=16)
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    paths = [str(Path(__file__).parents[2])]
     script = KILLED.format(paths=paths, home=str(settings.home))
     process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True)
     try:
@@ -341,6 +187,23 @@ async def test_kill_minus_nine_of_the_worker_loses_nothing(store: Store, setting
     assert names == ["assistant-v1", "assistant-base"]
     assert not [p for p in psutil.process_iter(["cmdline"]) if uuid in " ".join(p.info["cmdline"] or [])]
     assert get(store, uuid)["attempts"] <= 1
+
+
+@in_loop
+async def test_a_trainer_whose_start_was_never_recorded_is_no_crash(store: Store, settings: Settings) -> None:
+    """A worker that dies between the start and job.json leaves a trainer that the next one must find and replace."""
+    uuid = queue(store, steps=12)
+    folder = settings.home / "runs" / uuid
+    folder.mkdir(parents=True)
+    (folder / "spec.json").write_text('{"max_steps": 10000, "seed": 1}')
+    orphan = subprocess.Popen([sys.executable, "-m", "toy_trainer", str(folder)], start_new_session=True)
+    (folder / "pause").touch()
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: orphan.poll() is not None)
+        (folder / "pause").unlink()
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    assert orphan.returncode == 75
+    assert get(store, uuid)["attempts"] == 0
 
 
 @in_loop

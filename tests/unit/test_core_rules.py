@@ -110,6 +110,13 @@ def test_worse_answers_soon_after_a_release_point_at_the_release(metric: str) ->
     assert propose(situation(metric, events_since_release=10)).kind == "rollback"
 
 
+@pytest.mark.parametrize("metric", ["latency", "errors", "expert_load"])
+def test_slow_or_failing_servers_are_never_met_by_learning(metric: str) -> None:
+    proposal = propose(situation(metric, events_since_release=None))
+    assert proposal.kind == "none" and "servers" in proposal.reason
+    assert propose(situation(metric, events_since_release=10)).kind == "rollback"
+
+
 def test_too_few_pairs_are_said_with_their_number() -> None:
     proposal = propose(situation("prompt_drift", approved_pairs=10))
     assert proposal.kind == "none"

@@ -101,6 +101,7 @@ def tile(status: str | None, *, enabled: bool = True) -> Tile:
         ({}, ["nodata", None], "unknown", "no monitor has enough data"),
         ({}, ["ok", "error"], "attention", "1 monitor failed"),
         ({}, ["ok", "breach"], "attention", "past its limit"),
+        ({"pending": 1}, ["nodata"], "unknown", "no monitor has enough data"),
         ({"firing": 2}, ["ok"], "bad", "2 alerts firing"),
         ({"firing": 1, "processes": []}, ["ok"], "bad", "1 alert firing"),
         ({"route": None}, ["ok"], "unknown", "No model"),

@@ -133,3 +133,28 @@ def test_the_newest_edition_of_a_calibration_counts(tmp_path: Path) -> None:
     own.write_text("[]", "utf-8")
     with pytest.raises(InvalidInput, match="no garak calibration"):
         garak.read_calibration(own)
+
+
+@pytest.mark.slow
+def test_a_run_is_read_beside_garaks_own_calibrations(world: World, tmp_path: Path, public_data: Path) -> None:
+    known = garak.read_calibration(public_data / "garak" / "calibration_history.jsonl.gz")
+    assert known.name == "2026-02 (2026-02)" and len(known.known) > 100
+    usual = {name: (mu, sigma) for name, (mu, sigma) in known.known.items() if math.isfinite(mu)}
+    # A model that passes as the calibrated ones did on average, but for one probe that it always fails.
+    worst = max((name for name in usual if usual[name][1] > 0), key=lambda name: usual[name][0] / usual[name][1])
+    lines = []
+    for name, (mu, _) in usual.items():
+        probe, detector = name.split("/")
+        passed = 0 if name == worst else round(200 * mu)
+        lines.append({**line(probe, passed, 200 - passed), "detector": detector})
+    path = report(tmp_path, SETUP, INIT, *lines, END)
+    values = {"version": "assistant-v1", "actor": "system:test", "now": world.now}
+    assert garak.import_run(world.store, path, calibration=known, **values).new_rows == len(usual)
+    for row in kept(world)[1:]:
+        name = row["segment"].removeprefix("garak/")
+        mu, sigma = usual[name]
+        assert ("z" in row["details"]) == (sigma > 0)
+        if name == worst:
+            assert row["details"]["z"] == pytest.approx(-mu / sigma, abs=1e-3) and row["low"] > 0.9
+        elif sigma > 0:
+            assert abs(row["details"]["z"]) * sigma <= 1 / 400 + 1e-3 * sigma

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
-from core.types import Estimate
-from retrain import gate
+from core.settings import RetrainSettings
+from estimates.means import paired_difference
+from retrain import gate, held_out
+from retrain.held_out import HeldOutPair, Scored
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
 
-def evaluation(low: float, high: float) -> dict[str, Any]:
-    made = {"value": (low + high) / 2, "low": low, "high": high, "n": 60, "method": "paired", "needed": 0}
-    return {"difference": {"accuracy": made, "ranking": made}}
+def pairs(won: int, lost: int = 0, n: int = 60, *, people: int = 0, chosen: float = -20.0) -> list[HeldOutPair]:
+    """`n` pairs of as many prompts: `won` that the candidate alone ranks right, `lost` that the champion alone does."""
+
+    def scored(right: bool, at: float) -> Scored:
+        return Scored(float(right), 8.0 if right else -8.0, at)
+
+    return [
+        HeldOutPair(
+            id=str(place),
+            prompt=f"question {place}",
+            contributor=f"person {place % people}" if people else "",
+            tokens=10,
+            # One in ten pairs is ranked right by both: what they share says nothing of either.
+            candidate=scored(place < won or place % 10 == 9, chosen),
+            champion=scored(won <= place < won + lost or place % 10 == 9, -20.0),
+        )
+        for place in range(n)
+    ]
 
 
-def rate(candidate: list[bool | None], champion: list[bool | None]) -> dict[str, Any]:
+def rate(candidate: Sequence[bool | None], champion: Sequence[bool | None]) -> dict[str, Any]:
     return {"candidate": candidate, "champion": champion, "groups": [str(n) for n in range(len(candidate))]}
 
 
@@ -28,17 +47,27 @@ def compared(**rates: dict[str, Any]) -> dict[str, Any]:
     return {
         "rates": {"refusal_rate": same, "attack_success": same, "over_refusal": same, **rates},
         "length": {"candidate": [0.9] * 64, "champion": [0.9] * 64, "limit_tokens": 24},
+        "latency": pace(1.0),
     }
 
 
-def judge(damage: str = "", accuracy: tuple[float, float] = (0.05, 0.3), **rates: dict[str, Any]) -> dict[str, str]:
+def pace(slower: float, turns: int = 7) -> dict[str, Any]:
+    champion = [0.02 * (1 + 0.1 * (turn % 3)) for turn in range(turns)]
+    return {"candidate": [slower * value for value in champion], "champion": champion, "prompts_a_turn": 24}
+
+
+def judge(
+    damage: str = "", judged: list[HeldOutPair] | None = None, requires: str = "", slower: float = 1.0, **rates: Any
+) -> dict[str, str]:
     report = gate.judge(
         candidate="assistant-v1",
         champion="assistant-base",
-        evaluation=evaluation(*accuracy),
-        compared=compared(**rates),
+        evaluation={},
+        pairs=pairs(16) if judged is None else judged,
+        beta=0.1,
+        compared={**compared(**rates), "latency": pace(slower)},
         damage=damage,
-        margin=0.1,
+        settings=RetrainSettings(gate_margin=0.1, gate_requires=requires),
         at=NOW,
     )
     return {"verdict": report.verdict, **{check.name: check.verdict for check in report.checks}}
@@ -46,22 +75,64 @@ def judge(damage: str = "", accuracy: tuple[float, float] = (0.05, 0.3), **rates
 
 def test_a_better_candidate_that_is_no_worse_anywhere_passes() -> None:
     assert set(judge().values()) == {"pass"}
-    assert len(judge()) == 7
+    assert len(judge()) == 10
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "verdict"), [((-0.3, -0.1), "fail"), ((-0.1, 0.2), "undecided"), ((0.01, 0.2), "pass")]
+    ("won", "lost", "verdict"), [(0, 24, "fail"), (6, 3, "undecided"), (16, 0, "pass")], ids=["worse", "even", "better"]
 )
-def test_held_out_accuracy_is_judged_by_its_whole_interval(accuracy: tuple[float, float], verdict: str) -> None:
-    assert judge(accuracy=accuracy)["held_out_accuracy"] == verdict
-    assert judge(accuracy=accuracy)["verdict"] == verdict
+def test_held_out_accuracy_is_judged_by_its_whole_interval(won: int, lost: int, verdict: str) -> None:
+    found = judge(judged=pairs(won, lost))
+    assert found["held_out_accuracy"] == verdict
+    assert found["verdict"] == verdict
 
 
-def test_calibration_is_reported_with_held_out_accuracy_and_does_not_judge() -> None:
+def test_the_calibration_error_is_reported_with_held_out_accuracy_and_does_not_judge() -> None:
     told = {"beta": 0.1, "versions": {}}
-    check = gate.judge_held_out({**evaluation(0.05, 0.3), "calibration": told})
-    assert (check.verdict, check.details) == ("pass", {"calibration": told})
-    assert gate.judge_held_out(evaluation(0.05, 0.3)).details == {}
+    check = gate.judge_held_out(pairs(16), {"calibration": told})
+    assert (check.verdict, check.details["calibration"]) == ("pass", told)
+    assert "calibration" not in gate.judge_held_out(pairs(16), {}).details
+
+
+def test_what_few_people_prefer_is_no_evidence_of_what_all_do() -> None:
+    """All gains come from one of six people: by prompt alone that would be a sure gain."""
+    judged = [
+        replace(pair, contributor="ann" if place < 16 else f"person {place % 5}")
+        for place, pair in enumerate(pairs(16))
+    ]
+    alone = paired_difference([p.candidate.hit for p in judged], [p.champion.hit for p in judged])
+    assert alone.low is not None and alone.low > 0
+    assert gate.judge_held_out(judged, {}).verdict == "undecided"
+    assert gate.judge_held_out(pairs(30, people=6), {}).verdict == "pass", "spread over people, it is one"
+
+
+def test_fewer_than_five_people_stand_for_themselves_and_the_report_says_so() -> None:
+    check = gate.judge_held_out(pairs(16, people=2), {})
+    assert (check.verdict, check.details["contributors"]) == ("pass", 2)
+    assert "too few to say what others would prefer" in check.details["note"]
+    assert "note" not in gate.judge_held_out(pairs(16), {}).details, "nobody was named"
+
+
+def test_margins_that_mean_less_fail() -> None:
+    sure = pairs(0, 40)
+    assert gate.judge_calibration(sure, 0.5, 0.1).verdict == "fail"
+    assert gate.judge_calibration(pairs(20), 0.5, 0.1).verdict == "pass"
+
+
+def test_preferred_answers_that_become_unlikely_fail() -> None:
+    rise = held_out.perplexity(pairs(16, chosen=-20.0 - 10 * float(np.log(1.2))))
+    assert rise.value == pytest.approx(0.2)
+    assert gate.judge_perplexity(pairs(16, chosen=-30.0), 0.25).verdict == "fail"
+    assert gate.judge_perplexity(pairs(16, chosen=-19.0), 0.25).verdict == "pass"
+
+
+def test_a_version_that_takes_twice_as_long_fails_and_too_few_turns_block_only_where_that_is_asked_for() -> None:
+    assert judge(slower=2.0)["latency"] == "fail"
+    few = gate.require([gate.judge_latency(pace(1.0, turns=3), 0.5)], [])
+    assert (few[0].verdict, few[0].required) == ("undecided", False)
+    assert gate.require(few, ["latency"])[0].verdict == "undecided"
+    assert judge(requires="latency, sycophancy")["sycophancy"] == "undecided", "asked for, and not made"
+    assert judge(requires="latency")["verdict"] == "pass"
 
 
 def test_damaged_files_fail() -> None:
@@ -92,27 +163,25 @@ def test_too_few_prompts_are_undecided_and_say_how_many_more() -> None:
 
 
 def test_answers_cut_to_nothing_fail() -> None:
-    check = gate.judge_length({"candidate": [0.05] * 64, "champion": [0.9] * 64, "limit_tokens": 24})
-    assert check.verdict == "fail"
-    assert gate.judge_length({"candidate": [0.9] * 64, "champion": [0.3] * 64, "limit_tokens": 24}).verdict == "pass"
+    cut = {"candidate": [0.05] * 64, "champion": [0.9] * 64, "limit_tokens": 24}
+    assert gate.judge_length(cut, 0.25).verdict == "fail"
+    assert gate.judge_length({**cut, "candidate": [0.9] * 64, "champion": [0.3] * 64}, 0.25).verdict == "pass"
 
 
 def test_the_sentence_names_what_blocks() -> None:
     report = gate.judge(
         candidate="assistant-v1",
         champion="assistant-base",
-        evaluation={"difference": {"accuracy": vars_of(Estimate.missing(3, "paired", 17))}},
+        evaluation={},
+        pairs=pairs(2, n=3),
+        beta=0.1,
         compared=compared(),
         damage="",
-        margin=0.1,
+        settings=RetrainSettings(),
         at=NOW,
     )
     assert report.verdict == "undecided"
     assert "held out accuracy: Not enough data (3 rows): 17 more needed." in gate.explain(report)
-
-
-def vars_of(estimate: Estimate) -> dict[str, Any]:
-    return {name: getattr(estimate, name) for name in ("value", "low", "high", "n", "method", "needed")}
 
 
 def test_a_worse_candidate_is_let_through_rarely() -> None:

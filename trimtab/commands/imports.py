@@ -51,7 +51,7 @@ def traffic(context: click.Context, file: Path, columns: str, as_json: bool) -> 
 @options.as_json
 @click.pass_context
 def pairs(context: click.Context, file: Path, columns: str, as_json: bool) -> None:
-    """Import preference pairs: id, prompt, chosen, rejected, contributor, at, source, licence."""
+    """Import preference pairs: prompt, chosen, rejected, contributor, session, at, version, source, licence."""
     from gateway.imports import import_pairs
 
     settings = options.settings(context)

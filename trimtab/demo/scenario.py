@@ -38,9 +38,10 @@ def read(store: Store, settings: Settings) -> Story:
         )
 
 
-def release_damaged(store: Store, settings: Settings, *, now: datetime) -> str:
+def release_damaged(store: Store, settings: Settings, *, now: datetime, share: int = 0) -> str:
     """Damage the newest trained adapter and ask for its release without a gate; returns its name.
 
+    With a `share` in percent a canary offers it to that part of the people first.
     This is what the demo exists to show being caught. Its card, the deployment's reason and the audit chain say so.
     """
     from retrain.artefacts import adopt
@@ -59,7 +60,7 @@ def release_damaged(store: Store, settings: Settings, *, now: datetime) -> str:
             name, digest, "adapter", trained.base, folder, now, parent=trained.name, card={"note": DAMAGED}
         )
         versions.register(tx, damaged, actor="system:demo")
-        deployments.request_promotion(tx, settings.deployment, name, actor="system:demo", reason=DAMAGED)
+        deployments.request_promotion(tx, settings.deployment, name, actor="system:demo", reason=DAMAGED, share=share)
     return name
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from core.types import PreferencePair
+from retrain.pairs.customs.agreement import Agreement
 from retrain.pairs.customs.bursts import Bursts
 from retrain.pairs.customs.contamination import Contamination
 from retrain.pairs.customs.contradictions import Contradictions
@@ -81,6 +82,7 @@ def checks(against: dict[str, list[str]], *, cap: float = CAP, papers: bool = Fa
         Shares(cap),
         Contamination(against),
         Style(),
+        Agreement(),
         Reliability(),
         Triggers(),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,7 +13,7 @@ from core.types import PreferencePair
 from retrain.pairs.customs.minhash import clusters, jaccard, shingles
 from retrain.pairs.customs.preference import Margins, cross_fit
 from retrain.pairs.customs.words import LONGEST_TEXT, Ids, Numbered, split
-from retrain.pairs.split import words
+from retrain.pairs.split import normalise, words
 
 START, END = "‹start›", "‹end›"
 # Prompts that share so much of their phrases are one prompt written twice.
@@ -92,6 +92,16 @@ class Lot:
     def margins(self) -> Margins | None:
         """What a preference model fitted on the other prompts thinks of each pair; None with too few prompts."""
         return cross_fit(self.chosen, self.rejected, self.groups, seed=self.seed)
+
+    @cached_property
+    def votes(self) -> list[dict[str, bool]]:
+        """Who preferred which, for each prompt with two answers that several people judged; the last word counts."""
+        told: dict[tuple[str, tuple[str, ...]], dict[str, bool]] = defaultdict(dict)
+        for pair in self.pairs:
+            answers = (words(pair.chosen), words(pair.rejected))
+            if pair.contributor:
+                told[normalise(pair.prompt), tuple(sorted(answers))][pair.contributor] = answers[0] < answers[1]
+        return [said for said in told.values() if len(said) > 1]
 
     @staticmethod
     def _opening(pair: PreferencePair) -> str:

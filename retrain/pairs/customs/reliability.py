@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 from scipy import sparse
@@ -12,7 +12,6 @@ from retrain.pairs.customs.dawid_skene import agree
 from retrain.pairs.customs.disagreement import test, turned_chance, turned_share
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.lot import Lot
-from retrain.pairs.split import normalise, words
 
 FEWEST, OVERLAPS = 5, 10
 LEVEL = 0.05
@@ -35,12 +34,7 @@ class Reliability:
 
     def _overlapping(self, lot: Lot) -> tuple[dict[str, dict[str, float]], list[Finding]]:
         """Where several people judged the same two answers: each one's accuracy with its interval."""
-        votes: dict[tuple[str, tuple[str, ...]], dict[str, bool]] = defaultdict(dict)
-        for pair in lot.pairs:
-            answers = (words(pair.chosen), words(pair.rejected))
-            if pair.contributor:
-                votes[normalise(pair.prompt), tuple(sorted(answers))][pair.contributor] = answers[0] < answers[1]
-        judged = agree([item for item in votes.values() if len(item) > 1])
+        judged = agree(lot.votes)
         told = {}
         findings = []
         for name, (right, items) in judged.items():

@@ -18,6 +18,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+import uvicorn
 
 from core.ports import Server
 from core.settings import GatewaySettings, Settings
@@ -29,6 +30,18 @@ from store import deployments, keys, schema, versions
 from store.unit_of_work import Store
 
 INTERNAL = "ti-test-internal-key"
+
+
+def serve(served: Any) -> Iterator[str]:
+    """The address of the ASGI app `served` while the generator is open."""
+    bound = app.listen("127.0.0.1", 0)
+    running = uvicorn.Server(uvicorn.Config(served, log_config=None, access_log=False, lifespan="on"))
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
+    thread.start()
+    wait_until(lambda: running.started)
+    yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+    running.should_exit = True
+    thread.join(15)
 
 
 def now() -> datetime:

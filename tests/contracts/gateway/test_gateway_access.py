@@ -44,6 +44,7 @@ def test_every_route_has_a_policy(world: World) -> None:
         ("POST", "/v1/feedback"): "chat",
         ("GET", "/internal/fingerprint"): "internal",
         ("POST", "/internal/score"): "internal",
+        ("GET", "/internal/experts"): "internal",
         ("GET", "/health"): "open",
         ("GET", "/metrics"): "open",
     }

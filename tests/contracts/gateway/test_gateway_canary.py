@@ -71,13 +71,13 @@ def test_requests_without_a_name_are_drawn_one_by_one(world: World) -> None:
 
 def test_probes_and_named_versions_do_not_take_part(world: World) -> None:
     uuid = begin(world, share=99)
-    body = {"model": "assistant", "messages": [{"role": "user", "content": "x"}], "user": "ann"}
+    drawn_one = next(user for user in USERS if drawn(uuid, user, 99))
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "x"}], "user": drawn_one}
     reply = world.send("POST", "/v1/chat/completions", body, key=INTERNAL, headers={"X-Trimtab-Kind": "probe"})
     assert reply.headers["x-trimtab-version"] == "assistant-base"
     proof = world.send("GET", "/internal/fingerprint", key=INTERNAL).json
     assert (proof["version"], proof["generation"]) == ("assistant-base", 1)
-    assert drawn(uuid, "ann", 99)
-    assert answering(world, "ann") == "assistant-v1"
+    assert answering(world, drawn_one) == "assistant-v1"
 
 
 def test_a_candidate_that_is_not_loaded_costs_nobody_an_answer(world: World) -> None:

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from core.errors import InvalidInput, NotFound, TrimtabError, Unavailable
 from core.ports import ChatRequest, Server
 from core.settings import GatewaySettings, Settings
-from gateway.app import listen
 from gateway.servers import SERVERS, connect
 from gateway.servers.openai_compatible import OpenAICompatible
 from gateway.servers.scripted import Scripted
 from gateway.servers.transformers_local import TransformersLocal
 from gateway.servers.vllm import VLLM
 from gateway.upstream import Busy, NotLoaded, Refused
+from tests import vllm_world
 
-from .conftest import run_gateway, wait_until
+from .conftest import run_gateway, serve, wait_until
 
 KEY = "ti-internal"
 
@@ -39,17 +36,6 @@ class Kit:
 
     def __init__(self, make: Callable[[], Server], adapter: str | None) -> None:
         self.make, self.adapter = make, adapter
-
-
-def serve(app: Any) -> Iterator[str]:
-    bound = listen("127.0.0.1", 0)
-    running = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on"))
-    thread = threading.Thread(target=running.run, kwargs={"sockets": [bound]}, daemon=True)
-    thread.start()
-    wait_until(lambda: running.started)
-    yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    running.should_exit = True
-    thread.join(15)
 
 
 @pytest.fixture(scope="module")
@@ -79,50 +65,12 @@ def upstream_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str
         yield f"{other.url}/v1", other.key
 
 
-class FakeVLLM:
-    """vLLM's routes as documented, with its trap: a name that is taken is answered 200 and keeps what it had."""
-
-    def __init__(self) -> None:
-        self.adapters: dict[str, str] = {}
-        self.app = Starlette(
-            routes=[
-                Route("/v1/models", self.models),
-                Route("/v1/load_lora_adapter", self.load, methods=["POST"]),
-                Route("/v1/unload_lora_adapter", self.unload, methods=["POST"]),
-                Route("/v1/chat/completions", self.chat, methods=["POST"]),
-            ]
-        )
-
-    async def models(self, _: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [{"id": name} for name in ["chat", *self.adapters]]})
-
-    async def load(self, request: Request) -> Response:
-        body = await request.json()
-        self.adapters.setdefault(body["lora_name"], body["lora_path"])
-        return Response("Success")
-
-    async def unload(self, request: Request) -> Response:
-        del self.adapters[(await request.json())["lora_name"]]
-        return Response("Success")
-
-    async def chat(self, request: Request) -> Response:
-        body = await request.json()
-        if body["model"] not in ("chat", *self.adapters):
-            return JSONResponse({"error": {"message": "no such model", "code": 404}}, 404)
-        text = f"{body['model']} {self.adapters.get(body['model'], '')} says"
-        usage = {"prompt_tokens": 4, "completion_tokens": 3}
-        if not body["stream"]:
-            choice = {"message": {"content": text}, "finish_reason": "stop"}
-            return JSONResponse({"choices": [choice], "usage": usage})
-        chunks: list[Any] = [{"choices": [{"delta": {"content": part}}]} for part in (text[:5], text[5:])]
-        chunks += [{"choices": [{"delta": {}, "finish_reason": "stop"}]}, {"choices": [], "usage": usage}]
-        events = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
-        return Response(events + "data: [DONE]\n\n", media_type="text/event-stream")
-
-
 @pytest.fixture(scope="module")
-def vllm_url() -> Iterator[str]:
-    yield from serve(FakeVLLM().app)
+def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A stand-in for vLLM, and the folder of an adapter."""
+    adapter = vllm_world.write_adapter(tmp_path_factory.mktemp("vllm"), b"one")
+    for url in serve(vllm_world.FakeVLLM().app):
+        yield url, adapter
 
 
 def make_kit(request: pytest.FixtureRequest, name: str) -> Kit:
@@ -135,8 +83,8 @@ def make_kit(request: pytest.FixtureRequest, name: str) -> Kit:
         url, key = request.getfixturevalue("upstream_url")
         return Kit(lambda: OpenAICompatible(url, key=key, model="assistant"), None)
     if name == "vllm":
-        url = request.getfixturevalue("vllm_url")
-        return Kit(lambda: VLLM(f"{url}/v1", model="chat"), "/adapters/one")
+        url, adapter = request.getfixturevalue("vllm_url")
+        return Kit(lambda: VLLM(f"{url}/v1", model="chat"), adapter)
     raise AssertionError(f"the server {name} has no contract test: make a kit for it")
 
 
@@ -226,6 +174,14 @@ def test_score_gives_a_number_each_or_says_it_cannot(kit: Kit) -> None:
         scores = await server.score("one-base", items)
         assert len(scores) == 2
         assert all(score < 0 for score in scores)
+
+    run(kit, work)
+
+
+def test_a_model_without_experts_reports_no_expert_load(kit: Kit) -> None:
+    async def work(server: Server) -> None:
+        await server.load("one-base", "")
+        assert await server.experts("one-base") is None
 
     run(kit, work)
 

@@ -1,0 +1,101 @@
+"""Registered versions side by side: what the gate asks a candidate, asked of each, with speed and cost beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from math import exp, log
+from statistics import fmean
+from typing import Any
+
+from core.errors import InvalidInput
+from core.settings import CostSettings
+from core.types import Estimate
+from estimates.crossed import crossed_ratio
+from estimates.means import mean, paired_difference
+from retrain.candidate import Bench, Tell
+from retrain.gate import FEWEST_TURNS
+from retrain.proposals import SEED
+
+FEWEST, MOST = 2, 6
+
+
+async def compare(bench: Bench, names: Sequence[str], *, tell: Tell) -> dict[str, Any]:
+    """Ask the versions `names` the same and return their rows, as `describe` makes them; the first is what the others
+    are compared with.
+
+    Raises InvalidInput unless there are two to six different ones, Unavailable where the server cannot load one.
+    """
+    chosen = check_names(names)
+    for name in chosen:
+        # Asking for a print lets the server load the version, so that no turn pays for it.
+        await bench.asker.fingerprint(name)
+    found = await bench.ask({name: name for name in chosen}, seed=SEED, tell=tell)
+    return describe(chosen, found, bench.settings.cost)
+
+
+def check_names(names: Sequence[str]) -> list[str]:
+    """The names, each once. Raises InvalidInput for fewer than two or more than six."""
+    chosen = list(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not FEWEST <= len(chosen) <= MOST:
+        raise InvalidInput(f"{len(chosen)} versions cannot be compared.", f"Name {FEWEST} to {MOST} different ones.")
+    return chosen
+
+
+def describe(names: Sequence[str], found: Mapping[str, Any], cost: CostSettings) -> dict[str, Any]:
+    """{"baseline": name, "prompts": n, "versions": {name: {measure: {"value": ..., "difference": ...}}}}.
+
+    Values and paired differences from the first version are Estimates as JSON. seconds_a_token is the geometric mean
+    over turns, its difference a share; cost is that of 1,000 such answers at the prices set, with the server's seconds
+    of answers that were under way together counted once.
+    """
+    base = names[0]
+    return {
+        "baseline": base,
+        "prompts": len(found["tokens"][base]),
+        "versions": {name: _describe(name, base, found, cost) for name in names},
+    }
+
+
+def _describe(name: str, base: str, found: Mapping[str, Any], cost: CostSettings) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for rate, values in found["rates"].items():
+        rows = [
+            (new, old, group)
+            for new, old, group in zip(values[name], values[base], values["groups"], strict=True)
+            if new is not None and old is not None
+        ]
+        out[rate] = _measure([float(n) for n, *_ in rows], [float(o) for _, o, _ in rows], [g for *_, g in rows])
+    lengths = found["length"][name], found["length"][base]
+    out["answer_length"] = _measure(*lengths, list(range(len(lengths[0]))))
+    turns = [
+        (new, old) for new, old in zip(*(found["latency"][who] for who in (name, base)), strict=True) if new and old
+    ]
+    out["seconds_a_token"] = {
+        "value": asdict(_geometric([new for new, _ in turns])),
+        "difference": asdict(_geometric([new / old for new, old in turns], less=1.0)),
+    }
+    tokens = fmean(found["tokens"][name]) if found["tokens"][name] else 0.0
+    seconds = out["seconds_a_token"]["value"]["value"]
+    if seconds is not None:
+        answer = tokens * (cost.completion_million / 1e6 + seconds * cost.server_hour / 3600)
+        out["cost_of_1000_answers"] = {"value": 1000 * answer, "currency": cost.currency}
+    out["tokens_an_answer"] = {"value": tokens}
+    return out
+
+
+def _measure(new: Sequence[float], old: Sequence[float], groups: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "value": asdict(mean(new, low=0.0, high=1.0, clusters=groups)),
+        "difference": asdict(paired_difference(new, old, clusters=groups)),
+    }
+
+
+def _geometric(values: Sequence[float], less: float = 0.0) -> Estimate:
+    """The geometric mean of one value a turn, less `less`."""
+    logs = [log(value) for value in values]
+    found = crossed_ratio(logs, [1.0] * len(logs), range(len(logs)), minimum=FEWEST_TURNS)
+    if found.value is None or found.low is None or found.high is None:
+        return found
+    value, low, high = (exp(end) - less for end in (found.value, found.low, found.high))
+    return replace(found, value=value, low=low, high=high)

@@ -1,0 +1,180 @@
+"""Carries out what the Preference data page asks: preview and import a file, run customs, lock a dataset."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
+from core.roles import Action
+from core.settings import Settings
+from core.types import PreferencePair
+from gateway.imports import PAPERS, import_pairs
+from retrain.pairs import clearing, drawing, preview
+from retrain.pairs.customs.shares import allowed
+from store import accounts, commands, pairs, staging
+from store.unit_of_work import Store
+
+log = logging.getLogger("trimtab.retrain")
+OWNER = "retrain"
+LEASE_SECONDS = 60.0
+TELL_SECONDS = 2.0
+SHOWN_CONTRIBUTORS = 10
+Report = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Where the work is done: the store, the settings, the clock."""
+
+    store: Store
+    settings: Settings
+    clock: Callable[[], datetime]
+
+
+async def obey(desk: Desk, process: str) -> str:
+    """Carry out the oldest command that waits, its lease renewed meanwhile; returns a line about it, or "" for none."""
+
+    def claim() -> Any:
+        with desk.store.write(desk.clock()) as tx:
+            return commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=list(WORK))
+
+    row = await asyncio.to_thread(claim)
+    if row is None:
+        return ""
+    told = [0.0]
+    work = asyncio.create_task(asyncio.to_thread(WORK[row["kind"]], desk, row["args"], row["actor"], told.append))
+    while not (await asyncio.wait({work}, timeout=TELL_SECONDS))[0]:
+        await asyncio.to_thread(_renew, desk, row["id"], process, told[-1])
+    try:
+        result = work.result()
+    except Exception as error:
+        message = f"{error.message} {error.remedy}".strip() if isinstance(error, TrimtabError) else repr(error)
+        if not isinstance(error, TrimtabError):
+            log.exception("%s: %s", row["kind"], message)
+        await asyncio.to_thread(_end, desk, row["id"], process, None, message)
+        return f"{row['kind']} failed: {message}"
+    await asyncio.to_thread(_end, desk, row["id"], process, result, "")
+    return f"{row['kind']} done for {row['actor']}"
+
+
+def look(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:
+    """What an import of the staged file would bring; nothing is kept but this."""
+    path = staging.find(desk.settings.home, str(args.get("digest", "")))
+    with desk.store.read() as tx:
+        return preview.look(tx, path, _named(args), _mapping(args), _papers(args), progress=report)
+
+
+def bring_in(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:
+    """Import the staged file, all its rows or none."""
+    path = staging.find(desk.settings.home, str(args.get("digest", "")))
+    done = import_pairs(
+        desk.store,
+        path,
+        _mapping(args),
+        actor=actor,
+        now=desk.clock(),
+        progress=lambda share, note: report(share),
+        name=_named(args),
+        papers=_papers(args),
+        most_bytes=preview.MOST_BYTES,
+    )
+    return {"rows": done.rows, "new_rows": done.new_rows, "digest": done.digest}
+
+
+def check(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:
+    """Take the approved pairs through customs and quarantine what they hold; returns what they said of the lot."""
+    found, cleared = _clear(desk, report)
+    with desk.store.write(desk.clock()) as tx:
+        accounts.require(tx, actor, Action.CHECK_PAIRS)
+        left = len(clearing.hold(tx, cleared))
+    spread = contributors(found, cleared.summary, desk.settings.retrain.contributor_share)
+    # One line a contributor may be thousands; those who gave most are in the spread.
+    figures = {name: told for name, told in cleared.summary["figures"].items() if name != "reliability"}
+    return {**cleared.summary, "figures": figures, "held_now": len(found) - left, "contributors": spread}
+
+
+def lock(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:
+    """Take the approved pairs through customs, and lock what a run would draw from them now as a dataset."""
+    asked, settings = args.get("max_train_pairs"), desk.settings.retrain
+    most = asked if isinstance(asked, int) and asked > 0 else settings.max_train_pairs
+    # A run's steps would limit it further; a dataset that is locked by itself is not a run's yet.
+    spec = {
+        "max_train_pairs": most,
+        "max_held_out_pairs": settings.max_held_out_pairs,
+        "steps": most,
+        "pairs_per_step": settings.pairs_per_step,
+    }
+    _, cleared = _clear(desk, report)
+    with desk.store.write(desk.clock()) as tx:
+        accounts.require(tx, actor, Action.LOCK_DATASET)
+        row, train, held_out = drawing.draw(tx, spec, cleared, share=settings.contributor_share, actor=actor)
+    return {"dataset": row["uuid"], "digest": row["digest"], "train": len(train), "held_out": len(held_out)}
+
+
+WORK: Mapping[str, Callable[[Desk, Mapping[str, Any], str, Report], dict[str, Any]]] = {
+    "preview_pairs": look,
+    "import_pairs": bring_in,
+    "check_pairs": check,
+    "lock_dataset": lock,
+}
+
+
+def contributors(found: Sequence[PreferencePair], summary: Mapping[str, Any], share: float) -> dict[str, Any]:
+    """How the pairs spread over contributors: how many are named, who gave most, and how reliable each of them is."""
+    counts = Counter(pair.contributor for pair in found if pair.contributor)
+    known = summary["figures"].get("reliability", {}).get("overlapping", {})
+    most = [
+        {"name": name, "pairs": count, "reliability": known.get(name)}
+        for name, count in counts.most_common(SHOWN_CONTRIBUTORS)
+    ]
+    named = sum(counts.values())
+    return {"named": named, "people": len(counts), "at_most": allowed(counts, share), "most": most, "n": len(found)}
+
+
+def _clear(desk: Desk, report: Report) -> tuple[list[PreferencePair], clearing.Cleared]:
+    with desk.store.read() as tx:
+        found = pairs.approved(tx, clearing.MOST)
+    if not found:
+        raise InvalidInput("There is no approved pair yet.", "Import some, or wait for feedback.")
+    share = desk.settings.retrain.contributor_share
+    return found, clearing.clear(
+        found, share=share, seed=drawing.SPLIT_SEED, progress=lambda done, note: report(0.95 * done)
+    )
+
+
+def _named(args: Mapping[str, Any]) -> str:
+    return str(args.get("name", ""))[:200]
+
+
+def _mapping(args: Mapping[str, Any]) -> dict[str, str]:
+    given = args.get("map", {})
+    return {str(field): str(column) for field, column in given.items()} if isinstance(given, dict) else {}
+
+
+def _papers(args: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(args[name])[:200] for name in PAPERS if args.get(name)}
+
+
+def _renew(desk: Desk, id: int, process: str, share: float) -> None:
+    try:
+        with desk.store.write(desk.clock()) as tx:
+            commands.progress(tx, id, share, process=process, lease_seconds=LEASE_SECONDS)
+    except Unavailable:
+        return  # the lease outlasts a store that is away for a moment
+
+
+def _end(desk: Desk, id: int, process: str, result: Mapping[str, Any] | None, message: str) -> None:
+    try:
+        with desk.store.write(desk.clock()) as tx:
+            if result is None:
+                commands.fail(tx, id, message, process=process)
+            else:
+                commands.finish(tx, id, result, process=process)
+    except (Conflict, NotFound):
+        return  # it expired or another process took it over

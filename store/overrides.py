@@ -1,0 +1,76 @@
+"""Past the gate on purpose: a promotion that its gate did not pass, asked for with a reason, approved by another."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.errors import Conflict, Forbidden, InvalidInput
+from store import deployments
+from store.tables import gate_reports, versions
+from store.unit_of_work import Tx
+
+# Whose failure nobody may talk away: files that are not those that were trained.
+NEVER = "integrity"
+
+
+def standing(tx: Tx, name: str) -> sa.RowMapping | None:
+    """The newest gate report of the version `name`, or None."""
+    query = sa.select(gate_reports).join(versions, versions.c.id == gate_reports.c.version_id)
+    return tx.one(query.where(versions.c.name == name).order_by(gate_reports.c.id.desc()).limit(1))
+
+
+def require_asked(tx: Tx, name: str, *, deployment: str, report: str, reason: str) -> None:
+    """Raise where no override of the gate of `name` may be asked for: without a reason, with nothing to override, for
+    another `report` (its digest) than the newest, for damaged files, or against a version that is no longer live.
+    """
+    if not reason.strip():
+        raise InvalidInput("An override needs a reason.", "Say in a sentence why it should go live all the same.")
+    found = standing(tx, name)
+    if found is None:
+        raise Conflict(f"{name} was not judged by a gate.", "Let a run judge it first.")
+    if found["digest"] != report:
+        raise Conflict(f"The gate judged {name} anew since it was shown.", "Read the new report, then decide again.")
+    if found["verdict"] == "pass":
+        raise Conflict(f"The gate passed {name}.", "Approve its promotion instead.")
+    if any(check["name"] == NEVER and check["verdict"] == "fail" for check in found["checks"]):
+        raise Conflict(f"The files of {name} are not those that were trained.", "Train it again.")
+    _require_champion(tx, found, deployment)
+
+
+def require_allowed(tx: Tx, row: sa.RowMapping, *, actor: str) -> None:
+    """Raise where what stands of the gate does not let the promotion that `row` proposes be approved by `actor`.
+
+    Without an override the newest report must be a pass; with one it must be the report that was overridden, and the
+    second person another than the first, whatever the settings say. A proposal that names no report, of a version that
+    no gate judged, is held to nothing: only Trimtab's own processes make one.
+    """
+    body, found = row["body"], standing(tx, row["subject"])
+    if found is None and "report" not in body:
+        return
+    if found is None or body.get("report", found["digest"]) != found["digest"]:
+        raise Conflict(
+            f"The gate judged {row['subject']} anew since this was proposed.", "Read the new report, then decide again."
+        )
+    if "override" not in body:
+        if found["verdict"] != "pass":
+            raise Conflict(f"The gate did not pass {row['subject']}.", "Ask for an override, with a reason.")
+        return
+    if row["proposer"] == actor:
+        raise Forbidden("An override needs a second person.", "Ask another approver.")
+    _require_champion(tx, found, body["deployment"])
+
+
+def record(tx: Tx, row: sa.RowMapping, *, actor: str, comment: str) -> None:
+    """Write to the audit chain that `actor` let the promotion of `row` past its gate, and on whose word and why."""
+    told = {"report": row["body"]["report"], **row["body"]["override"]}
+    body = {**told, "asked_by": row["proposer"], "decision": row["uuid"], "comment": comment}
+    tx.audit(actor, "gate.overridden", row["subject"], body)
+
+
+def _require_champion(tx: Tx, found: sa.RowMapping, deployment: str) -> None:
+    route = deployments.current(tx, deployment)
+    live = route["version"] if route is not None else ""
+    if live != found["champion"]:
+        raise Conflict(
+            f"The report compares with {found['champion']}, and {live or 'nothing'} is live.", "Judge it anew first."
+        )

@@ -1,0 +1,74 @@
+"""A gate that did not pass: the page offers the way past it to those who may ask, and never to its asker alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard import actions
+from dashboard.console import Console
+from dashboard.installation import Installation
+from retrain import orders
+from store import decisions, versions
+from store.queries import models as queries
+from tests.console_world import World
+from tests.pages.conftest import Open
+
+
+def texts(page: AppTest) -> str:
+    return "\n".join(str(element.value) for part in (page.text, page.caption) for element in part)
+
+
+def report_of(world: World, name: str) -> Any:
+    with world.store.read() as tx:
+        return queries.gate(tx, versions.get(tx, name).id)
+
+
+def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otto asks for an override as the dialog does, and the worker takes it."""
+    monkeypatch.setattr(actions.st, "session_state", {})
+    console = Console(
+        Installation(world.settings, world.store, lambda: world.now),
+        {"name": "otto", "role": "operator"},
+        world.now,
+        {},
+        world.sign_in("otto"),
+    )
+    assert actions.ask_override(console, "assistant-v3", report_of(world, "assistant-v3")["digest"], "It is urgent.")
+    with world.store.write(world.now) as tx:
+        orders.obey(tx, world.settings, "w1")
+
+
+def test_the_way_past_a_gate_is_there_only_where_it_did_not_pass(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "models", name="otto", version="assistant-v3")
+    assert not page.exception
+    page.button(key="override").click().run()
+    assert not page.exception
+    assert page.button(key="override-do").label == "Ask for an override"
+    assert "Another person decides" in texts(page)
+    passed = open_page(filled_folder, "models", name="otto", version="assistant-v2")
+    assert "override" not in {button.key for button in passed.button}
+    viewer = open_page(filled_folder, "models", name="vera", version="assistant-v3")
+    assert viewer.button(key="override").disabled
+
+
+def test_who_asked_cannot_approve_it_and_another_can(
+    filled: World, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generous = replace(filled.settings.retrain, allow_self_approval=True)
+    filled.settings = replace(filled.settings, retrain=generous)
+    asked(filled, monkeypatch)
+    with filled.store.read() as tx:
+        (row,) = [row for row in decisions.waiting(tx) if row["subject"] == "assistant-v3"]
+    assert "It is urgent." in row["reason"]
+    with filled.store.write(filled.now) as tx:
+        tx.execute(decisions.decisions.update().where(decisions.decisions.c.id == row["id"]).values(proposer="ann"))
+    own = open_page(filled, "models", name="ann", decision=row["uuid"])
+    assert own.button(key=f"approve-{row['uuid']}").disabled
+    assert "another approver must answer it" in texts(own)
+    other = open_page(filled, "models", name="bea", decision=row["uuid"])
+    assert not other.button(key=f"approve-{row['uuid']}").disabled
+    assert not other.exception
