@@ -78,6 +78,12 @@ def ask(
     return uuid
 
 
+def unfinished(tx: Tx, owner: str, kinds: Collection[str]) -> bool:
+    """Whether a command of `kinds` waits for `owner`, or is held by a process that may have died."""
+    open_ones = commands.c.owner == owner, commands.c.state.in_(("asked", "claimed")), commands.c.kind.in_(list(kinds))
+    return tx.scalar(sa.select(commands.c.id).where(*open_ones).limit(1)) is not None
+
+
 def claim(
     tx: Tx, owner: str, process: str, lease_seconds: float, *, kinds: Collection[str] = KINDS
 ) -> sa.RowMapping | None:
