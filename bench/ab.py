@@ -4,8 +4,8 @@
 
 Simulated people meet one of two versions by a fixed share and dislike its answer or not; for equals at a rate that
 doubles midway. A look after every person. Beside ours: a z-test of two proportions at 95 % taken at every look from the
-20th disliked answer on, as dashboards do. Delays are in people of both versions. Exit code 1 when the lower 95 % limit
-of our wrong verdicts is above the level.
+20th disliked answer on, as dashboards do. Delays are in people of both versions, of those tests that named one. Exit
+code 1 when the lower 95 % limit of our wrong verdicts is above the level.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A canary in Chromium: asked for with a share, looked at, and ended by a person."""
+"""A canary in Chromium: asked for with a share, looked at, and ended by a person; and an A/B test of a segment."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from retrain.canary import Tally, judge
-from store import audit, trials
+from store import audit, segments, trials
 from store.tables import deployments
 from tests.browser.conftest import Served, Visitor
 
@@ -51,3 +51,27 @@ def test_a_canary_is_asked_for_watched_and_aborted(console: Served, visit: Visit
         assert audit.verify(tx).bad is None
     assert ended is not None
     assert (ended["state"], ended["message"]) == ("reverted", "Aborted by bea: It is rude.")
+
+
+def test_an_ab_test_of_a_segment_is_asked_for_with_its_people(console: Served, visit: Visit) -> None:
+    store = console.world.store
+    me = visit(console.url)
+    me.sign_in("bea")
+    me.open("models")
+    with store.read() as tx:
+        segment, people = next(iter(segments.seen(tx, "assistant").items()))
+    me.page.get_by_role("button", name="Promote …").click()
+    dialog = me.page.get_by_role("dialog")
+    dialog.get_by_label("For whom?").click()
+    me.page.get_by_text(f"Only for the segment {segment} ({people:,} people)").click()
+    dialog.get_by_text("the proposal for everybody goes on waiting").wait_for()
+    dialog.get_by_text("A/B test", exact=True).click()
+    dialog.get_by_text("nothing moves by itself, you end it").wait_for()
+    dialog.get_by_text("200 are wanted").wait_for()
+    dialog.get_by_role("button", name="Promote", exact=True).click()
+    me.page.get_by_text("then its trial begins").wait_for()
+    with store.read() as tx:
+        row = tx.one(sa.select(deployments).where(deployments.c.state == "requested"))
+        (own,) = segments.own(tx, "assistant")
+    assert row is not None
+    assert (row["deployment"], row["share"], row["held_by"]) == (own["deployment"], 50, "bea")

@@ -7,6 +7,7 @@ import random
 import socket
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from core.segments import Segment
+from core.types import ModelVersion
 from gateway import pointer
 from monitors.judge.verdicts import Judged, Verdict
 from monitors.load.bend import Step
+from store import apart, deployments, routes, versions
 from store.routes import Route
+from store.unit_of_work import Store
 from tests.customs_world import make_lot, poison
 from tests.monitors_world import SHOP, embed_words
 from trimtab.cli import COMMANDS, main
@@ -133,6 +138,8 @@ def test_public_preferences_are_imported(ready: Run, public_data: Path, file: st
         (("import", "traffic", "nowhere.jsonl"), "nowhere.jsonl"),
         (("import", "pairs", "x.jsonl", "--map", "prompt"), "not FIELD=COLUMN"),
         (("rollback", "--reason", " "), "needs a reason"),
+        (("rollback", "--reason", "x", "--segment", "plan"), "plan is no segment"),
+        (("rollback", "--reason", "x", "--segment", "plan=pro"), "Nothing is deployed as assistant@plan=pro"),
         (("--set", "gateway.port=many", "settings"), "gateway.port"),
         (("--set", "gateway.prt=1", "settings"), "gateway.prt"),
         (("train", "nowhere.toml"), "nowhere.toml"),
@@ -172,6 +179,47 @@ def test_a_rollback_without_the_database_goes_through_the_pointer(run: Run, tmp_
     told = pointer.read(home / "pointer.json")["assistant"]
     assert (told.version, told.generation, told.reason) == ("assistant-v1", 8, "garbled")
     assert told.actor.startswith("command-line:")
+
+
+@pytest.mark.parametrize(
+    ("only", "moved"), [("plan=pro", {"assistant@plan=pro"}), ("", {"assistant", "assistant@plan=pro"})]
+)
+def test_a_rollback_without_the_database_moves_a_segment_alone_or_everybody(
+    run: Run, tmp_path: Path, only: str, moved: set[str]
+) -> None:
+    home = tmp_path / "home"
+    names = ("assistant", "assistant@plan=pro")
+    kept = [Route(name, "assistant-v2", "adapter", "two", "assistant-v1", "adapter", "one", 7) for name in names]
+    pointer.remember(home / "routes.json", kept)
+    away = ("--set", "database_url=postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    result = run(*away, "rollback", "--reason", "garbled", "--json", *(("--segment", only) if only else ()))
+    assert result.exit_code == 0, result.output
+    told = pointer.read(home / "pointer.json")
+    assert {name: (one.version, one.generation) for name, one in told.items()} == dict.fromkeys(
+        moved, ("assistant-v1", 8)
+    )
+
+
+def test_a_rollback_takes_segments_along(ready: Run, tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{tmp_path / 'home' / 'trimtab.db'}")
+    now = datetime.now(UTC)
+    with store.write(now) as tx:
+        for number in (1, 2):
+            name = f"assistant-v{number}"
+            versions.register(
+                tx, ModelVersion(name, str(number) * 64, "remote", "chat", name, now), actor="system:test"
+            )
+        for name in ("assistant-v1", "assistant-v2"):
+            deployments.request_promotion(tx, "assistant", name, actor="ann", reason="Better.")
+            deployments.flip(tx, deployments.requested(tx)[-1]["id"], actor="ann")
+        apart.set_apart(tx, "assistant", Segment("plan", "pro"), actor="ann")
+    assert last(ready("rollback", "--reason", "garbled", "--json"))["version"] == "assistant-v1"
+    with store.read() as tx:
+        assert {row.deployment: row.version for row in routes.listed(tx)} == {
+            "assistant": "assistant-v1",
+            "assistant@plan=pro": "assistant-v1",
+        }
+    store.close()
 
 
 def test_secrets_are_not_listed(run: Run) -> None:

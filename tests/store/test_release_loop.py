@@ -13,13 +13,14 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import Unavailable
+from core.segments import Segment
 from core.settings import Settings
 from core.types import ModelVersion
 from gateway import pointer
 from gateway.pointer import Pointer
 from retrain.asking import Answering, Asker, Refused
 from retrain.release import Releaser
-from store import audit, decisions, deployments, tables, versions
+from store import apart, audit, decisions, deployments, routes, tables, versions
 from store.unit_of_work import Store
 from tests.stores import make_store
 
@@ -85,8 +86,11 @@ class Bed:
         self.now += timedelta(milliseconds=100)
         return self.now
 
-    def ask(self, name: str) -> str:
+    def ask(self, name: str, segment: Segment | None = None) -> str:
         with self.store.write(self.now) as tx:
+            if segment is not None:
+                of = apart.set_apart(tx, "assistant", segment, actor="ann")
+                return deployments.request_promotion(tx, of, name, actor="ann", reason="Better for them.")
             return deployments.request_promotion(tx, "assistant", name, actor="ann", reason="Better.")
 
     def row(self, uuid: str) -> Any:
@@ -297,3 +301,57 @@ def test_a_pointer_to_what_never_served_raises_one_alert_and_hinders_nothing(bed
     assert state == "firing"
     assert "assistant-v2 never served assistant" in summary
     assert len([line for line in bed.said if "pointer" in line]) == 1
+
+
+def serving(bed: Bed) -> dict[str, str]:
+    with bed.store.read() as tx:
+        assert audit.verify(tx).bad is None
+        return {route.deployment: route.version for route in routes.listed(tx)}
+
+
+PRO, PRO_NAME = Segment("plan", "pro"), "assistant@plan=pro"
+
+
+def test_a_segments_champion_is_proved_by_its_own_fingerprint_and_joins_when_it_is_everybodys(bed: Bed) -> None:
+    bed.step()
+    uuid = bed.ask("assistant-v1", PRO)
+    bed.step(2)
+    assert serving(bed) == {"assistant": "assistant-base", PRO_NAME: "assistant-v1"}
+    assert bed.row(uuid)["verified_at"] is not None
+    with bed.store.write(bed.now) as tx:
+        deployments.roll_back(tx, PRO_NAME, actor="ann", reason="Rude.", to="assistant-base")
+    bed.step()
+    assert serving(bed) == {"assistant": "assistant-base", PRO_NAME: "assistant-base"}, "proved first"
+    bed.step()
+    assert serving(bed) == {"assistant": "assistant-base"}
+    ((actor, _, body),) = bed.events("deployment.joined")
+    assert (actor, body) == ("system:release", {"deployment": PRO_NAME, "version": "assistant-base"})
+
+
+def test_a_failed_promotion_of_a_segment_has_its_own_alert_and_leaves_nobody_apart(bed: Bed) -> None:
+    bed.gateway.refuses = True
+    bed.ask("assistant-v1", PRO)
+    bed.step(2)
+    assert serving(bed) == {"assistant": "assistant-base"}
+    bed.gateway.refuses = False
+    bed.ask("assistant-v2")
+    bed.step(2)
+    assert bed.live() == "assistant-v2"
+    ((state, summary),) = bed.alerts()
+    assert (state, "assistant-v1" in summary) == ("firing", True), "a success elsewhere does not resolve it"
+
+
+def test_pointers_of_everybody_and_of_a_segment_are_all_entered(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.ask("assistant-v2", PRO)
+    bed.step(2)
+    told = [Pointer(name, "assistant-base", 9, "Garbled.", "ops", NOW.isoformat()) for name in ("assistant", PRO_NAME)]
+    pointer.write(bed.settings.pointer_path, *told)
+    releaser = bed.releaser()
+    for _ in range(5):
+        bed.now += timedelta(milliseconds=300)
+        asyncio.run(releaser.step())
+    assert serving(bed) == {"assistant": "assistant-base"}, "both entered and proved, then one again"
+    assert len(bed.events("deployment.pointed")) == 2
+    assert bed.alerts() == []

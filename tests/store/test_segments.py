@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from core.errors import Conflict, InvalidInput, NotFound
 from core.segments import Segment, deployment_of
 from core.types import Inference, ModelVersion
+from monitors.sequence import live_release
 from store import apart, audit, decisions, deployments, inferences, routes, segments, streams, tables, trials, versions
 from store.unit_of_work import Store
 from tests.stores import make_store
@@ -210,3 +211,18 @@ def test_watchers_see_all_whom_a_deployment_serves_and_a_trial_only_its_own(stor
             PRO_NAME
         ]
         assert len(trials.answers(tx, 0, deployment="assistant", kind="live", limit=9)) == 4
+
+
+def test_monitors_of_answers_compare_all_of_them_while_a_segment_has_another_version(store: Store) -> None:
+    with store.write(NOW) as tx:
+        apart.set_apart(tx, "assistant", PRO, actor="ann")
+        before = live_release(tx, "assistant")
+    release(store)
+    with store.read() as tx:
+        after, alone = live_release(tx, "assistant"), live_release(tx, PRO_NAME)
+    assert before is not None
+    assert after is not None
+    assert alone is not None
+    assert (before.version, before.generation) == ("assistant-base", 1), "a trial alone begins no epoch"
+    assert (after.version, after.generation) == ("", 3)
+    assert (alone.version, alone.generation) == ("assistant-v1", 2)
