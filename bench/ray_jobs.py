@@ -70,7 +70,7 @@ def start(command: list[str], environment: dict[str, str], log: Path, engine: Ra
         with log.open("wb") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         while process.poll() is None:
-            if answers(engine):
+            if "Ray runtime started" in log.read_text("utf-8", "replace") and answers(engine):
                 return process
             time.sleep(0.2)
     raise SystemExit(f"Ray does not start: {log.read_text()[-400:]}")
