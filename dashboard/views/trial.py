@@ -116,6 +116,7 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") ->
     st.caption("Intervals hold at every look together. Feedback: of judged answers.")
     if compared := found.get("compared"):
         st.text(f"Which is better? {compared['reason']}")
+        st.text(canary.described([one for one in measures if one["name"] == "negative_feedback"]))
         worse, better, limit = (f"{compared[name]:,.1f}" for name in ("worse", "better", "limit"))
         st.caption(
             f"Evidence that it is disliked more {worse}, less {better}; either is proved at {limit}, at any look."

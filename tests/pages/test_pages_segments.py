@@ -118,4 +118,6 @@ def test_an_ab_test_says_which_is_better_and_waits_for_a_person(filled: World, o
     texts = " ".join(str(text.value) for text in page.text)
     assert "50 % of the people with plan=pro" in texts
     assert "The candidate is disliked less: 9 of 61 disliked answers" in texts
+    assert "n = 140" in texts
+    assert "n = 150" in texts
     assert "held by ann" in texts
