@@ -167,7 +167,8 @@ class Router:
             return
         for route in listed:
             self._know(route)
-        for gone in set(self._known) - {route.deployment for route in listed}:
+        apart = {name for name in self._known if segments.MARK in name}
+        for gone in apart - {route.deployment for route in listed}:
             # A segment that has no version of its own any more: whoever is in it is answered as everybody.
             del self._known[gone]
             if self.served.pop(gone, None) is not None:
