@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PYTEST := $(BIN)/pytest -q -p no:cacheprovider -p no:faker --durations=10
+PYTEST := $(BIN)/pytest -q -p no:cacheprovider -p no:faker -p no:logging --durations=10
 PACKAGES := core config estimates store models gateway monitors retrain dashboard trimtab
 # Where this is set, as container images do, every process that a test starts compiles all its modules anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -56,14 +56,14 @@ test-fast:  ## unit, property and architecture tests, in two processes that each
 	$(ONE_THREAD) $(QUICK) --ignore=tests/unit/estimates tests/unit; unit=$$?; wait $$second; second=$$?; cat $$others; rm $$others; exit $$((unit || second))
 
 test-store:  ## contracts, timelines, pages, and the store on SQLite
-	$(ONE_THREAD) -n 2 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
+	$(ONE_THREAD) -n 4 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
 
 test-model:  ## what is slow (simulations, training runs), and what needs the prepared models
-	$(ONE_THREAD) -n 2 -m "slow and not (model or postgres or browser or e2e or gpu)" tests
+	$(ONE_THREAD) -n 3 -m "slow and not (model or postgres or browser or e2e or gpu)" tests
 	$(PYTEST) -m "model and not (postgres or browser or e2e or gpu)" tests
 
 test-postgres:  ## the store on a private PostgreSQL
-	$(ONE_THREAD) -n 2 -m "postgres and not (browser or e2e)" tests
+	$(ONE_THREAD) -n 3 -m "postgres and not (browser or e2e)" tests
 
 test-browser:  ## the journeys in Chromium
 	$(ONE_THREAD) -n 2 -m "browser and not e2e" tests

@@ -6,6 +6,7 @@ untested there unnoticed. Only the public data may be missing anywhere.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import secrets
@@ -71,6 +72,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(marker)
         if path.as_posix().startswith(LOADS_MODEL_LIBRARIES):
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """What the imports made lives to the end: the collector need not look at it again after every few tests."""
+    gc.collect()
+    gc.freeze()
 
 
 def report_missing(reason: str) -> None:

