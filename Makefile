@@ -46,17 +46,16 @@ test: dev models machine  ## everything, fast layers first; says how long each l
 # Each layer leaves to the later ones what needs a model, a server or a browser, and what is slow: what loads a model
 # library, simulations of more than a third of a second, and anything of more than three.
 QUICK := -m "not (model or slow or postgres or browser or gpu)" --ignore=tests/unit/retrain --ignore-glob='*/test_models_*'
-OTHERS := tests/properties tests/architecture tests/unit/estimates
 ONE_THREAD := OMP_NUM_THREADS=1 $(PYTEST)
 
 test-style: lint types layers  ## style, types and layers
 
 test-fast:  ## unit, property and architecture tests, in two processes that each read only their own files
-	@others=$$(mktemp); $(ONE_THREAD) $(QUICK) $(OTHERS) >$$others 2>&1 & second=$$!; \
-	$(ONE_THREAD) $(QUICK) --ignore=tests/unit/estimates tests/unit; unit=$$?; wait $$second; second=$$?; cat $$others; rm $$others; exit $$((unit || second))
+	@others=$$(mktemp); $(ONE_THREAD) $(QUICK) tests/properties tests/architecture >$$others 2>&1 & second=$$!; \
+	$(ONE_THREAD) $(QUICK) tests/unit; unit=$$?; wait $$second; second=$$?; cat $$others; rm $$others; exit $$((unit || second))
 
 test-store:  ## contracts, timelines, pages, and the store on SQLite
-	$(ONE_THREAD) -n 4 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
+	$(ONE_THREAD) -n 3 $(QUICK) tests/contracts tests/timelines tests/pages tests/store
 
 test-model:  ## what is slow (simulations, training runs), and what needs the prepared models
 	$(ONE_THREAD) -n 3 -m "slow and not (model or postgres or browser or e2e or gpu)" tests

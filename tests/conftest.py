@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for folder, marker in MARKED_BY_FOLDER.items():
             if folder in path.parts[:-1]:
                 item.add_marker(marker)
-        if path.as_posix().startswith(LOADS_MODEL_LIBRARIES):
+        if path.as_posix().startswith(LOADS_MODEL_LIBRARIES) or "[transformers_local" in item.nodeid:
             item.add_marker("slow")
 
 
