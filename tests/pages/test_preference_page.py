@@ -204,7 +204,7 @@ def test_wrong_rows_are_listed_by_line_and_nothing_is_imported(filled: World, op
     with filled.store.write(filled.now) as tx:
         digest = command_queries.recent(tx, "preview_pairs", {})[0]["args"]["digest"]
         commands.ask(tx, "import_pairs", owner="retrain", args={"digest": digest, "name": "x"}, actor="otto")
-    assert "import_pairs failed: x has 1 wrong rows: line 2" in obey(filled)
+    assert "import_pairs failed for otto: x has 1 wrong rows: line 2" in obey(filled)
     with filled.store.read() as tx:
         assert queries.counts(tx)["collected"] == 1
 
