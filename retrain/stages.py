@@ -33,7 +33,8 @@ ACTOR = "system:retrain"
 # What trains and what judges on held-out pairs: modules that are given the run's folder.
 MODULES = ("retrain.train", "retrain.evaluate")
 TRAIN, HELD_OUT, THUMBS, LEFT_OUT = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "thumbs_left_out.json"
-TEXTS = "texts.jsonl"
+TEXTS, COMPARISON = "texts.jsonl", "comparison.json"
+COMPARED = frozenset({"rates", "length", "latency"})
 _LOTS = {"thumbs": THUMBS, "texts": TEXTS}
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
@@ -124,8 +125,8 @@ class Stages:
         candidate = await self.held.write(lambda tx: versions.get(tx, self.held.row["candidate"]))
         print_ = await self.bench.fingerprint(candidate)
         await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
-        result = self.folder / "comparison.json"
-        if not result.exists():
+        result = self.folder / COMPARISON
+        if not is_whole(result):
             spec = self.held.row["spec"]
             compared = await self.bench.compare(
                 candidate.name, spec["champion"], seed=int(spec["seed"]), tell=self._tell_share
@@ -136,7 +137,7 @@ class Stages:
     async def judge(self) -> str:
         """Record the gate's report, and propose the promotion when it passes."""
         evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
-        compared = json.loads((self.folder / "comparison.json").read_text("utf-8"))
+        compared = json.loads((self.folder / COMPARISON).read_text("utf-8"))
         id = self.held.row["dataset_id"]
         judged = await self.held.write(lambda tx: datasets.members(tx, id, "held_out"))
         pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
@@ -200,6 +201,11 @@ def count_threads(settings: Settings) -> int:
         return max(1, int(settings.retrain.ray_cpus))
     # The other half is the model server's: threads that wait for each other take several times as long.
     return max(1, (os.cpu_count() or 1) // 2)
+
+
+def is_whole(comparison: Path) -> bool:
+    """Whether the file says all that the gate asks for; one that an earlier release wrote may not."""
+    return comparison.exists() and json.loads(comparison.read_text("utf-8")).keys() >= COMPARED
 
 
 def _members(tx: Tx, id: int) -> tuple[Any, Any]:
