@@ -319,13 +319,13 @@ class Router:
 
     async def _repeat(self, work: Callable[[], object], seconds: float) -> None:
         while True:
-            await asyncio.sleep(seconds)
             try:
                 await work()  # type: ignore[misc]
             except Exception as error:
                 # A fault in one round must not end the rounds: chat depends on them.
                 self._tell(f"following the routes failed: {type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(seconds)
 
 
 def _choose(route: Route, pointer: Pointer | None) -> Route:
