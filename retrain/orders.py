@@ -18,7 +18,7 @@ OWNER = "retrain"
 # What each command asks for, and the names of its arguments.
 ASKS: MappingProxyType[str, tuple[Callable[..., str], tuple[str, ...]]] = MappingProxyType(
     {
-        "propose": (decide.ask, ("kind", "reason", "alert")),
+        "propose": (decide.ask, ("kind", "reason", "alert", "dataset")),
         "override": (decide.ask_override, ("version", "report", "reason")),
     }
 )

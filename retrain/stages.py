@@ -74,8 +74,7 @@ class Stages:
         """Lock the dataset and write what the child reads."""
         spec, settings = self.held.row["spec"], self.settings.retrain
         if self.held.row["dataset_id"] is None:
-            cleared, share = await self.inspect(), settings.contributor_share
-            row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
+            row, train, held_out = await self.choose()
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
             return ""
@@ -99,6 +98,14 @@ class Stages:
         told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
+
+    async def choose(self) -> tuple[Any, Any, Any]:
+        """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
+        spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
+        if chosen := spec.get("dataset"):
+            return await self.held.write(lambda tx: drawing.take(tx, chosen))
+        cleared = await self.inspect()
+        return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
     async def inspect(self) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes."""

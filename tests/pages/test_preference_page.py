@@ -128,6 +128,20 @@ def test_a_dataset_has_its_card_to_read_and_to_save(filled_folder: World, open_p
     assert len(page.get("download_button")) == 2
 
 
+def test_a_run_on_a_locked_dataset_is_proposed_from_its_card(filled: World, open_page: Open) -> None:
+    assert open_page(filled, "pairs", name="vera", dataset=filled.dataset).button(key="propose").disabled
+    page = open_page(filled, "pairs", name="otto", dataset=filled.dataset)
+    page.button(key="propose").click().run()
+    assert "as it is: nothing is drawn anew" in texts(page)
+    with filled.store.write(filled.now) as tx:
+        digest = tx.scalar(tables.datasets.select().with_only_columns(tables.datasets.c.digest))
+        args = {"kind": "retrain", "reason": "Only what we have read.", "alert": "", "dataset": digest}
+        commands.ask(tx, "propose", owner="retrain", args=args, actor="otto")
+    assert "Waiting for the retraining worker." in texts(
+        open_page(filled, "pairs", name="otto", dataset=filled.dataset)
+    )
+
+
 def obey(world: World) -> str:
     """What the worker does with the oldest command."""
     return asyncio.run(orders.obey(Desk(world.store, world.settings, lambda: world.now), "w1"))
