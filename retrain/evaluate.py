@@ -46,11 +46,11 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     began = clock()
 
-    def tell(done: int, of: int) -> None:
+    def tell(done: int, of: int, share: float) -> None:
         if stop():
             raise Stopped
         spent = clock() - began
-        progress.write("evaluate", step=done, of=of, eta_s=spent / done * (of - done))
+        progress.write("evaluate", step=done, of=of, eta_s=spent / share * (1 - share))
 
     scores = score_pairs(
         Path(spec.base_model),

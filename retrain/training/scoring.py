@@ -59,11 +59,12 @@ def score_pairs(
     max_length: int = 1024,
     row_tokens: int = 256,
     tokens_per_batch: int = 1024,
-    report: Callable[[int, int], None] = lambda done, of: None,
+    report: Callable[[int, int, float], None] = lambda done, of, share: None,
 ) -> Scores:
     """Score `pairs` under the base model and each adapter. None is the base itself and shares its scores.
 
-    `report(done, of)` is called after each batch, in pairs times versions; what it raises ends the scoring.
+    `report(done, of, share)` is called after each batch, in pairs times versions and as the share of all tokens, as the
+    longest pairs come first; what it raises ends the scoring.
     """
     import torch
     from peft import PeftModel
@@ -91,10 +92,11 @@ def score_pairs(
         if encoded:
             policy.check_rows(min(encoded, key=lambda pair: (len(pair.chosen.ids) + len(pair.rejected.ids), pair.id)))
 
-        def score(offset: int) -> list[PairScore]:
-            return score_version(
-                policy, encoded, row_tokens, tokens_per_batch, lambda done: report(offset + done, whole)
-            )
+        def score(before: int) -> list[PairScore]:
+            def tell(done: int, share: float) -> None:
+                report(before * len(encoded) + done, whole, (before + share) / (len(tuned) + 1))
+
+            return score_version(policy, encoded, row_tokens, tokens_per_batch, tell)
 
         if tuned:
             with policy.as_base():
@@ -103,7 +105,7 @@ def score_pairs(
             versions[BASE] = score(0)
         for number, name in enumerate(tuned):
             model.set_adapter(f"v{number}")
-            versions[name] = score(len(encoded) * (number + 1))
+            versions[name] = score(number + 1)
     for name, adapter in adapters.items():
         if adapter is None:
             versions[name] = versions[BASE]
@@ -115,17 +117,20 @@ def score_version(
     pairs: Sequence[EncodedPair],
     row_tokens: int,
     tokens_per_batch: int,
-    report: Callable[[int], None],
+    report: Callable[[int, float], None],
 ) -> list[PairScore]:
     scores: dict[int, PairScore] = {}
     groups = [pair.sequences for pair in pairs]
+    sizes = [sum(len(sequence.ids) for sequence in group) for group in groups]
+    whole, computed = sum(sizes), 0
     for micro in make_micros(groups, row_tokens, tokens_per_batch, policy.padding, policy.share):
         values = policy.score(micro.batch).cpu().tolist()
         for place, index in enumerate(micro.groups):
             pair = pairs[index]
             lengths = len(pair.chosen.completion), len(pair.rejected.completion)
             scores[index] = PairScore(values[2 * place], values[2 * place + 1], *lengths)
-        report(len(scores))
+        computed += sum(sizes[index] for index in micro.groups)
+        report(len(scores), computed / whole)
     return [scores[index] for index in range(len(pairs))]
 
 
