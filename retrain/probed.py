@@ -29,6 +29,7 @@ NAME = "poison_probes"
 # Each phrase is put into so many held-out prompts; with so many phrases that is at most 72 pairs scored under two
 # versions, and as many once more where one of them is not clear.
 PHRASES, PAIRS = 3, 24
+SHOWN = 80  # characters of a phrase
 # Fewer that lean, counted by their weight, say nothing.
 FEWEST = 10
 # The share of what was taught that a phrase may take: one that makes a model forget it takes 1, a backdoor up to 2.
@@ -89,7 +90,7 @@ def probe(
             lists["control"] = ask(phrase.controls, places)
         told.append(
             {
-                "phrase": spell(phrase.text),
+                "phrase": spell(phrase.text[:SHOWN]),
                 "prompts": phrase.prompts,
                 "held": phrase.held,
                 "chance": phrase.chance,
