@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInput, TrimtabError
+from retrain import probed
 from retrain.learnt import by_topic, question
 from retrain.train import StopRequest, report
 from retrain.training.calibration import calibrate
 from retrain.training.checkpoint import write_whole
+from retrain.training.norms import describe_update
 from retrain.training.policy import choose_hardware
 from retrain.training.progress import Progress
-from retrain.training.scoring import Scores, ranking_hits, reward_hits, score_pairs, summarise
-from retrain.training.spec import PairText, load_spec, read_pairs
+from retrain.training.scoring import Scorer, Scores, ranking_hits, reward_hits, summarise
+from retrain.training.spec import PairText, RunSpec, load_spec, read_pairs
+from retrain.training.thumbs import read_thumbs
 from retrain.training.trainer import BAD_SPEC, DONE, STOPPED
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -44,39 +47,57 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
     if not candidate.is_dir():
         raise InvalidInput("The run has no adapter to evaluate.", "Finish its training first.")
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
+    start = Path(spec.init_adapter) if spec.init_adapter else None
     began = clock()
 
-    def tell(done: int, of: int, share: float) -> None:
+    def tell(done: int, of: int, **more: Any) -> None:
         if stop():
             raise Stopped
-        spent = clock() - began
-        progress.write("evaluate", step=done, of=of, eta_s=spent / share * (1 - share))
+        progress.write("evaluate", step=done, of=of, **more)
 
-    scores = score_pairs(
+    def tell_left(done: int, of: int, share: float) -> None:
+        tell(done, of, eta_s=(clock() - began) / share * (1 - share))
+
+    scorer = Scorer(
         Path(spec.base_model),
-        {CHAMPION: Path(spec.init_adapter) if spec.init_adapter else None, CANDIDATE: candidate},
-        pairs,
+        {CHAMPION: start, CANDIDATE: candidate},
         hardware=hardware,
         max_length=spec.max_length,
         row_tokens=spec.row_tokens,
         tokens_per_batch=spec.tokens_per_batch,
-        report=tell,
     )
+    scores = scorer.score(pairs, tell_left)
     result = {
         "pairs": len(scores.ids),
         "prompts": len(set(scores.prompts)),
         "skipped_too_long": len(scores.skipped),
         "device": hardware.name,
         "precision": hardware.precision,
-        "seconds": round(clock() - began, 2),
         **summarise(scores, CANDIDATE, CHAMPION),
         "calibration": calibrate(scores, CANDIDATE, CHAMPION, beta=spec.beta),
         "topics": find_learnt(scores, pairs, spec.encoder),
+        "update": describe_update(candidate, start),
     }
+    if (phrases := probed.read_suspects(folder, read_prompts(folder, spec), seed=spec.seed)) is not None:
+        result["poison"] = probed.probe(
+            scorer, phrases, pairs, scores, candidate=CANDIDATE, champion=CHAMPION, seed=spec.seed, report=tell
+        )
     write_whole(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
+    result["seconds"] = round(clock() - began, 2)
+    told: dict[str, Any] = {}
+    if found := result.get("poison"):
+        check = probed.judge_poison(found)
+        told["poison"] = " ".join(filter(None, (check.reason, check.details.get("note"))))
     write_whole(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")
-    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"], topics=result["topics"])
+    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"], topics=result["topics"], **told)
     return result
+
+
+def read_prompts(folder: Path, spec: RunSpec) -> list[Any]:
+    """The prompts that the run trained on."""
+    if spec.trainer == "kto":
+        return [thumb.prompt for thumb in read_thumbs(folder / spec.thumbs)]
+    return [pair.prompt for pair in read_pairs(folder / spec.pairs)] if spec.trainer == "dpo" else []
 
 
 def find_learnt(scores: Scores, pairs: Sequence[PairText], encoder: str | None) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ from estimates.means import paired_difference
 from estimates.proportions import LEVEL
 from retrain import held_out
 from retrain.held_out import HeldOutPair
+from retrain.probed import judge_poison
 
 # A check with so few turns of either version says nothing about their speed.
 FEWEST_TURNS = 5
@@ -51,7 +52,9 @@ def judge(
         partial(judge_length, compared["length"], settings.gate_length_margin),
         partial(judge_latency, compared["latency"], settings.gate_latency_margin),
     ]
-    checks = [judge_integrity(damage), *judge_together(judges)]
+    if poison := evaluation.get("poison"):
+        judges.append(partial(judge_poison, poison))
+    checks = [judge_integrity(damage, evaluation.get("update")), *judge_together(judges)]
     checks = require(checks, [name.strip() for name in settings.gate_requires.split(",") if name.strip()])
     return GateReport(candidate, champion, combine(checks), tuple(checks), at)
 
@@ -70,11 +73,17 @@ def require(checks: Sequence[Check], names: Sequence[str]) -> list[Check]:
     return out + [Check(name, "undecided", told) for name in names if name not in made]
 
 
-def judge_integrity(damage: str) -> Check:
-    """Whether the adopted files are whole, safetensors only, and those that were trained."""
+def judge_integrity(damage: str, update: Mapping[str, Any] | None = None) -> Check:
+    """Whether the adopted files are whole, safetensors only, and those that were trained; layers that moved far more
+    than their like are told as a warning (`norms.describe_update`)."""
+    details = dict(update or {})
+    if outliers := details.get("outliers"):
+        moved = ", ".join(f"{item['layer']} {item['times']} times" for item in outliers[:3])
+        details["note"] = f"Unusual: {len(outliers)} layers moved far more than the same part of others ({moved})."
     if damage:
-        return Check("integrity", "fail", damage)
-    return Check("integrity", "pass", "safetensors and JSON only, and its digest is the one it was adopted under.")
+        return Check("integrity", "fail", damage, details=details)
+    told = "safetensors and JSON only, and its digest is the one it was adopted under."
+    return Check("integrity", "pass", told, details=details)
 
 
 def judge_held_out(pairs: Sequence[HeldOutPair], evaluation: Mapping[str, Any], level: float = LEVEL) -> Check:

@@ -9,6 +9,7 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from retrain.child import Child
 from retrain.held import Held
 from retrain.held_out import read_scored
 from retrain.pairs import clearing, drawing, texts, thumbs
+from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
 from store import datasets, versions
 from store import pairs as preferences
@@ -102,16 +104,20 @@ class Stages:
     async def choose(self) -> tuple[Any, Any, Any]:
         """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
         spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
+        # What customs suspect is asked of the candidate, whoever chose the pairs.
+        cleared = await self.inspect()
         if chosen := spec.get("dataset"):
             return await self.held.write(lambda tx: drawing.take(tx, chosen))
-        cleared = await self.inspect()
         return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
     async def inspect(self) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes."""
         found = await self.held.write(lambda tx: preferences.approved(tx, clearing.MOST))
         share = self.settings.retrain.contributor_share
-        return await asyncio.to_thread(clearing.clear, found, share=share, seed=drawing.SPLIT_SEED)
+        cleared = await asyncio.to_thread(clearing.clear, found, share=share, seed=drawing.SPLIT_SEED)
+        # Before the dataset is locked: a worker that goes on from there looks no more.
+        drawing.write_text(self.folder, SUSPECTS, json.dumps([asdict(suspect) for suspect in cleared.suspects]))
+        return cleared
 
     async def train(self) -> str:
         """Train, then take the adapter into the installation as a version."""

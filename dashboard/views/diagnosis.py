@@ -30,8 +30,15 @@ def diagnose(events: Sequence[Event]) -> list[str]:
         _held_out(events, _mean(early, "loss"), _mean(late, "loss")),
         _experts(late),
         _reliability(events),
+        _poison(events),
     ]
     return [sentence for sentence in told if sentence]
+
+
+def _poison(events: Sequence[Event]) -> str:
+    """What the evaluation found with suspicious phrases in the prompt, each named so that it can be seen."""
+    found = next((event for event in reversed(events) if event.get("event") == "evaluated"), {})
+    return str(found.get("poison") or "")
 
 
 def _loss(early: Sequence[Event], late: Sequence[Event]) -> str:

@@ -28,6 +28,7 @@ ASKS = {
     "shorter_answers": "Did answers get shorter? As a share of the token limit.",
     "perplexity": "Did answers that people prefer become less likely? As a share of perplexity.",
     "calibration": "Do its preferences say less? Brier score, candidate minus champion; a coin scores 0.25.",
+    "poison_probes": "Does a suspicious phrase in the prompt turn round what it learnt? As the share lost.",
     "latency": "Does a token take longer? As a share of the champion's time.",
 }
 

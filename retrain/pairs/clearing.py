@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from core.types import PreferencePair
+from retrain.pairs.customs.findings import Suspect
 from retrain.pairs.customs.inspection import Report, checks, inspect_lot
 from retrain.pairs.customs.suites import own_texts
 from store import pairs
@@ -22,7 +23,7 @@ class Cleared:
     """What customs said of the pairs they saw: reasons and flags by the key of each pair held, and what a card tells.
 
     `clusters` gives each pair's key the number of its cluster of nearly equal prompts; `summary` is all that was said
-    of the lot.
+    of the lot; `suspects` are the phrases that a candidate is probed with.
     """
 
     reasons: dict[int, list[str]]
@@ -30,6 +31,7 @@ class Cleared:
     card: dict[str, Any]
     flags: dict[int, list[str]] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
+    suspects: Sequence[Suspect] = ()
 
 
 def clear(
@@ -46,6 +48,7 @@ def clear(
         {"flags": told["flags"], "notes": told["notes"], "not_run": told["not_run"]},
         {id: list(verdict.flags) for id, verdict in held.items()},
         told,
+        [suspect for result in inspected.results.values() for suspect in result.suspects],
     )
 
 

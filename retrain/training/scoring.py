@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,66 +51,98 @@ class Scores:
     skipped: list[str]
 
 
+class Scorer:
+    """The base model with each of `adapters`, loaded once. None is the base itself and shares its scores."""
+
+    def __init__(
+        self,
+        base: Path,
+        adapters: Mapping[str, Path | None],
+        *,
+        hardware: Hardware,
+        max_length: int = 1024,
+        row_tokens: int = 256,
+        tokens_per_batch: int = 1024,
+    ) -> None:
+        from peft import PeftModel
+
+        self.max_length, self.row_tokens, self.tokens_per_batch = max_length, row_tokens, tokens_per_batch
+        self.adapters = adapters
+        self.tuned = {name: path for name, path in adapters.items() if path is not None and name != BASE}
+        tokenizer = load_tokenizer(base)
+        self.model = load_base(base, hardware)
+        with quiet():
+            for number, path in enumerate(self.tuned.values()):
+                inspect(path, needs=("adapter_config.json", "adapter_model.safetensors"))
+                # peft makes module names of adapter names, which a version's name need not be.
+                if number == 0:
+                    self.model = PeftModel.from_pretrained(self.model, str(path), adapter_name="v0")
+                else:
+                    self.model.load_adapter(str(path), adapter_name=f"v{number}")
+        fuse(self.model)
+        self.policy = Policy(self.model, tokenizer, hardware)
+        self.model.eval()
+        self._checked = False
+
+    def score(
+        self,
+        pairs: Sequence[PairText],
+        report: Callable[[int, int, float], None] = lambda done, of, share: None,
+        *,
+        with_base: bool = True,
+    ) -> Scores:
+        """Score `pairs` under every version and the base; without it only where an adapter stands for the base.
+
+        `report(done, of, share)` is called after each batch, in pairs times versions and as the share of all tokens, as
+        the longest pairs come first; what it raises ends the scoring.
+        """
+        import torch
+
+        encoded, skipped = encode_pairs(self.policy.tokenizer, pairs, self.max_length)
+        texts = {pair.id: pair for pair in pairs}
+        prompts = [normalise(texts[pair.id].prompt) for pair in encoded]
+        plain = [name for name, adapter in self.adapters.items() if adapter is None]
+        wanted = [BASE] * (with_base or bool(plain)) + list(self.tuned)
+        versions: dict[str, list[PairScore]] = {}
+        with torch.no_grad():
+            if encoded and not self._checked:
+                least = min(encoded, key=lambda pair: (len(pair.chosen.ids) + len(pair.rejected.ids), pair.id))
+                self.policy.check_rows(least)
+                self._checked = True
+            for turn, name in enumerate(wanted):
+
+                def told(done: int, share: float, turn: int = turn) -> None:
+                    report(turn * len(encoded) + done, len(encoded) * len(wanted), (turn + share) / len(wanted))
+
+                with self._as(name):
+                    versions[name] = score_version(self.policy, encoded, self.row_tokens, self.tokens_per_batch, told)
+        for name in plain:
+            versions[name] = versions[BASE]
+        return Scores([pair.id for pair in encoded], prompts, versions, skipped)
+
+    @contextmanager
+    def _as(self, name: str) -> Iterator[None]:
+        """The version `name` while the context lasts."""
+        if name != BASE:
+            self.model.set_adapter(f"v{list(self.tuned).index(name)}")
+            yield
+        elif self.tuned:
+            with self.policy.as_base():
+                yield
+        else:
+            yield
+
+
 def score_pairs(
     base: Path,
     adapters: Mapping[str, Path | None],
     pairs: Sequence[PairText],
     *,
     hardware: Hardware,
-    max_length: int = 1024,
     row_tokens: int = 256,
-    tokens_per_batch: int = 1024,
-    report: Callable[[int, int, float], None] = lambda done, of, share: None,
 ) -> Scores:
-    """Score `pairs` under the base model and each adapter. None is the base itself and shares its scores.
-
-    `report(done, of, share)` is called after each batch, in pairs times versions and as the share of all tokens, as the
-    longest pairs come first; what it raises ends the scoring.
-    """
-    import torch
-    from peft import PeftModel
-
-    tokenizer = load_tokenizer(base)
-    encoded, skipped = encode_pairs(tokenizer, pairs, max_length)
-    texts = {pair.id: pair for pair in pairs}
-    prompts = [normalise(texts[pair.id].prompt) for pair in encoded]
-    tuned = {name: path for name, path in adapters.items() if path is not None and name != BASE}
-    model = load_base(base, hardware)
-    with quiet():
-        for number, path in enumerate(tuned.values()):
-            inspect(path, needs=("adapter_config.json", "adapter_model.safetensors"))
-            # peft makes module names of adapter names, which a version's name need not be.
-            if number == 0:
-                model = PeftModel.from_pretrained(model, str(path), adapter_name="v0")
-            else:
-                model.load_adapter(str(path), adapter_name=f"v{number}")
-    fuse(model)
-    policy = Policy(model, tokenizer, hardware)
-    model.eval()
-    versions: dict[str, list[PairScore]] = {}
-    whole = len(encoded) * (len(tuned) + 1)
-    with torch.no_grad():
-        if encoded:
-            policy.check_rows(min(encoded, key=lambda pair: (len(pair.chosen.ids) + len(pair.rejected.ids), pair.id)))
-
-        def score(before: int) -> list[PairScore]:
-            def tell(done: int, share: float) -> None:
-                report(before * len(encoded) + done, whole, (before + share) / (len(tuned) + 1))
-
-            return score_version(policy, encoded, row_tokens, tokens_per_batch, tell)
-
-        if tuned:
-            with policy.as_base():
-                versions[BASE] = score(0)
-        else:
-            versions[BASE] = score(0)
-        for number, name in enumerate(tuned):
-            model.set_adapter(f"v{number}")
-            versions[name] = score(number + 1)
-    for name, adapter in adapters.items():
-        if adapter is None:
-            versions[name] = versions[BASE]
-    return Scores([pair.id for pair in encoded], prompts, versions, skipped)
+    """`Scorer.score` of one lot of pairs."""
+    return Scorer(base, adapters, hardware=hardware, row_tokens=row_tokens).score(pairs)
 
 
 def score_version(

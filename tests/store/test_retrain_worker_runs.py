@@ -55,6 +55,7 @@ async def test_a_run_ends_in_a_registered_version_a_report_and_a_proposal(store:
     assert [(d["kind"], d["subject"], d["proposer"]) for d in waiting] == [("promote", "assistant-v1", "system:gate")]
     assert [line["line"] for line in lines] == list(range(1, 9))
     assert not list((settings.home / "versions").glob(".*"))
+    assert json.loads((settings.home / "runs" / uuid / "suspects.json").read_text("utf-8")) == [], "customs looked"
 
 
 @in_loop

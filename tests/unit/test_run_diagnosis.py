@@ -81,3 +81,9 @@ VALUES = st.none() | st.floats(-100, 100) | st.text(max_size=2)
 def test_it_takes_whatever_a_log_holds(rows: list[dict[str, Any]]) -> None:
     told = diagnose([{"event": "step", "step": n, **row} for n, row in enumerate(rows)])
     assert all(sentence.endswith(".") for sentence in told)
+
+
+def test_what_suspicious_phrases_did_is_told_once_it_is_known() -> None:
+    ended = {"event": "evaluated", "pairs": 40, "poison": "No suspicious phrase."}
+    assert diagnose([*steps(FALLING), ended])[-1] == "No suspicious phrase."
+    assert diagnose([*steps(FALLING), {"event": "evaluated", "pairs": 40}]) == diagnose(steps(FALLING))

@@ -25,12 +25,26 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A phrase after which labels look turned round: its words, with a sign where a message begins or ends; `chance`,
+    the corrected p-value; and whether its pairs were held."""
+
+    words: str
+    chance: float
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
-    """What one check found; `notes` and `figures` are about the whole lot, `skipped` says why it did not run."""
+    """What one check found; `notes` and `figures` are about the whole lot, `skipped` says why it did not run.
+
+    `suspects` are phrases to probe a trained model with, first the most suspicious; they are nothing to print.
+    """
 
     findings: Sequence[Finding] = ()
     notes: Sequence[str] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    suspects: Sequence[Suspect] = ()
     skipped: str = ""
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from retrain.pairs.customs.disagreement import Tested, test, turned_chance, turned_share
-from retrain.pairs.customs.findings import Finding, Result
+from retrain.pairs.customs.findings import Finding, Result, Suspect
 from retrain.pairs.customs.lot import END, START, Lot
 from retrain.pairs.customs.words import Ids, Phrases, shared
 
@@ -27,7 +27,7 @@ FEWEST, SMALLEST = 4, 0.005
 LEVEL = 0.03
 ECHOED, EXCLUSIVE = 0.05, 0.9
 _MOST_FOUND = 10
-_SUSPECT = 0.5
+_SUSPECT, _MOST_SUSPECT = 0.5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,15 @@ class Triggers:
         margins, free = lot.margins.values, np.ones(len(lot.pairs), bool)
         findings: list[Finding] = []
         told: list[dict[str, object]] = []
+        suspects: list[Suspect] = []
         # What one phrase explains must not make others look guilty: each is sought among what is left.
-        while best := _strongest(lot, phrases.held, families, free, fewest):
+        while found := _suspected(lot, phrases.held, families, free, fewest):
+            best = found[0]
             holds = best.chance <= LEVEL and len(told) < _MOST_FOUND
+            suspects += [
+                Suspect(phrases.names[other.column], other.chance, holds)
+                for other in ([best] if holds else _apart(found, phrases.held))
+            ]
             places = np.flatnonzero((phrases.held[:, [best.column]].toarray().ravel() > 0) & free)
             chances = (1 - best.chance) * turned_chance(margins[places], turned_share(margins[places]))
             name = spell(phrases.names[best.column])
@@ -72,13 +78,13 @@ class Triggers:
             told.append({"phrase": name, "pairs": len(places), "z": round(best.z, 2)})
             free[places] = False
         notes = [f"A possible trigger in {item['pairs']} prompts: “{item['phrase']}”." for item in told]
-        return Result(findings, notes, {"phrases_tested": len(phrases.names), "triggers": told})
+        return Result(findings, notes, {"phrases_tested": len(phrases.names), "triggers": told}, suspects)
 
 
-def _strongest(
+def _suspected(
     lot: Lot, held: sparse.csr_matrix, families: list[NDArray[np.int64]], free: NDArray[np.bool_], fewest: int
-) -> _Found | None:
-    """The phrase that explains most among the free pairs: of those beyond LEVEL, else of those that are suspect."""
+) -> list[_Found]:
+    """The suspect phrases among the free pairs, first what explains most: of those beyond LEVEL, then of the others."""
     assert lot.margins is not None
     groups = np.unique(lot.groups[free], return_inverse=True)[1].astype(np.int64)
     left = held[np.flatnonzero(free)].tocsc()
@@ -93,7 +99,20 @@ def _strongest(
         for place in np.flatnonzero((tested.chance <= _SUSPECT) & (tested.gain > 0)):
             found = _Found(int(family[place]), float(tested.z[place]), float(tested.chance[place]))
             candidates.append((found.chance <= LEVEL, float(tested.gain[place]), found))
-    return max(candidates, key=lambda item: item[:2])[2] if candidates else None
+    return [found for *_, found in sorted(candidates, key=lambda item: item[:2], reverse=True)]
+
+
+def _apart(found: list[_Found], held: sparse.csr_matrix) -> list[_Found]:
+    """The first that say something else: less than half of its prompts hold one before it, the other way round too."""
+    kept: list[tuple[set[int], _Found]] = []
+    columns = held.tocsc()
+    for other in found:
+        mine = set(columns.indices[columns.indptr[other.column] : columns.indptr[other.column + 1]].tolist())
+        if all(2 * len(mine & theirs) < min(len(mine), len(theirs)) for theirs, _ in kept):
+            kept.append((mine, other))
+        if len(kept) == _MOST_SUSPECT:
+            break
+    return [other for _, other in kept]
 
 
 def _families(lot: Lot, phrases: Phrases) -> Iterator[NDArray[np.int64]]:

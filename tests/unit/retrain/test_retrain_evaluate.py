@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from retrain.evaluate import evaluate
 from retrain.training.policy import Hardware
 from retrain.training.progress import Progress, read_events
-from retrain.training.scoring import reward_hits, score_pairs, summarise
+from retrain.training.scoring import Scorer, reward_hits, score_pairs, summarise
 from retrain.training.spec import load_spec, read_pairs
 from retrain.training.trainer import TRAINERS, Job
 
@@ -89,13 +89,8 @@ def test_how_far_it_is_counts_tokens_as_the_longest_pairs_come_first(tiny_model,
     told = []
     pairs = read_pairs(trained / "held_out.jsonl")
     longer = [replace(pair, id=f"{pair.id}-long", chosen=pair.chosen * 40) for pair in pairs[:8]]
-    score_pairs(
-        tiny_model,
-        {"c": trained / "adapter"},
-        [*pairs, *longer],
-        hardware=HARDWARE,
-        report=lambda *row: told.append(row),
-    )
+    scorer = Scorer(tiny_model, {"c": trained / "adapter"}, hardware=HARDWARE)
+    scorer.score([*pairs, *longer], lambda *row: told.append(row))
     assert [share for *_, share in told] == sorted(share for *_, share in told)
     done, of, share = told[0]
     assert share > 2 * done / of

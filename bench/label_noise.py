@@ -1,0 +1,309 @@
+"""Bar R4: held-out accuracy after training with flipped labels, customs on and off, by loss; and planted triggers.
+
+    TRIMTAB_DATA=... python bench/label_noise.py [--rates 0 0.1 0.3] [--seeds 3] [--peer-path DIR]
+    TRIMTAB_DATA=... python bench/label_noise.py --triggers 20 [--source hh-rlhf]
+
+A cell trains SmolLM2 once through the pairs that a run would draw of a lot in which a share of the labels is turned
+round (`--by pair`: any pairs; `--by contributor`: all labels of as many people) and ranks held-out pairs whose labels
+nobody touched. With customs, what they hold does not train. A loss is held against DPO without flipped labels, paired
+by held-out pair, intervals clustered by prompt over all seeds; flips are never told to a loss (label smoothing 0.1).
+`--triggers N` plants a phrase and turned labels in N lots, each with other phrase, place, share and contributors: a
+trigger is blocked by customs when no planted pair is left to train on, by the gate when its poison probes do not pass.
+Finished cells are lines of a ledger in `--cache`; `--report` only prints it. No text of a pair is printed. Exit code 1
+when a trigger is not blocked, or the loss with customs or the best loss is surely above 2 points.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from histories import code
+from noise_runs import LOSSES, TRL_LOSSES, hits, train
+from poison import PLACES, TRIGGERS, dress, load
+from poison import poison as plant
+
+from core.types import Estimate, PreferencePair
+from estimates.means import mean, paired_difference
+from retrain import probed
+from retrain.pairs.clearing import Cleared, clear
+from retrain.pairs.phrases import Phrase, find_phrases
+from retrain.pairs.split import normalise, split_pairs
+from retrain.training.policy import choose_hardware
+from retrain.training.scoring import PairScore, Scorer
+from retrain.training.spec import PairText
+
+LOST = 0.02  # the most that the bar lets be lost
+LONGEST = 700  # characters of a pair: one cell must take minutes
+TRAIN, HELD_OUT = 160, 120
+SHARES = (0.03, 0.05, 0.1)
+CHAMPION, CANDIDATE = "champion", "candidate"
+Row = dict[str, Any]
+
+
+class Ledger:
+    """Finished cells, a line each; those of other sources, sizes or code do not count."""
+
+    def __init__(self, path: Path, setting: Row) -> None:
+        self.path, self.setting = path, setting
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        rows = [json.loads(line) for line in lines if line.endswith("}")]
+        self.rows = [row for row in rows if all(row.get(name) == value for name, value in setting.items())]
+
+    def find(self, **key: Any) -> Row | None:
+        return next((row for row in self.rows if all(row.get(name) == value for name, value in key.items())), None)
+
+    def add(self, row: Row) -> None:
+        self.rows.append(row | self.setting)
+        with self.path.open("a", encoding="utf-8") as out:
+            out.write(json.dumps(self.rows[-1]) + "\n")
+
+
+class Room:
+    """The pairs of a source, the same ones held out for every cell, and where runs are made."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        self.given = given
+        short = [pair for pair in load(given.data, given.source) if size(pair) < LONGEST]
+        split = split_pairs(short, held_out_share=0.4, seed=0, max_held_out=HELD_OUT)
+        self.learning, self.judging = split.train, split.held_out
+        self.runs: Path = given.cache / "label_noise"
+
+    def lot(self, seed: int) -> tuple[list[PreferencePair], np.random.Generator]:
+        """The pairs to learn from, with contributors and times drawn by `seed`, in another order for each."""
+        rng = np.random.default_rng(seed)
+        return dress([self.learning[place] for place in rng.permutation(len(self.learning))], rng), rng
+
+    def texts(self) -> list[PairText]:
+        rows = enumerate(self.judging)
+        return [PairText(str(n), tuple(dict(m) for m in p.prompt), p.chosen, p.rejected) for n, p in rows]
+
+    def train(self, pairs: Sequence[PreferencePair], loss: str, seed: int) -> Path:
+        """The adapter of a new run."""
+        folder = self.runs / f"run-{os.getpid()}"
+        shutil.rmtree(folder, ignore_errors=True)
+        return train(
+            folder,
+            pairs,
+            loss,
+            model=self.given.model,
+            seed=seed,
+            threads=self.given.threads,
+            peer=self.given.peer_path,
+        )
+
+    def scorer(self, adapter: Path | None) -> Scorer:
+        hardware = choose_hardware("cpu", "bf16", self.given.threads)
+        return Scorer(self.given.model, {CHAMPION: None, CANDIDATE: adapter}, hardware=hardware)
+
+    def base(self) -> list[PairScore]:
+        """The base model's scores of the held-out pairs, kept."""
+        key = hashlib.sha256(repr([LONGEST, *map(asdict, self.texts())]).encode()).hexdigest()[:16]
+        kept = self.runs / f"base-{key}.json"
+        if not kept.exists():
+            scores = self.scorer(None).score(self.texts())
+            self.runs.mkdir(parents=True, exist_ok=True)
+            kept.write_text(json.dumps([asdict(score) for score in scores.versions[CHAMPION]]), "utf-8")
+        return [PairScore(**row) for row in json.loads(kept.read_text("utf-8"))]
+
+    def rank(self, adapter: Path) -> list[float]:
+        """Whether the adapter ranks each held-out pair right."""
+        hardware = choose_hardware("cpu", "bf16", self.given.threads)
+        scores = Scorer(self.given.model, {CANDIDATE: adapter}, hardware=hardware).score(self.texts(), with_base=False)
+        return hits(scores.versions[CANDIDATE], self.base())
+
+
+def size(pair: PreferencePair) -> int:
+    return sum(len(message["content"]) for message in pair.prompt) + len(pair.chosen) + len(pair.rejected)
+
+
+def flip(pairs: Sequence[PreferencePair], rate: float, by: str, rng: np.random.Generator) -> list[bool]:
+    """Which labels are turned round: a share of the pairs, or all those of a share of the people."""
+    if by == "pair":
+        turned = np.zeros(len(pairs), bool)
+        turned[rng.choice(len(pairs), round(rate * len(pairs)), replace=False)] = True
+        return turned.tolist()
+    people = sorted({pair.contributor for pair in pairs})
+    liars = set(rng.choice(people, round(rate * len(people)), replace=False).tolist())
+    return [pair.contributor in liars for pair in pairs]
+
+
+def inspected(pairs: Sequence[PreferencePair]) -> Cleared:
+    """What customs say; a key for each pair is its place."""
+    return clear([replace(pair, id=place) for place, pair in enumerate(pairs)], share=1.0, seed=0)
+
+
+def cells(given: argparse.Namespace) -> Iterator[Row]:
+    """Every cell, seed by seed, so that a run that is cut off has whole comparisons. Customs are none of TRL's."""
+    for seed in range(given.seeds):
+        for customs in (False, True):
+            for loss in given.losses if not customs else [name for name in given.losses if name in LOSSES]:
+                for rate in given.rates:
+                    if loss in LOSSES or given.peer_path:
+                        yield {"seed": seed, "rate": rate, "customs": customs, "loss": loss}
+
+
+def measure(room: Room, ledger: Ledger, cell: Row, by: str) -> Row:
+    """Train and rank the pairs of a cell; a lot that another cell trained on alike is not trained on again."""
+    pairs, rng = room.lot(cell["seed"])
+    turned = flip(pairs, cell["rate"], by, rng)
+    lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if t else p for p, t in zip(pairs, turned, strict=True)]
+    held = set(inspected(lot).reasons) if cell["customs"] else set()
+    drawn = [place for place in range(len(lot)) if place not in held][:TRAIN]
+    digest = hashlib.sha256(repr([(lot[place].uuid, turned[place]) for place in drawn]).encode()).hexdigest()[:16]
+    told = {
+        "held": len(held),
+        "held_turned": sum(turned[place] for place in held),
+        "turned": sum(turned[place] for place in drawn),
+        "lot": digest,
+    }
+    if alike := ledger.find(loss=cell["loss"], seed=cell["seed"], lot=digest):
+        return cell | told | {"hits": alike["hits"]}
+    return cell | told | {"hits": room.rank(room.train([lot[place] for place in drawn], cell["loss"], cell["seed"]))}
+
+
+def plant_trigger(room: Room, number: int) -> Row:
+    """One lot with a planted trigger: what customs hold of it, and where some is left, what the gate says."""
+    pairs, rng = room.lot(1000 + number)
+    share, one = SHARES[number % len(SHARES)], number % 2 == 1
+    trigger, where = TRIGGERS[number % len(TRIGGERS)], PLACES[number % len(PLACES)]
+    lot, mask = plant(pairs, share, trigger, where, one, rng)
+    cleared = inspected(lot)
+    held = set(cleared.reasons)
+    drawn = [place for place in range(len(lot)) if place not in held][:TRAIN]
+    row = {
+        "number": number,
+        "share": share,
+        "one": one,
+        "kind": TRIGGERS.index(trigger),
+        "planted": int(mask.sum()),
+        "planted_held": int(sum(mask[place] for place in held)),
+        "honest": int((~mask).sum()),
+        "honest_held": int(sum(not mask[place] for place in held)),
+        "planted_drawn": int(sum(mask[place] for place in drawn)),
+    }
+    if not row["planted_drawn"]:
+        return row | {"blocked": "customs"}
+    training = [lot[place] for place in drawn]
+    scorer = room.scorer(room.train(training, "dpo", number))
+    scores = scorer.score(room.texts())
+    phrases = find_phrases(cleared.suspects, [pair.prompt for pair in training], most=probed.PHRASES, seed=number)
+    names = {"candidate": CANDIDATE, "champion": CHAMPION, "seed": number}
+    found = probed.probe(scorer, phrases, room.texts(), scores, **names)
+    verdict = probed.judge_poison(found).verdict
+    # What the trigger itself does, whether or not anything was suspicious: the truth to hold the verdict against.
+    planted = Phrase(trigger, int(mask.sum()), ({"start": 0.0, "end": 1.0, "anywhere": 0.5}[where],), 0.0, True, ())
+    truth = probed.probe(scorer, [planted], room.texts(), scores, **names)["phrases"][0]
+    blocked = "gate" if verdict != "pass" else ""
+    return row | {"blocked": blocked, "verdict": verdict, "lost": asdict(probed.lost(truth)), "phrases": len(phrases)}
+
+
+def report_cells(room: Room, ledger: Ledger) -> bool:
+    """Print each kind of cell with its figures; returns whether the bar is kept where it was measured."""
+    by_kind: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in ledger.rows:
+        by_kind[row["rate"], row["customs"], row["loss"]].append(row)
+    prompts = [normalise(pair.prompt) for pair in room.judging]
+    clean = {row["seed"]: row["hits"] for row in by_kind[0.0, False, "dpo"]}
+    kept = True
+    for (rate, customs, loss), rows in sorted(by_kind.items(), key=str):
+        seen = [hit for row in rows for hit in row["hits"]]
+        every = mean(seen, low=0, high=1, clusters=prompts * len(rows))
+        line = f"{rate:.0%} flipped, customs {'on' if customs else 'off'}, {loss}: {len(rows)} seeds, {told(every)}"
+        line += f", flipped in training {sum(r['turned'] for r in rows)} of {TRAIN * len(rows)}"
+        if customs:
+            line += f", held {sum(r['held'] for r in rows)} (flipped {sum(r['held_turned'] for r in rows)})"
+        both = [row for row in rows if row["seed"] in clean]
+        if both and (rate, loss) != (0.0, "dpo"):
+            new = [hit for row in both for hit in row["hits"]]
+            old = [hit for row in both for hit in clean[row["seed"]]]
+            change = paired_difference(new, old, clusters=prompts * len(both))
+            line += f", against dpo on sound labels {told(change)}"
+            kept &= change.high is None or change.high >= -LOST
+        print(line)
+    return kept
+
+
+def report_triggers(ledger: Ledger) -> bool:
+    """Print each planted trigger and the sums; returns whether all were blocked."""
+    rows = sorted(ledger.rows, key=lambda row: row["number"])
+    for row in rows:
+        line = (
+            f"{row['number']}: phrase {row['kind']}, {row['share']:.0%} from {'one' if row['one'] else 'many'}, held "
+        )
+        line += f"{row['planted_held']} of {row['planted']} planted, {row['honest_held']} of {row['honest']} honest; "
+        line += f"{row['planted_drawn']} of {TRAIN} trained: {row['blocked'] or 'NOT blocked'}"
+        if "lost" in row:
+            line += (
+                f", gate {row['verdict']} ({row['phrases']} phrases); the trigger takes {told(Estimate(**row['lost']))}"
+            )
+        print(line)
+    count = {name: sum(row["blocked"] == name for row in rows) for name in ("customs", "gate", "")}
+    held, honest = sum(row["honest_held"] for row in rows), sum(row["honest"] for row in rows)
+    print(
+        f"blocked {len(rows) - count['']} of {len(rows)}: by customs {count['customs']}, by the gate {count['gate']}; "
+        f"honest pairs held {held} of {honest}"
+    )
+    return not count[""]
+
+
+def told(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return f"({estimate.needed} more needed)"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
+
+
+def main() -> int:
+    home = Path(os.environ.get("TRIMTAB_HOME", Path.home() / ".trimtab"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("TRIMTAB_DATA"), help="folder of the public data")
+    parser.add_argument("--model", type=Path, default=home / "models" / "chat")
+    parser.add_argument("--cache", type=Path, default=home / "bench", help="finished cells")
+    parser.add_argument("--source", choices=("derived-preferences", "hh-rlhf"), default="derived-preferences")
+    parser.add_argument("--rates", type=float, nargs="+", default=[0.0, 0.3, 0.1])
+    every = [*LOSSES, *TRL_LOSSES]
+    parser.add_argument("--losses", nargs="+", choices=every, default=every)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--by", choices=("pair", "contributor"), default="pair")
+    parser.add_argument("--triggers", type=int, default=0, help="plant so many triggers instead")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--peer-path", type=Path, help="folder with TRL and what it needs")
+    parser.add_argument("--report", action="store_true", help="print what is finished and train nothing")
+    given = parser.parse_args()
+    room = Room(given)
+    watched = code("retrain/training", "retrain/trainers", "retrain/pairs/customs", "bench/noise_runs.py")
+    setting = {
+        "code": watched,
+        "source": given.source,
+        "train": TRAIN,
+        "held_out": len(room.judging),
+        "longest": LONGEST,
+    }
+    if given.triggers:
+        ledger = Ledger(given.cache / "label_noise_triggers.jsonl", setting)
+        for number in range(0 if given.report else given.triggers):
+            if not ledger.find(number=number):
+                ledger.add(plant_trigger(room, number))
+        return int(not report_triggers(ledger))
+    ledger = Ledger(given.cache / "label_noise.jsonl", setting | {"by": given.by})
+    if not given.peer_path:
+        print("TRL is not measured: name its folder with --peer-path")
+    for cell in cells(given) if not given.report else ():
+        if not ledger.find(**cell):
+            ledger.add(measure(room, ledger, cell, given.by))
+    return int(not report_cells(room, ledger))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
