@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -66,7 +66,7 @@ def openings(
     """
     if thinning.one_in == 1:
         rows = exchanges.after(tx, after, deployment=deployment, version=version or None, limit=limit)
-        opening = _opening(tx, ((row.id, row.conversation) for row in rows), deployment)
+        opening = set(openings_at(tx, [row.id for row in rows], deployment=deployment))
         return [row for row in rows if row.id in opening], rows[-1].id if rows else after
     keys = thinning.after(after, int(tx.scalar(sa.select(sa.func.max(inferences.c.id))) or 0), limit)
     found = exchanges.by_ids(tx, openings_at(tx, keys, deployment=deployment, version=version))
@@ -111,20 +111,31 @@ def openings_before(
 def openings_at(
     tx: Tx, keys: Sequence[int], *, deployment: str, version: str = "", since: datetime | None = None
 ) -> list[int]:
-    """Those of `keys` that are opening exchanges (with `since`, from then on), ascending. One look-up a key."""
-    rows: list[tuple[int, str]] = []
+    """Those of `keys` that are opening exchanges (with `since`, from then on), ascending. Two look-ups a key."""
+    other = inferences.alias()
+    first = (
+        sa.select(other.c.id)
+        .where(other.c.conversation == inferences.c.conversation, within(other.c.deployment, deployment))
+        # As an expression: by the bare column SQLite walks all rows of a kind rather than those of the conversation.
+        .where((other.c.kind + "").in_(exchanges.WATCHED))
+        .order_by(other.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    found: list[int] = []
     for start in range(0, len(keys), _IN):
         query = (
-            sa.select(inferences.c.id, inferences.c.conversation)
+            sa.select(inferences.c.id)
             .where(inferences.c.id.in_(list(keys[start : start + _IN])))
             .where(inferences.c.kind.in_(exchanges.WATCHED), within(inferences.c.deployment, deployment))
+            .where(sa.or_(inferences.c.conversation == "", first == inferences.c.id))
         )
         if version:
             query = query.where(inferences.c.version == version)
         if since is not None:
             query = query.where(inferences.c.at >= since)
-        rows += [(int(row["id"]), row["conversation"]) for row in tx.all(query)]
-    return sorted(_opening(tx, rows, deployment))
+        found += [int(row["id"]) for row in tx.all(query)]
+    return sorted(found)
 
 
 def judgements(
@@ -285,22 +296,6 @@ def _judgement(row: sa.RowMapping) -> Judgement:
     return Judgement(
         row["id"], row["inference_id"], row["at"], row["version"], row["kind"], row["value"], dict(row["labels"])
     )
-
-
-def _opening(tx: Tx, rows: Iterable[tuple[int, str]], deployment: str) -> set[int]:
-    """The keys of those rows, each with its conversation, that open one or have none."""
-    rows = list(rows)
-    names = sorted({conversation for _, conversation in rows if conversation})
-    firsts: dict[str, int] = {}
-    for start in range(0, len(names), _IN):
-        query = (
-            sa.select(inferences.c.conversation, sa.func.min(inferences.c.id).label("first"))
-            .where(inferences.c.conversation.in_(names[start : start + _IN]))
-            .where(inferences.c.kind.in_(exchanges.WATCHED), within(inferences.c.deployment, deployment))
-            .group_by(inferences.c.conversation)
-        )
-        firsts.update((row["conversation"], int(row["first"])) for row in tx.all(query))
-    return {key for key, conversation in rows if not conversation or firsts.get(conversation) == key}
 
 
 def newest_keys(tx: Tx, *, deployment: str, limit: int, version: str = "") -> list[int]:
