@@ -197,7 +197,7 @@ def build_layer(linear: Any, routing: Routing) -> Any:
             for version, begin, end in routing.spans:
                 pair = self.pairs.get(version)
                 if pair is not None:
-                    y[begin:end] += functional.linear(functional.linear(x[begin:end], pair[0]), pair[1])
+                    y[begin:end].add_(functional.linear(functional.linear(x[begin:end], pair[0]), pair[1]))
             return y
 
     return AdaptedLinear()
