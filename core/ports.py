@@ -28,12 +28,14 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class ChatPiece:
-    """A piece of an answer. The last one has `finish_reason` and the token counts."""
+    """A piece of an answer. The last one has `finish_reason` and the token counts, and `compute_ms`, the server's
+    computing time for it, where the server tells it (0 elsewhere)."""
 
     text: str
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    compute_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

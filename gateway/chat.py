@@ -39,6 +39,7 @@ class Exchange:
     finish_reason: str = ""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    compute_ms: float = 0.0
     status: int = 200
     error: str = ""
 
@@ -52,6 +53,7 @@ class Exchange:
         if piece.finish_reason:
             self.finish_reason = piece.finish_reason
             self.prompt_tokens, self.completion_tokens = piece.prompt_tokens, piece.completion_tokens
+            self.compute_ms = piece.compute_ms
 
     def request(self) -> ChatRequest:
         """What the server is asked."""
@@ -158,7 +160,8 @@ async def _whole(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.F
     async with aclosing(gateway.router.answer(exchange.request())) as pieces:
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
-    body = write_answer(_identity(exchange), int(exchange.at.timestamp()), exchange.call.model, exchange.row())
+    created, compute = int(exchange.at.timestamp()), exchange.compute_ms if exchange.kind != "live" else 0.0
+    body = write_answer(_identity(exchange), created, exchange.call.model, exchange.row(), compute_ms=compute)
     left.cancel()
     await web.reply(200, body, {"content-type": "application/json", **_headers(exchange)})
 

@@ -77,8 +77,8 @@ def read_call(body: Mapping[str, Any], *, default_tokens: int, most_tokens: int,
     )
 
 
-def write_answer(identity: str, created: int, model: str, row: Inference) -> bytes:
-    """A chat.completion object."""
+def write_answer(identity: str, created: int, model: str, row: Inference, *, compute_ms: float = 0.0) -> bytes:
+    """A chat.completion object; for our own processes with the server's computing time, where it is known."""
     message = {"role": "assistant", "content": row.response, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": row.finish_reason}
     answer = {
@@ -90,6 +90,8 @@ def write_answer(identity: str, created: int, model: str, row: Inference) -> byt
         "choices": [choice],
         "usage": usage(row.prompt_tokens, row.completion_tokens),
     }
+    if compute_ms:
+        answer["trimtab"] = {"compute_ms": compute_ms}
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 

@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> None:
             torch.set_num_threads(threads)
             return load_base(path, device=flags.device, dtype=flags.dtype)
 
-        engine = Engine(build_base, time.perf_counter, rows=flags.rows, queue=flags.queue)
+        engine = Engine(build_base, time.perf_counter, effort=time.thread_time, rows=flags.rows, queue=flags.queue)
         app = build_app(engine, internal_key(settings), root=flags.root)
     except TrimtabError as error:
         print(error, file=sys.stderr)

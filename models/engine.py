@@ -41,7 +41,8 @@ class Engine:
     """Answers from one base and its versions; every public method may be called from any thread.
 
     `load` builds the base on the decoding thread, so that a server can say "loading" meanwhile; `clock` is monotonic
-    seconds. `status` is loading, ready, failed or stopping.
+    seconds, `effort` those that the thread which asks computed, for a base on a processor. `status` is loading, ready,
+    failed or stopping.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class Engine:
         load: Callable[[], Base],
         clock: Callable[[], float],
         *,
+        effort: Callable[[], float] | None = None,
         rows: int = 24,
         queue: int = 64,
         tokens: int = 65536,
     ) -> None:
-        self.load_base, self.clock = load, clock
+        self.load_base, self.clock, self.effort = load, clock, effort
         self.rows, self.queue_limit, self.tokens = rows, queue, tokens
         self.status, self.detail = "loading", ""
         self.base: Base | None = None
@@ -193,7 +195,9 @@ class Engine:
         try:
             self.base = self.load_base()
             self.versions = Versions(self.base)
-            self.decoder = Decoder(self.base, self.versions, self.clock, rows=self.rows, tokens=self.tokens)
+            effort = self.effort if self.base.device == "cpu" else None
+            limits = {"rows": self.rows, "tokens": self.tokens}
+            self.decoder = Decoder(self.base, self.versions, self.clock, effort=effort, **limits)
         except Exception as error:  # reported by /health: the process stays up to say why
             self.detail = str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"[:300]
             self.status = "failed"

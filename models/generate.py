@@ -57,13 +57,21 @@ class Batch:
 class Decoder:
     """Computes answers step by step. Not thread-safe: one thread calls `admit` and `step`.
 
-    `clock` gives seconds, monotonic; it only fills the timing of an answer.
+    `clock` gives seconds, monotonic, and `effort` seconds of computing (the same, unless told otherwise); both only
+    fill the timing of an answer.
     """
 
     def __init__(
-        self, base: Base, versions: Versions, clock: Callable[[], float], *, rows: int = 16, tokens: int = 65536
+        self,
+        base: Base,
+        versions: Versions,
+        clock: Callable[[], float],
+        *,
+        effort: Callable[[], float] | None = None,
+        rows: int = 16,
+        tokens: int = 65536,
     ) -> None:
-        self.base, self.versions, self.clock = base, versions, clock
+        self.base, self.versions, self.clock, self.effort = base, versions, clock, effort or clock
         self.limit, self.tokens = rows, tokens
         self.starts = Starts(base, versions)
         self.experts = find_experts(base.model)
@@ -128,7 +136,10 @@ class Decoder:
         return worked
 
     def forward(self, batch: Batch, ids: "torch.Tensor", mask: "torch.Tensor", positions: "torch.Tensor") -> Any:
-        """Logits (rows, vocabulary) of the last column."""
+        """Logits (rows, vocabulary) of the last column, computed when this returns; each row bears its part."""
+        import torch
+
+        began = self.effort()
         self.versions.route([row.request.version for row in batch.rows])
         if self.experts is not None:
             self.experts.listen()
@@ -144,7 +155,13 @@ class Decoder:
             loads = self.experts.count(mask[:, -ids.shape[1] :])
             for row, load in zip(batch.rows, loads if loads is not None else (), strict=False):
                 row.load = load if row.load is None else row.load + load
-        return out.logits[:, -1]
+        logits = out.logits[:, -1]
+        if logits.is_cuda:
+            torch.cuda.synchronize(logits.device)
+        spent = (self.effort() - began) / len(batch.rows)
+        for row in batch.rows:
+            row.request.computed += spent
+        return logits
 
     def read(self, batch: Batch) -> None:
         """Reads the next slice of the prompts; after the last the rows get their first token and join the others."""
@@ -228,6 +245,7 @@ class Decoder:
             queue_ms=(request.started - request.submitted) * 1e3,
             first_token_ms=((request.first or now) - request.submitted) * 1e3,
             total_ms=(now - request.submitted) * 1e3,
+            compute_ms=request.computed * 1e3,
         )
         if self.experts is not None and row.load is not None and finish in ("stop", "length"):
             self.experts.keep(request.version, row.load)

@@ -198,5 +198,5 @@ def chunk(
 
 
 def timing_object(timing: Timing | None) -> dict[str, float]:
-    """The "trimtab" field: queue_ms, first_token_ms, total_ms."""
+    """The "trimtab" field: queue_ms, first_token_ms, total_ms, compute_ms."""
     return {name: round(value, 3) for name, value in asdict(timing).items()} if timing else {}

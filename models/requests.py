@@ -19,11 +19,16 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds from submission: to the first computation, to the first token, to the end."""
+    """Milliseconds from submission: to the first computation, to the first token, to the end.
+
+    `compute_ms` is the answer's part of the computing time of the passes that it was in, which other work on the
+    machine does not lengthen.
+    """
 
     queue_ms: float
     first_token_ms: float
     total_ms: float
+    compute_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Request:
     submitted: float = 0.0
     started: float = 0.0
     first: float = 0.0
+    computed: float = 0.0
     ids: list[int] = field(default_factory=list)
 
     def cancel(self) -> None:

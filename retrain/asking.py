@@ -27,12 +27,16 @@ class Refused(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a version answered: its text and tokens, or why it did not (`error`)."""
+    """What a version answered: its text and tokens, or why it did not (`error`).
+
+    `seconds` is what the server computed for it, 0 where it does not tell.
+    """
 
     text: str
     tokens: int
     finish: str = ""
     error: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,9 @@ class Asker:
                 told = await self._call("POST", "/v1/chat/completions", json=body)
                 choice = told["choices"][0]
                 tokens = int((told.get("usage") or {}).get("completion_tokens") or 0)
-                return Answer(str(choice["message"]["content"] or ""), tokens, str(choice.get("finish_reason") or ""))
+                text, finish = str(choice["message"]["content"] or ""), str(choice.get("finish_reason") or "")
+                seconds = float((told.get("trimtab") or {}).get("compute_ms") or 0.0) / 1000
+                return Answer(text, tokens, finish, seconds=seconds)
             except Refused as error:
                 return Answer("", 0, error=error.message)
             except (KeyError, IndexError, TypeError):

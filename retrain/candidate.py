@@ -182,9 +182,15 @@ class Bench:
 
 
 def measure_pace(answers: Sequence[Answer], seconds: float) -> float | None:
-    """Seconds a token of answers that were asked for together; None where nothing was measured."""
+    """Seconds a token of answers that were asked for together; None where nothing was measured.
+
+    Seconds of computing, where the server tells them: those on the clock, `seconds`, depend on what else the machine
+    does meanwhile, so that versions would differ by it.
+    """
     tokens = sum(answer.tokens for answer in answers)
     failed = any(answer.error for answer in answers)
+    if all(answer.seconds for answer in answers):
+        seconds = sum(answer.seconds for answer in answers)
     return seconds / tokens if tokens and seconds >= SHORTEST_TURN_SECONDS and not failed else None
 
 

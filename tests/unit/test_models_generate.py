@@ -227,6 +227,20 @@ def test_timing_follows_the_clock(base: Base, versions: Versions) -> None:
     assert 0 <= timing.queue_ms < timing.first_token_ms < timing.total_ms
 
 
+def test_rows_that_are_computed_together_share_what_it_took(base: Base, versions: Versions) -> None:
+    """A pass takes a second here: one reads the prompt, each further token takes one more."""
+
+    def computed(*asked: tuple[Request, list[Piece]]) -> list[float]:
+        passes = itertools.count()
+        one = Decoder(base, versions, lambda: 0.0, effort=lambda: float(next(passes)))
+        one.admit([request for request, _ in asked])
+        drain(one)
+        return [pieces[-1].timing.compute_ms for _, pieces in asked if pieces[-1].timing]
+
+    assert computed(ask(base, "Hello", tokens=3)) == [3000.0]
+    assert computed(ask(base, "Hello", tokens=3), ask(base, "Hello", tokens=1)) == [2500.0, 500.0]
+
+
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.7, 0.8), (1.5, 0.3)])
 def test_draws_follow_the_distribution(temperature: float, top_p: float) -> None:
     import torch

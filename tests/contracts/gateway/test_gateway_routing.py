@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import AsyncGenerator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.errors import Conflict, NotFound
+from core.ports import ChatPiece, ChatRequest
 from core.settings import Settings
 from core.types import ModelVersion
 from gateway import pointer
@@ -150,6 +153,22 @@ def test_server_that_is_away_gives_503_and_is_used_again_when_back(world: World)
     world.server.away = False
     wait_until(lambda: world.chat().status == 200)
     wait_until(lambda: world.send("GET", "/health").status == 200)
+
+
+class Timed(Scripted):
+    """Tells what an answer took to compute, as our own model server does."""
+
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatPiece, None]:
+        async for piece in super().generate(request):
+            yield replace(piece, compute_ms=7.5)
+
+
+def test_our_own_processes_hear_what_an_answer_took_to_compute_and_nobody_else(tmp_path: Path) -> None:
+    with run_gateway(tmp_path, Timed()) as world:
+        assert "trimtab" not in world.chat().json
+        body = {"model": "assistant", "messages": [{"role": "user", "content": "x"}]}
+        reply = world.send("POST", "/v1/chat/completions", body, key=INTERNAL, headers={"X-Trimtab-Kind": "probe"})
+        assert reply.json["trimtab"] == {"compute_ms": 7.5}
 
 
 def test_internal_caller_may_name_a_version_and_a_kind(world: World) -> None:
