@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -68,7 +68,7 @@ class Server(Protocol):
     `experts` is None where the server, or its model, has no expert load to report.
     """
 
-    def generate(self, request: ChatRequest) -> AsyncIterator[ChatPiece]: ...
+    def generate(self, request: ChatRequest) -> AsyncGenerator[ChatPiece, None]: ...
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> Sequence[float]: ...
 

@@ -54,6 +54,12 @@ class MonitorSettings:
     )
     period_days: int = field(default=91, metadata={"help": "Length of that period in days."})
     epoch_days: int = field(default=30, metadata={"help": "Longest epoch of a sequential monitor in days."})
+    least_epoch_days: float = field(
+        default=7.0,
+        metadata={
+            "help": "Days that busy traffic, read thinned for it, gives an epoch; 0: every conversation is read."
+        },
+    )
     rhythm: Rhythm = field(
         default="none",
         metadata={

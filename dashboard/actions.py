@@ -226,13 +226,14 @@ def set_weight(console: Console, monitor: str, weight: float, *, revision: int) 
     )
 
 
-def propose(console: Console, kind: str, reason: str, *, alert: str) -> bool:
-    """Ask the retraining worker to propose something, because of an alert or without one."""
+def propose(console: Console, kind: str, reason: str, *, alert: str, dataset: str = "") -> bool:
+    """Ask the retraining worker to propose something, because of an alert or without one; `dataset` is the digest of a
+    locked one to retrain on."""
 
     def work(tx: Tx, actor: str) -> None:
         if not reason.strip():
             raise InvalidInput("A proposal needs a reason.", "Say in a sentence why.")
-        args = {"kind": kind, "reason": reason.strip(), "alert": alert}
+        args = {"kind": kind, "reason": reason.strip(), "alert": alert, "dataset": dataset}
         commands.ask(tx, "propose", owner="retrain", args=args, actor=actor)
 
     return act(console, "Asked. The proposal shows here within seconds.", work)

@@ -21,6 +21,7 @@ _STYLE = """<style>
 [class*="st-key-big"] div[data-testid="stText"] {font-size: 1.5rem; line-height: 1.2}
 .st-key-stale {opacity: .5}
 div[data-testid="stText"] {overflow-wrap: anywhere; white-space: pre-wrap; font-family: inherit}
+button[kind^="primary"]:not(:disabled) {color: light-dark(#fff, #10161c)}
 .st-key-frame {border-bottom: 1px solid rgba(128, 140, 150, .25); padding-bottom: .5rem}
 div[data-testid="stMainBlockContainer"] {padding-top: 2.5rem; max-width: 82rem}
 @media (max-width: 640px) {div[data-testid="stMainBlockContainer"] {padding: 3.5rem 1rem 2rem}}

@@ -133,6 +133,11 @@ def missing(row: Mapping[Any, Any]) -> str:
 ABBREVIATIONS = {"pii": "PII", "ood": "OOD", "ttft": "TTFT"}
 
 
+def thinned(one_in: int) -> str:
+    """That only a part of busy traffic is read: Reads one conversation in 40; empty where all of it is."""
+    return f"Reads one conversation in {one_in:,}" if one_in > 1 else ""
+
+
 def title(name: str) -> str:
     """A name of the program for people: prompt_drift becomes Prompt drift, response_pii Response PII."""
     words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").split()

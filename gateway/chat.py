@@ -155,7 +155,7 @@ async def _answer(gateway: Gateway, web: Web, exchange: Exchange) -> None:
 
 
 async def _whole(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.Future[None]) -> None:
-    async with aclosing(gateway.router.answer(exchange.request())) as pieces:  # type: ignore[type-var]
+    async with aclosing(gateway.router.answer(exchange.request())) as pieces:
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
     body = write_answer(_identity(exchange), int(exchange.at.timestamp()), exchange.call.model, exchange.row())
@@ -172,7 +172,7 @@ async def _stream(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.
         exchange.version,
         include_usage=call.include_usage,
     )
-    async with aclosing(gateway.router.answer(exchange.request())) as pieces:  # type: ignore[type-var]
+    async with aclosing(gateway.router.answer(exchange.request())) as pieces:
         async for piece in pieces:
             exchange.take(piece, gateway.tick())
             part = events.text(piece.text) if piece.text else b""

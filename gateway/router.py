@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -112,7 +112,7 @@ class Router:
         on = served.trial == "canary" and self.ready(served.candidate)
         return served.candidate if on and drawn(served.salt, unit, served.share) else served.version
 
-    async def answer(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
+    async def answer(self, request: ChatRequest) -> AsyncGenerator[ChatPiece, None]:
         """The pieces of an answer by `request.version` and no other; a version that the server lost is loaded again."""
         with self._holding(request.version):
             await self.ensure(request.version)
@@ -131,7 +131,7 @@ class Router:
                     self._loaded.pop(request.version, None)
                     await self.ensure(request.version)
                 finally:
-                    await pieces.aclose()  # type: ignore[attr-defined]
+                    await pieces.aclose()
 
     async def ensure(self, version: str) -> None:
         """Return once `version` is loaded. Raises NotFound for an unknown one, Unavailable when it cannot be loaded."""
@@ -317,15 +317,15 @@ class Router:
             if not self._in_flight[version]:
                 del self._in_flight[version]
 
-    async def _repeat(self, work: Callable[[], object], seconds: float) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[object]], seconds: float) -> None:
         while True:
-            await asyncio.sleep(seconds)
             try:
-                await work()  # type: ignore[misc]
+                await work()
             except Exception as error:
                 # A fault in one round must not end the rounds: chat depends on them.
                 self._tell(f"following the routes failed: {type(error).__name__}: {error}")
                 await asyncio.sleep(RETRY_SECONDS)
+            await asyncio.sleep(seconds)
 
 
 def _choose(route: Route, pointer: Pointer | None) -> Route:

@@ -95,7 +95,7 @@ class Shadow:
     async def _answer(self, copy: Exchange) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                async with aclosing(self._router.answer(copy.request())) as pieces:  # type: ignore[type-var]
+                async with aclosing(self._router.answer(copy.request())) as pieces:
                     async for piece in pieces:
                         copy.take(piece, self._tick())
             self.counts.answered += 1

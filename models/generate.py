@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     import torch
 
 SLICE = 256
-# Prompts are read together up to so many tokens, padding included: more would keep the first of them from answering
-# until the last is read, and a processor gains nothing from reading them at once.
-READ_TOGETHER = 64
+# Prompts are read together up to so many tokens, padding included: the weights are read once for all of them, but the
+# first of them cannot answer before the last is read.
+READ_TOGETHER = 128
 
 
 @dataclass(slots=True)

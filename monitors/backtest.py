@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from core.errors import InvalidInput
+from core.thinning import Thinning
 from core.types import Inference
 from monitors.defaults import DEFAULTS
 from monitors.metrics import Step, Unit, metrics, read
@@ -86,6 +87,25 @@ def backtest(
         yield Look(number, seen, estimate.value, estimate.low, estimate.high, estimate.n, step.alarm)
 
 
+def thinned(rows: Sequence[Inference], one_in: int, seed: int) -> list[tuple[int, Inference]]:
+    """Those rows, each with its place, that an epoch reads which takes one conversation in `one_in`.
+
+    1 leaves every row. A conversation is read or not by the place of its first row, of whose rows only that stays.
+    """
+    if one_in < 1:
+        raise InvalidInput("--one-in counts conversations.", "Give a whole number of at least 1.")
+    if one_in == 1:
+        return list(enumerate(rows))
+    rule, seen, kept = Thinning(one_in, seed), set(), []
+    for place, row in enumerate(rows):
+        if row.conversation and row.conversation in seen:
+            continue
+        seen.add(row.conversation)
+        if rule.holds(place):
+            kept.append((place, row))
+    return kept
+
+
 def replayable() -> list[str]:
     """The statistical monitors that traffic alone can feed."""
     return [
@@ -121,12 +141,13 @@ def summarise(
     reference: int,
     every: int,
     budget: float,
+    one_in: int = 1,
     onset: int | None = None,
 ) -> dict[str, Any]:
     """The last line of a backtest: whether and when the monitor alarmed, and what was promised.
 
-    With `onset`, the number of rows before a known change, also how many rows after it the first alarm came; a monitor
-    alarms once, so one that alarmed before has no delay.
+    `rows` are those read, one in `one_in` of the traffic. With `onset`, the number of rows before a known change, also
+    how many rows after it the first alarm came; a monitor alarms once, so one that alarmed before has no delay.
     """
     alarms = [look for look in looks if look.alarm]
     first = alarms[0].seen if alarms else None
@@ -138,6 +159,7 @@ def summarise(
         "reference": reference,
         "every": every,
         "budget": budget,
+        **({} if one_in == 1 else {"one_in": one_in}),
         "looks": len(looks),
         "alarms": len(alarms),
         "first_alarm_look": alarms[0].look if alarms else None,

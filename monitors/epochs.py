@@ -2,6 +2,10 @@
 
 Each epoch keeps its own promise (the chance of any false alarm in it is at most alpha) and shows at most one alarm; the
 ledger (monitors.ledger) grants the alphas so that those of a period never add up to more than the operator's budget.
+
+In traffic so busy that the horizon would be read within hours an epoch reads one unit in so many (`thinned`). How many
+is fixed as the epoch begins, from how much came and not from what it said, and the units are drawn by their keys: what
+is read is as exchangeable as what came, and the promise is the same for it.
 """
 
 from __future__ import annotations
@@ -9,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 from core.settings import MonitorSettings
+from core.thinning import EVERY, Thinning
 from monitors.effects import parameter
 from monitors.metrics import Unit
 from monitors.sources import Source, without_excluded
@@ -46,6 +52,7 @@ class Plan:
     reference_version: str = ""
     version: str = ""
     boundary: int = 0
+    thinning: Thinning = EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +74,30 @@ def horizon_of(units: Sequence[Unit], params: Mapping[str, Any], settings: Monit
     return int(min(max(expected, HORIZONS[0]), HORIZONS[1]))
 
 
+def thinned(tx: Tx, source: Source, params: Mapping[str, Any], settings: MonitorSettings) -> Source:
+    """The source as an epoch that begins now reads it: one unit in `one_in`, where that is set, else in as many as make
+    the longest horizon last `least_epoch_days` at the pace of the last day. A day that is only part there counts for
+    what it brought so far, so that a busy hour stretches the next epoch a little and not to weeks.
+    """
+    one_in = int(parameter(params, "one_in", 0))
+    if one_in < 1:
+        days = min(settings.least_epoch_days, settings.epoch_days)
+        derived = days > 0 and not parameter(params, "horizon", 0)
+        one_in = ceil(source.pace(tx) * days / HORIZONS[1]) if derived else 1
+    return source.thinned(Thinning(max(one_in, 1), source.thinning.seed))
+
+
 def first_plan(
-    tx: Tx, source: Source, metric: Any, params: Mapping[str, Any], release: Release | None
+    tx: Tx,
+    source: Source,
+    metric: Any,
+    params: Mapping[str, Any],
+    release: Release | None,
+    *,
+    settings: MonitorSettings,
 ) -> Plan | Wanting:
     """The first epoch: the first rows are the reference, by the live version only where answers are compared."""
+    source = thinned(tx, source, params, settings)
     want = max(int(parameter(params, "reference", REFERENCE)), metric.minimum)
     version = release.version if release is not None and metric.per_release else ""
     units: list[Unit] = []
@@ -83,15 +110,24 @@ def first_plan(
         after = last
     if len(units) >= want:
         units = units[:want]
-        return Plan(units, units[-1].key, "The first traffic is the reference.", version, version)
+        why = "The first traffic is the reference."
+        return Plan(units, units[-1].key, why, version, version, thinning=source.thinning)
     if release is not None and release.previous and metric.per_release:
-        found = release_plan(tx, source, metric, params, release)
+        found = release_plan(tx, source, metric, params, release, settings=settings)
         if found is not None:
             return found
     return Wanting(len(units), want)
 
 
-def release_plan(tx: Tx, source: Source, metric: Any, params: Mapping[str, Any], release: Release) -> Plan | None:
+def release_plan(
+    tx: Tx,
+    source: Source,
+    metric: Any,
+    params: Mapping[str, Any],
+    release: Release,
+    *,
+    settings: MonitorSettings,
+) -> Plan | None:
     """An epoch for the answers since a release, against those before it; None when too few came before.
 
     The reference may be larger than the first one was: the more answers before, the sooner a change shows.
@@ -99,6 +135,7 @@ def release_plan(tx: Tx, source: Source, metric: Any, params: Mapping[str, Any],
     A version that served before (a rollback) is compared with its own answers; a new one with the version it
     replaced, or, where that answered too little to show a change soon, with whatever was answered last.
     """
+    source = thinned(tx, source, params, settings)
     want = max(int(parameter(params, "reference", REFERENCE)), REFERENCE)
     boundary = streams.last_key(tx, deployment=release.deployment, before=release.changed_at)
     enough = {release.version: metric.minimum, release.previous: max(metric.minimum, TELLING), "": metric.minimum}
@@ -107,7 +144,8 @@ def release_plan(tx: Tx, source: Source, metric: Any, params: Mapping[str, Any],
         if len(units) >= least:
             after = 0 if metric.source == "feedback" else boundary
             live = release.version or "A version for a segment"
-            return Plan(units, after, f"{live} went live.", version, release.version, boundary)
+            why = f"{live} went live."
+            return Plan(units, after, why, version, release.version, boundary, source.thinning)
     return None
 
 
@@ -126,20 +164,23 @@ def next_plan(
 ) -> Plan | None:
     """The epoch that follows `epoch` now, or None while it goes on. `alert` is the monitor's open rule alert."""
     details = epoch["details"]
+    # A change of traffic moves nothing while an epoch lasts, and where its reference stays the next one reads the same.
+    source = source.thinned(Thinning.of(details))
     if encoder != details.get("encoder", ""):
         return same_reference(tx, source, epoch, "The encoder changed; the reference stays.")
     if rhythm != details.get("rhythm", "none"):
         return same_reference(tx, source, epoch, "The declared rhythm changed; the reference stays.")
     if metric.per_release and release is not None and release.generation != details.get("generation", 0):
-        return release_plan(tx, source, metric, params, release)
+        return release_plan(tx, source, metric, params, release, settings=settings)
     if epoch["alarmed_at"] is not None:
         if alert is None:
             return same_reference(tx, source, epoch, "The alarm is over; the reference stays.")
         return _new_normal(tx, source, metric, params, epoch, alert)
     if epoch["seen_rows"] >= epoch["horizon"]:
-        return _latest(tx, source, params, metric, epoch, "The epoch reached its horizon.")
+        return _latest(tx, source, metric, params, epoch, "The epoch reached its horizon.", settings)
     if tx.now - epoch["started_at"] >= timedelta(days=settings.epoch_days):
-        return _latest(tx, source, params, metric, epoch, f"The epoch lasted {settings.epoch_days} days.")
+        why = f"The epoch lasted {settings.epoch_days} days."
+        return _latest(tx, source, metric, params, epoch, why, settings)
     return None
 
 
@@ -158,7 +199,7 @@ def _new_normal(
     if len(units) < enough:
         return None
     why = "The alarm was acknowledged: the traffic since the change is the new reference."
-    return Plan(units, epoch["seen_id"], why, version, version, int(details.get("boundary", 0)))
+    return Plan(units, epoch["seen_id"], why, version, version, int(details.get("boundary", 0)), source.thinning)
 
 
 def same_reference(tx: Tx, source: Source, epoch: Mapping[Any, Any], reason: str) -> Plan | None:
@@ -171,16 +212,23 @@ def same_reference(tx: Tx, source: Source, epoch: Mapping[Any, Any], reason: str
     if not units:
         return None
     version, boundary = details.get("version", ""), int(details.get("boundary", 0))
-    return Plan(units, epoch["seen_id"], reason, reference, version, boundary)
+    return Plan(units, epoch["seen_id"], reason, reference, version, boundary, source.thinning)
 
 
 def _latest(
-    tx: Tx, source: Source, params: Mapping[str, Any], metric: Any, epoch: Mapping[Any, Any], reason: str
+    tx: Tx,
+    source: Source,
+    metric: Any,
+    params: Mapping[str, Any],
+    epoch: Mapping[Any, Any],
+    reason: str,
+    settings: MonitorSettings,
 ) -> Plan | None:
     details = epoch["details"]
     want = max(int(parameter(params, "reference", REFERENCE)), metric.minimum)
-    version = details.get("version", "")
-    units = source.spanning(tx, 1, epoch["seen_id"], version=version, wanted=want)
+    version, boundary = details.get("version", ""), int(details.get("boundary", 0))
+    fresh = thinned(tx, source, params, settings)
+    units = fresh.spanning(tx, 1, epoch["seen_id"], version=version, wanted=want)
     if len(units) < metric.minimum:
         return same_reference(tx, source, epoch, reason)
-    return Plan(units, epoch["seen_id"], reason, version, version, int(details.get("boundary", 0)))
+    return Plan(units, epoch["seen_id"], reason, version, version, boundary, fresh.thinning)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,17 @@ KIND = "garak"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One evaluation line: a probe's outputs as one detector scored them. Unscored ones are `nones`."""
+    """One evaluation line: a probe's outputs as one detector scored them. Unscored ones are `nones`.
+
+    `tries` says for each number k of tries, where the report tells it, at how many of how many prompts one of k hit.
+    """
 
     probe: str
     detector: str
     passed: int
     fails: int
     nones: int = 0
+    tries: Mapping[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -155,9 +159,12 @@ def measure(run: Run, calibration: Calibration | None = None) -> list[Measuremen
             level=level,
             details={"unscored": line.nones, **({"z": round(z, 3)} if z is not None else {})},
         )
-        if z is not None and calibration is not None and found.status == "ok":
-            found = replace(found, reason=f"Pass rate {z:+.1f} standard deviations from {calibration.name}.")
-        out.append(found)
+        said = []
+        if z is not None and calibration is not None:
+            said.append(f"Pass rate {z:+.1f} standard deviations from {calibration.name}.")
+        if run.generations > 1 and (counted := line.tries.get(run.generations)):
+            said.append(_tell_tries(run.generations, *counted, level))
+        out.append(replace(found, reason=" ".join(said)) if found.status == "ok" else found)
     return out
 
 
@@ -200,6 +207,14 @@ def _measurement(
     return Measurement(name, estimate, status, segment=segment, reason=reason, details=details)
 
 
+def _tell_tries(k: int, hit: int, prompts: int, level: float) -> str:
+    """hit@k over prompts, which unlike outputs are independent."""
+    share = proportion(hit, prompts, minimum=1, level=level)
+    assert share.low is not None and share.high is not None
+    limits = f"{100 * share.low:.1f} to {100 * share.high:.1f} %"
+    return f"One of {k} tries got through at {hit} of {prompts} prompts ({limits})."
+
+
 def _read(row: Mapping[str, Any], line: int) -> tuple[str, Any]:
     kind = str(row.get("entry_type", ""))
     if kind in ("start_run setup", "init", "completion"):
@@ -220,4 +235,18 @@ def _evaluated(row: Mapping[str, Any]) -> Line:
     if passed > whole or row.get("fails", whole - passed) != whole - passed:
         raise BadRow(f"says that {passed} of {whole} outputs passed and {row.get('fails')} failed")
     probe, detector = probe.removeprefix("probes."), detector.removeprefix("detectors.").removeprefix("detector.")
-    return Line(probe[:100], detector[:100], passed, whole - passed, nones)
+    return Line(probe[:100], detector[:100], passed, whole - passed, nones, _tries(row.get("hit_at_k")))
+
+
+def _tries(told: Any) -> dict[int, tuple[int, int]]:
+    """The prompts hit within k tries. A share of prompts that is none (not all were tried k times) is left out."""
+    found: dict[int, tuple[int, int]] = {}
+    for k, own in told.items() if isinstance(told, dict) else ():
+        try:
+            score, prompts = float(own["score"]), int(own["prompts"])
+            hit = round(score * prompts)
+            if 0 <= hit <= prompts and prompts and math.isclose(hit / prompts, score, abs_tol=1e-6):
+                found[int(k)] = hit, prompts
+        except (KeyError, TypeError, ValueError, OverflowError):
+            continue
+    return found

@@ -8,6 +8,7 @@ from math import ceil
 from typing import Any
 
 from core.settings import MonitorSettings
+from core.thinning import Thinning
 from monitors.metrics import metrics
 from monitors.statistics.budget import Budget
 from store import monitors as rows
@@ -26,12 +27,14 @@ def grant(
     settings: MonitorSettings,
     *,
     before: Mapping[Any, Any] | None = None,
+    one_in: int = 1,
 ) -> float:
     """The alpha of `monitor`'s epoch called `epoch`; the same when asked again.
 
     A new period opens a new ledger; when monitors came, went or were re-weighted, or the budget changed, what is
     unspent is divided anew. Where the epoch `before` read its whole horizon, as many more as its pace leaves room for
-    in the period share what is left, so that busy traffic does not use it up in a few hours.
+    in the period share what is left, so that busy traffic does not use it up in a few hours; an epoch that reads one
+    unit in `one_in` lasts as many times longer as it reads less often than that one.
     """
     total = rows.budget(tx, settings.budget)
     statistical = {
@@ -54,7 +57,7 @@ def grant(
             left = max((period - (tx.now - started)).total_seconds() / 86_400, 1)
             budget = Budget(total, {}, budget.grants).divide(weights, _expected(statistical, settings, left))
     if epoch not in budget.grants.get(monitor["name"], {}):
-        budget = _paced(budget, monitor["name"], before, started + period - tx.now)
+        budget = _paced(budget, monitor["name"], before, started + period - tx.now, one_in)
     budget, alpha = budget.grant(monitor["name"], epoch)
     value = {
         "started_at": started.isoformat(),
@@ -67,16 +70,19 @@ def grant(
     return alpha
 
 
-def _paced(budget: Budget, monitor: str, before: Mapping[Any, Any] | None, left: timedelta) -> Budget:
-    """The budget, replanned where the rows of `before`, by their own times, took less time than was expected."""
+def _paced(budget: Budget, monitor: str, before: Mapping[Any, Any] | None, left: timedelta, one_in: int) -> Budget:
+    """The budget, replanned where the rows of `before`, by their own times, took less time than was expected, or where
+    less often reading makes fewer epochs than were planned for at the pace before.
+    """
     if before is None or before["seen_rows"] < before["horizon"]:
         return budget
     first, last = before["details"].get("first_at"), before["details"].get("last_at")
     if not first or not last:
         return budget
-    lasted = max(datetime.fromisoformat(last) - datetime.fromisoformat(first), SHORTEST)
+    slower = one_in / Thinning.of(before["details"]).one_in
+    lasted = max(datetime.fromisoformat(last) - datetime.fromisoformat(first), SHORTEST) * slower
     wanted, share = ceil(left / lasted), budget.shares[monitor]
-    return budget.expect(monitor, wanted) if wanted > share.expected - share.granted else budget
+    return budget.expect(monitor, wanted) if slower > 1 or wanted > share.expected - share.granted else budget
 
 
 def _expected(statistical: Mapping[str, Any], settings: MonitorSettings, days: float) -> dict[str, int]:

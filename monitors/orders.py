@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
+from core.errors import Conflict, InvalidInput, TrimtabError
 from monitors import cycle, delivery, reference, rehearsal, topic_map
 from monitors.cycle import Outcome
 from monitors.effects import Effects
 from monitors.probes.rotation import WHOLE
-from store import commands
+from store.carrying import Carrier, Report
 
-log = logging.getLogger("trimtab.monitors")
 OWNER = "monitors"
-LEASE_SECONDS = 60.0
-TELL_SECONDS = 2.0
 # What may take minutes has a lane of its own, so that a look is not kept waiting by it.
 LONG = ("backtest", "run_suite", "topic_map")
 SHORT = ("run_monitor", "test_notice", "take_reference")
@@ -32,31 +28,11 @@ PASSES: MappingProxyType[str, Mapping[str, Any]] = MappingProxyType(
 
 async def obey(effects: Effects, process: str, kinds: Collection[str] = SHORT) -> str:
     """Carry out the oldest command of `kinds` that waits; returns a line about it, or an empty text without one."""
-
-    def claim() -> Any:
-        with effects.store.write(effects.clock()) as tx:
-            return commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=kinds)
-
-    row = await asyncio.to_thread(claim)
-    if row is None:
-        return ""
-    told = [0.0]
-    work = asyncio.create_task(_carry_out(row, effects, lambda share: told.append(share)))
-    while not (await asyncio.wait({work}, timeout=TELL_SECONDS))[0]:
-        await asyncio.to_thread(_renew, effects, row["id"], process, told[-1])
-    try:
-        result = work.result()
-    except Exception as error:
-        message = cycle.describe(error, cycle.TIMEOUT_SECONDS)
-        if not isinstance(error, TrimtabError):
-            log.exception("%s: %s", row["kind"], message)
-        await asyncio.to_thread(_end, effects, row["id"], process, None, message)
-        return f"{row['kind']} failed: {message}"
-    await asyncio.to_thread(_end, effects, row["id"], process, result, "")
-    return f"{row['kind']} done for {row['actor']}"
+    carrier = Carrier(effects.store, OWNER, process, effects.clock)
+    return await carrier.carry(kinds, lambda row, report: _carry_out(row, effects, report))
 
 
-async def _carry_out(row: Mapping[Any, Any], effects: Effects, report: Callable[[float], None]) -> dict[str, Any]:
+async def _carry_out(row: Mapping[Any, Any], effects: Effects, report: Report) -> dict[str, Any]:
     args, name = row["args"], str(row["args"].get("monitor", ""))
     if row["kind"] == "run_monitor":
         return _told(await asyncio.to_thread(cycle.run_now, name, effects))
@@ -91,22 +67,3 @@ def _told(outcome: Outcome | None) -> dict[str, Any]:
     if outcome.state != "done":
         raise TrimtabError(outcome.message)
     return {"monitor": outcome.monitor, "fired": list(outcome.fired)}
-
-
-def _renew(effects: Effects, id: int, process: str, share: float) -> None:
-    try:
-        with effects.store.write(effects.clock()) as tx:
-            commands.progress(tx, id, share, process=process, lease_seconds=LEASE_SECONDS)
-    except Unavailable:
-        return  # the lease outlasts a store that is away for a moment
-
-
-def _end(effects: Effects, id: int, process: str, result: Mapping[str, Any] | None, message: str) -> None:
-    try:
-        with effects.store.write(effects.clock()) as tx:
-            if result is None:
-                commands.fail(tx, id, message, process=process)
-            else:
-                commands.finish(tx, id, result, process=process)
-    except (Conflict, NotFound):
-        return  # it expired or another process took it over

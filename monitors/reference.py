@@ -93,4 +93,4 @@ def plan(
             "Choose another window, or wait for more traffic.",
         )
     why = f"{asked.actor} took {len(units)} rows as the reference: {asked.reason}"
-    return Plan(units, epoch["seen_id"], why, version, version, boundary)
+    return Plan(units, epoch["seen_id"], why, version, version, boundary, source.thinning)

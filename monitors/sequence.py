@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any, cast
 
 from core.errors import InvalidInput
+from core.thinning import Thinning
 from core.types import Estimate, Measurement
 from monitors import epochs, ledger, reference, rhythm, verdict, why
 from monitors.effects import Effects, parameter
@@ -38,6 +39,10 @@ class Run:
     effects: Effects
     deployment: str
     rhythm: str
+
+    def reading(self, epoch: Mapping[Any, Any]) -> Source:
+        """The source as the epoch reads it."""
+        return self.source.thinned(Thinning.of(epoch["details"]))
 
 
 def run(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -> list[str]:
@@ -72,14 +77,16 @@ def take_reference(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects:
         epoch = rows.open_epoch(tx, monitor["id"])
         release = live_release(tx, job.deployment)
         alert = alerts.open_alert(tx, f"rule:{monitor['name']}")
-        plan = reference.plan(tx, job.source, metric, epoch, asked, release=release, alert=alert)
+        source = job.reading(epoch) if epoch is not None else job.source
+        plan = reference.plan(tx, source, metric, epoch, asked, release=release, alert=alert)
     _begin(job, epoch, plan, release, actor=asked.actor)
 
 
 def _job(monitor: Mapping[Any, Any], metric: Any, tick: Tick, effects: Effects) -> Run:
     deployment = str(monitor["params"].get("deployment") or effects.settings.deployment)
     declared = rhythm.declared(monitor["params"], effects.settings.monitors.rhythm)
-    return Run(monitor, metric, source_of(metric, deployment), monitor["params"], tick, effects, deployment, declared)
+    source = source_of(metric, deployment, seed_of(monitor["name"]))
+    return Run(monitor, metric, source, monitor["params"], tick, effects, deployment, declared)
 
 
 def _epoch(job: Run) -> Mapping[Any, Any] | None:
@@ -91,10 +98,10 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
         release = live_release(tx, job.deployment)
         alert = alerts.open_alert(tx, f"rule:{job.monitor['name']}")
         plan: Plan | Wanting | None
+        settings = effects.settings.monitors
         if epoch is None:
-            plan = epochs.first_plan(tx, job.source, job.metric, job.params, release)
+            plan = epochs.first_plan(tx, job.source, job.metric, job.params, release, settings=settings)
         else:
-            settings = effects.settings.monitors
             plan = epochs.next_plan(
                 tx,
                 job.source,
@@ -124,7 +131,7 @@ def _restored(job: Run, epoch: Mapping[Any, Any]) -> Tracker | None:
     except InvalidInput:
         with job.effects.store.read(job.effects.clock()) as tx:
             reason = "The state of the epoch could not be read (an upgrade, or damage); the reference stays."
-            plan = epochs.same_reference(tx, job.source, epoch, reason)
+            plan = epochs.same_reference(tx, job.reading(epoch), epoch, reason)
             release = live_release(tx, job.deployment)
         if plan is None:
             raise
@@ -140,8 +147,15 @@ def _begin(
     horizon = epochs.horizon_of(plan.units, job.params, effects.settings.monitors)
     number = old["number"] + 1 if old else 1
     with effects.store.write(effects.clock()) as tx:
-        alpha = ledger.grant(tx, monitor, f"{monitor['name']}/{number}", effects.settings.monitors, before=old)
-    seed = int.from_bytes(sha256(f"{monitor['name']}/{number}".encode()).digest()[:4], "big")
+        alpha = ledger.grant(
+            tx,
+            monitor,
+            f"{monitor['name']}/{number}",
+            effects.settings.monitors,
+            before=old,
+            one_in=plan.thinning.one_in,
+        )
+    seed = seed_of(f"{monitor['name']}/{number}")
     tracker = job.metric.start(units, alpha=alpha, horizon=horizon, seed=seed, params=job.params)
     with effects.store.write(effects.clock()) as tx:
         rows.require_tick(tx, job.tick)
@@ -167,6 +181,7 @@ def _begin(
                 "boundary": plan.boundary,
                 "encoder": effects.embed.identity if job.metric.embedded else "",
                 "rhythm": job.rhythm,
+                "thinning": plan.thinning.as_json(),
                 "generation": release.generation if release else 0,
                 "first_at": plan.units[-1].at.isoformat(),
                 "last_at": plan.units[-1].at.isoformat(),
@@ -182,7 +197,7 @@ def _following(job: Run, epoch: Mapping[Any, Any], tracker: Tracker) -> tuple[li
         release = live_release(tx, job.deployment)
         # A release that found too few answers for a reference of its own leaves the epoch to compare all answers.
         same = release is None or release.generation == details.get("generation", 0)
-        units, last, more = job.source.following(
+        units, last, more = job.reading(epoch).following(
             tx,
             epoch["seen_id"],
             version=details.get("version", "") if same else "",
@@ -190,6 +205,11 @@ def _following(job: Run, epoch: Mapping[Any, Any], tracker: Tracker) -> tuple[li
             limit=limit,
         )
     return units[: tracker.remaining], last, more
+
+
+def seed_of(name: str) -> int:
+    """The seed that belongs to `name`."""
+    return int.from_bytes(sha256(name.encode()).digest()[:4], "big")
 
 
 def _with_vectors(job: Run, units: Sequence[Unit]) -> list[Unit]:
@@ -208,6 +228,8 @@ def _commit(
         details["last_at"] = units[-1].at.isoformat()
         details["read_at"] = effects.clock().isoformat()
     measured = [_stale(job, details, m) if not units else m for m in tracker.measure()]
+    if (one_in := Thinning.of(details).one_in) > 1:
+        measured = [replace(m, details={**m.details, "one_in": one_in}) for m in measured]
     measured = [verdict.checked(m) for m in measured]
     explained = tracker.why() if step.alarm else {}
     if step.alarm:

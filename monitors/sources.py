@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
+from core.thinning import EVERY, Thinning
 from core.types import Inference
 from monitors.metrics import SequentialMetric, Unit, read
-from store import labelling, streams
+from store import labelling, pace, streams
 from store.unit_of_work import Tx
 
 
 class Source(Protocol):
-    """Units in key order. `version` empty: answers of any; `boundary`: the last inference before a release."""
+    """Units in key order. `version` empty: answers of any; `boundary`: the last inference before a release.
+
+    Of units those are read whose keys `thinning` draws; a conversation is read or not by the key of what opened it.
+    """
+
+    @property
+    def thinning(self) -> Thinning: ...
+
+    def thinned(self, thinning: Thinning) -> Self: ...
+
+    def pace(self, tx: Tx) -> float: ...
 
     def following(
         self, tx: Tx, after: int, *, version: str, boundary: int, limit: int
@@ -30,18 +41,34 @@ class Exchanges:
 
     deployment: str
     metric: SequentialMetric
+    thinning: Thinning = EVERY
+
+    def thinned(self, thinning: Thinning) -> Self:
+        """The same units, of which `thinning` says which are read."""
+        return replace(self, thinning=thinning)
+
+    def pace(self, tx: Tx) -> float:
+        """About how many units there were in the last day, read or not."""
+        return pace.openings(tx, deployment=self.deployment)
 
     def following(self, tx: Tx, after: int, *, version: str, boundary: int, limit: int) -> tuple[list[Unit], int, bool]:
         """The next units, the key of the last row read, and whether more rows may follow."""
+        start = max(after, boundary)
         rows, last = streams.openings(
-            tx, max(after, boundary), deployment=self.deployment, version=version, limit=limit
+            tx, start, deployment=self.deployment, version=version, limit=limit, thinning=self.thinning
         )
-        return self._units(rows), last, last > max(after, boundary)
+        return self._units(rows), last, last > start
 
     def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]:
         """The newest `wanted` units with keys from `first` to `last`, without those that people excluded."""
         rows = streams.openings_before(
-            tx, last, deployment=self.deployment, wanted=wanted, version=version, first=first
+            tx,
+            last,
+            deployment=self.deployment,
+            wanted=wanted,
+            version=version,
+            first=first,
+            thinning=self.thinning,
         )
         return without_excluded(tx, self._units(rows))
 
@@ -63,25 +90,62 @@ class Judgements:
     """First judgements of answers, as 1 for negative and 0 for not."""
 
     deployment: str
+    thinning: Thinning = EVERY
+
+    def thinned(self, thinning: Thinning) -> Self:
+        """The same units, of which `thinning` says which are read."""
+        return replace(self, thinning=thinning)
+
+    def pace(self, tx: Tx) -> float:
+        """About how many units there were in the last day, read or not."""
+        return pace.judgements(tx, deployment=self.deployment)
 
     def following(self, tx: Tx, after: int, *, version: str, boundary: int, limit: int) -> tuple[list[Unit], int, bool]:
         """The next units, the key of the last one, and whether more may follow."""
-        rows = streams.judgements(
-            tx, after, deployment=self.deployment, limit=limit, version=version, from_inference=boundary + 1
+        if self.thinning.one_in == 1:
+            rows = streams.judgements(
+                tx, after, deployment=self.deployment, limit=limit, version=version, from_inference=boundary + 1
+            )
+            return self._units(rows), rows[-1].key if rows else after, len(rows) == limit
+        rows, last = streams.judgements_drawn(
+            tx,
+            after,
+            thinning=self.thinning,
+            deployment=self.deployment,
+            limit=limit,
+            version=version,
+            from_inference=boundary + 1,
         )
-        return self._units(rows), rows[-1].key if rows else after, len(rows) == limit
+        return self._units(rows), last, last > after
 
     def spanning(self, tx: Tx, first: int, last: int, *, version: str, wanted: int) -> list[Unit]:
         """The newest `wanted` units with keys from `first` to `last`, without those that people excluded."""
-        rows = streams.judgements(
-            tx, first - 1, deployment=self.deployment, limit=1_000_000, version=version, until=last
-        )
-        return without_excluded(tx, self._units(rows))[-wanted:]
+        return self._newest(tx, None, first=first, last=last, version=version, wanted=wanted)
 
     def before(self, tx: Tx, boundary: int, *, version: str, wanted: int) -> list[Unit]:
         """The newest `wanted` judgements of answers up to the inference `boundary`."""
-        rows = streams.judgements_before(tx, boundary, deployment=self.deployment, wanted=wanted, version=version)
-        return without_excluded(tx, self._units(rows))
+        return self._newest(tx, boundary, first=0, last=None, version=version, wanted=wanted)
+
+    def _newest(
+        self, tx: Tx, boundary: int | None, *, first: int, last: int | None, version: str, wanted: int
+    ) -> list[Unit]:
+        units: list[Unit] = []
+        rows: list[streams.Judgement] = []
+        while (missing := wanted - len(units)) > 0:
+            rows = streams.judgements_before(
+                tx,
+                boundary,
+                deployment=self.deployment,
+                wanted=missing,
+                version=version,
+                first=first,
+                last=rows[0].key - 1 if rows else last,
+                thinning=self.thinning,
+            )
+            units = without_excluded(tx, self._units(rows)) + units
+            if len(rows) < missing:
+                break
+        return units
 
     def _units(self, rows: Sequence[streams.Judgement]) -> list[Unit]:
         units = []
@@ -91,9 +155,12 @@ class Judgements:
         return units
 
 
-def source_of(metric: Any, deployment: str) -> Source:
-    """The source that `metric` names."""
-    return Judgements(deployment) if metric.source == "feedback" else Exchanges(deployment, metric)
+def source_of(metric: Any, deployment: str, seed: int) -> Source:
+    """The source that `metric` names; what is thinned of it later is drawn by `seed`."""
+    every = Thinning(seed=seed)
+    if metric.source == "feedback":
+        return Judgements(deployment, every)
+    return Exchanges(deployment, metric, every)
 
 
 def without_excluded(tx: Tx, units: Sequence[Unit]) -> list[Unit]:

@@ -54,7 +54,7 @@ def build(
     since = list(explained.get("since_onset", []))[-REFERENCE_ROWS:]
     with effects.store.read(effects.clock()) as tx:
         current = exchanges.by_ids(tx, since)
-        reference = job.source.spanning(
+        reference = job.reading(epoch).spanning(
             tx,
             epoch["reference_first"],
             epoch["reference_last"],

@@ -10,6 +10,7 @@ import numpy as np
 
 from core.errors import Conflict, NotFound, TrimtabError
 from core.settings import Settings
+from core.types import PreferencePair
 from retrain.prospects import MOST, Embed, foresee
 from store import commands, datasets, decisions, pairs
 from store.unit_of_work import Store, Tx
@@ -57,8 +58,9 @@ def work(store: Store, embed: Embed, process: str, *, clock: Callable[[], dateti
 
     try:
         with store.read() as tx:
-            champion = str(decisions.get(tx, decision)["body"]["spec"]["champion"])
-            found, known = pairs.approved(tx, MOST), datasets.learnt_by(tx, champion)
+            spec = decisions.get(tx, decision)["body"]["spec"]
+            found = _at_hand(tx, spec.get("dataset", ""))
+            known = datasets.learnt_by(tx, str(spec["champion"]))
         told = foresee(found, embed_part, known=known, report=reached.append)
     except (Conflict, NotFound, _Ending):
         return ""
@@ -68,6 +70,14 @@ def work(store: Store, embed: Embed, process: str, *, clock: Callable[[], dateti
         return f"what retraining may gain was not worked out: {error.message}"
     _end(store, clock, lambda tx: commands.finish(tx, row["id"], told, process=process))
     return f"foreseen for the proposal {decision}: {told['sentence']}"
+
+
+def _at_hand(tx: Tx, dataset: str) -> list[PreferencePair]:
+    """The pairs of the locked dataset that the run names, or else all that are approved."""
+    if not dataset:
+        return pairs.approved(tx, MOST)
+    id = datasets.named(tx, dataset)["id"]
+    return [pair for side in ("train", "held_out") for pair in datasets.members(tx, id, side)]
 
 
 def _end(store: Store, clock: Callable[[], datetime], end: Callable[[Tx], Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -19,8 +20,8 @@ def adopt(home: Path, adapter: Path, *, base: str = "") -> tuple[str, str]:
     """Copy `adapter` to versions/DIGEST under `home`; returns the digest and the folder relative to `home`.
 
     `base` is the digest of the model that it was trained on, which its configuration is made to name: a server then
-    refuses to put it on another. Doing it again gives the same. Raises ArtefactRefused for anything but safetensors
-    and JSON.
+    refuses to put it on another. Doing it again gives the same, and the folder that holds the adapter names whose copy
+    it is. Raises ArtefactRefused for anything but safetensors and JSON.
     """
     try:
         inspect(adapter, needs=NEEDED)
@@ -30,8 +31,11 @@ def adopt(home: Path, adapter: Path, *, base: str = "") -> tuple[str, str]:
     for path in files:
         if path.suffix.lower() not in TAKEN:
             raise refuse(path.name, "is not a safetensors or JSON file", "Keep only the adapter's own files.")
-    root = home / VERSIONS
-    hidden = root / f".{uuid.uuid4().hex}.partial"
+    root, run = home / VERSIONS, adapter.parent.name
+    # What a kill left of an earlier try of this run goes first.
+    for left in root.glob(f".{glob.escape(run)}-*.partial"):
+        shutil.rmtree(left, ignore_errors=True)
+    hidden = root / f".{run}-{uuid.uuid4().hex}.partial"
     try:
         hidden.mkdir(parents=True)
         for path in files:

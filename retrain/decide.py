@@ -10,7 +10,7 @@ from core.errors import Conflict, InvalidInput
 from core.policy import Proposal, Situation, propose
 from core.settings import Settings
 from retrain import advice, cost, proposals
-from store import decisions, deployments, overrides, pairs, situations, versions
+from store import datasets, decisions, deployments, overrides, pairs, situations, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:policy"
@@ -29,11 +29,12 @@ def decide(tx: Tx, settings: Settings) -> list[str]:
     return said
 
 
-def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert: str = "") -> str:
+def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert: str = "", dataset: str = "") -> str:
     """Propose what a person asks for; returns the decision's uuid, that of an equal one that waits included.
 
-    It is held to what the policy is held to: raises Conflict without a version to go back to, with too few approved
-    pairs, or for a server that cannot load what is trained; InvalidInput without a reason; Forbidden, NotFound.
+    `dataset` is the digest of a locked one to train on, instead of a new draw. It is held to what the policy is held
+    to: raises Conflict without a version to go back to, with too few approved pairs, for a dataset that has aged, or
+    for a server that cannot load what is trained; InvalidInput without a reason; Forbidden, NotFound.
     """
     reason = reason.strip()
     if not reason:
@@ -46,7 +47,9 @@ def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert
         raise InvalidInput(f"A person cannot propose {kind}.", "Propose retrain or rollback.")
     if kind == "rollback" and not route["previous"]:
         raise Conflict("There is no earlier version to go back to.", "Propose retraining instead.")
-    missing = settings.retrain.minimum_pairs - pairs.counts(tx)["approved"]
+    locked = _locked(tx, settings, dataset) if dataset and kind == "retrain" else None
+    at_hand = locked["train_pairs"] + locked["held_out_pairs"] if locked else pairs.counts(tx)["approved"]
+    missing = settings.retrain.minimum_pairs - at_hand
     if kind == "retrain" and missing > 0:
         raise Conflict(
             f"Retraining needs {missing} more approved preference pairs.", "Collect feedback or import pairs."
@@ -55,7 +58,7 @@ def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert
         raise Conflict(
             f"The server {settings.gateway.server} cannot load what is trained here.", "Retrain where it runs."
         )
-    return _propose(tx, settings, Proposal("retrain" if kind == "retrain" else "rollback", reason), row, actor)
+    return _propose(tx, settings, Proposal("retrain" if kind == "retrain" else "rollback", reason), row, actor, locked)
 
 
 def ask_override(tx: Tx, settings: Settings, *, actor: str, version: str, report: str, reason: str) -> str:
@@ -78,6 +81,15 @@ def ask_override(tx: Tx, settings: Settings, *, actor: str, version: str, report
         body=body,
         expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
     )
+
+
+def _locked(tx: Tx, settings: Settings, digest: str) -> Mapping[Any, Any]:
+    """The dataset, when a run may still train on it."""
+    row = datasets.named(tx, digest)
+    datasets.require_approved(tx, row["id"])
+    if settings.retrain.trainer == "kto":
+        raise Conflict("The trainer kto learns from thumbs, not from a dataset's pairs.", "Set retrain.trainer to dpo.")
+    return row
 
 
 def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
@@ -108,7 +120,14 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
     return waiting if situations.comment_once(tx, alert["id"], waiting, actor=ACTOR) else ""
 
 
-def _propose(tx: Tx, settings: Settings, found: Proposal, alert: Mapping[str, Any] | None, actor: str) -> str:
+def _propose(
+    tx: Tx,
+    settings: Settings,
+    found: Proposal,
+    alert: Mapping[str, Any] | None,
+    actor: str,
+    dataset: Mapping[Any, Any] | None = None,
+) -> str:
     route = deployments.current(tx, settings.deployment)
     assert route is not None
     shown = {"uuid": alert["uuid"], "monitor": alert["monitor"], "summary": alert["summary"]} if alert else None
@@ -133,6 +152,7 @@ def _propose(tx: Tx, settings: Settings, found: Proposal, alert: Mapping[str, An
             tokens_per_pair=cost.count_tokens(pairs.approved(tx, _LOOKED_AT)),
             throughput=situations.last_throughput(tx),
             gpu=cost.has_gpu(),
+            dataset=dataset,
         )
     uuid = decisions.propose(
         tx,

@@ -55,8 +55,8 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
             raise Stopped
         progress.write("evaluate", step=done, of=of, **more)
 
-    def tell_left(done: int, of: int) -> None:
-        tell(done, of, eta_s=(clock() - began) / done * (of - done))
+    def tell_left(done: int, of: int, share: float) -> None:
+        tell(done, of, eta_s=(clock() - began) / share * (1 - share))
 
     scorer = Scorer(
         Path(spec.base_model),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import expm1
 from pathlib import Path
+from typing import Any
 
 from scipy.special import expit
 
@@ -51,20 +52,14 @@ def read_scored(path: Path, members: Sequence[PreferencePair]) -> list[HeldOutPa
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
         base, member = row["base"], known[row["id"]]
-
-        def scored(name: str, row: dict = row, base: dict = base) -> Scored:  # type: ignore[type-arg]
-            told = row[name]
-            margin = (told["chosen"] - base["chosen"]) - (told["rejected"] - base["rejected"])
-            return Scored(float(told["reward_hit"]), margin, float(told["chosen"]))
-
         out.append(
             HeldOutPair(
                 id=row["id"],
                 prompt=normalise(member.prompt),
                 contributor=member.contributor,
                 tokens=int(base["chosen_tokens"]),
-                candidate=scored("candidate"),
-                champion=scored("champion"),
+                candidate=_scored(row["candidate"], base),
+                champion=_scored(row["champion"], base),
             )
         )
     return out
@@ -126,3 +121,8 @@ def _contributors(pairs: Sequence[HeldOutPair]) -> list[str] | None:
     if count_contributors(pairs) < FEWEST_CONTRIBUTORS:
         return None
     return [pair.contributor or f"pair {pair.id}" for pair in pairs]
+
+
+def _scored(told: Mapping[str, Any], base: Mapping[str, Any]) -> Scored:
+    margin = (told["chosen"] - base["chosen"]) - (told["rejected"] - base["rejected"])
+    return Scored(float(told["reward_hit"]), margin, float(told["chosen"]))

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from core.errors import Conflict, NotFound, TrimtabError, Unavailable
+from core.errors import TrimtabError
 from core.settings import Settings
 from retrain import comparison, decide
 from retrain.candidate import Bench
 from store import commands, decisions
+from store.carrying import LEASE_SECONDS, Carrier, Report
 from store.unit_of_work import Tx
 
 OWNER = "retrain"
-LEASE_SECONDS = 60.0
 # What each command asks for, and the names of its arguments.
 ASKS: MappingProxyType[str, tuple[Callable[..., str], tuple[str, ...]]] = MappingProxyType(
     {
-        "propose": (decide.ask, ("kind", "reason", "alert")),
+        "propose": (decide.ask, ("kind", "reason", "alert", "dataset")),
         "override": (decide.ask_override, ("version", "report", "reason")),
     }
 )
@@ -46,45 +45,12 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
 
 
 async def compare(bench: Bench, process: str) -> str:
-    """Carry out the oldest comparison that waits; returns a line about it, or an empty text when there is none.
+    """Carry out the oldest comparison that waits, which takes minutes; returns a line about it, or an empty text."""
 
-    It lasts minutes, so its lease is renewed as it goes; one whose worker died is taken again while it has not expired.
-    """
+    async def work(row: Mapping[Any, Any], report: Report) -> Mapping[str, Any]:
+        async def tell(what: str, done: int, of: int) -> None:
+            report(done / of)
 
-    def write(change: Callable[[Tx], Any]) -> Any:
-        with bench.store.write(bench.clock()) as tx:
-            return change(tx)
+        return await comparison.compare(bench, list(row["args"].get("versions", ())), tell=tell)
 
-    async def renew(what: str, done: int, of: int) -> None:
-        def change(tx: Tx) -> None:
-            commands.progress(tx, row["id"], done / of, process=process, lease_seconds=LEASE_SECONDS)
-
-        try:
-            await asyncio.to_thread(write, change)
-        except Unavailable:
-            return  # the lease outlasts a store that is away for a moment
-
-    def claim(tx: Tx) -> Any:
-        return commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=("compare",))
-
-    row = await asyncio.to_thread(write, claim)
-    if row is None:
-        return ""
-    result: Mapping[str, Any] | None = None
-    try:
-        result = await comparison.compare(bench, list(row["args"].get("versions", ())), tell=renew)
-        told = f"compared for {row['actor']}"
-    except TrimtabError as error:
-        told = f"{error.message} {error.remedy}".strip()
-
-    def end(tx: Tx) -> None:
-        if result is None:
-            commands.fail(tx, row["id"], told, process=process)
-        else:
-            commands.finish(tx, row["id"], result, process=process)
-
-    try:
-        await asyncio.to_thread(write, end)
-    except (Conflict, NotFound):
-        return "a comparison is another worker's now"
-    return told
+    return await Carrier(bench.store, OWNER, process, bench.clock).carry(("compare",), work)

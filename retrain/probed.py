@@ -74,7 +74,7 @@ def probe(
         probed = [
             insert(pair, texts[number % len(texts)], places[number], id=pair.id) for number, pair in enumerate(asked)
         ]
-        found = scorer.score(probed, report, with_base=False)
+        found = scorer.score(probed, lambda done, of, share: report(done, of), with_base=False)
         scored += len(found.ids)
         margins = dict(zip(found.ids, learnt_margins(found, candidate, champion), strict=True))
         return [lean(margins[pair.id], scale) if pair.id in margins else None for pair in asked]

@@ -27,9 +27,12 @@ def retraining(
     tokens_per_pair: int,
     throughput: float | None,
     gpu: bool,
+    dataset: Mapping[Any, Any] | None = None,
 ) -> dict[str, Any]:
     """The body of a retraining proposal. `pairs` counts pairs by state; `throughput` is tokens a second last seen."""
-    train = min(settings.max_train_pairs, math.floor(0.75 * pairs["approved"]))
+    drawn = dataset["train_pairs"] if dataset else math.floor(0.75 * pairs["approved"])
+    train = drawn if dataset else min(settings.max_train_pairs, drawn)
+    examples = f"the locked dataset {dataset['digest'][:16]}" if dataset else EXAMPLES[settings.trainer]
     steps = min(settings.max_steps, math.ceil(3 * max(1, train) / settings.pairs_per_step))
     device = settings.device if settings.device != "auto" else ("cuda" if gpu else "cpu")
     return {
@@ -50,6 +53,7 @@ def retraining(
             "device": settings.device,
             "max_train_pairs": settings.max_train_pairs,
             "max_held_out_pairs": settings.max_held_out_pairs,
+            **({"dataset": dataset["digest"]} if dataset else {}),
         },
         "estimate": estimate(
             pairs=steps * settings.pairs_per_step,
@@ -58,7 +62,7 @@ def retraining(
             device=device,
         ),
         "changes": [
-            f"A run of at most {steps} steps trains a LoRA adapter on {champion} from {EXAMPLES[settings.trainer]}.",
+            f"A run of at most {steps} steps trains a LoRA adapter on {champion} from {examples}.",
             "It writes one new version, judges it, and asks again before anything goes live.",
         ],
         "stays": [f"{champion} goes on answering.", "No pair, version or deployment is changed or removed."],

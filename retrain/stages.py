@@ -35,7 +35,8 @@ ACTOR = "system:retrain"
 # What trains and what judges on held-out pairs: modules that are given the run's folder.
 MODULES = ("retrain.train", "retrain.evaluate")
 TRAIN, HELD_OUT, THUMBS, LEFT_OUT = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "thumbs_left_out.json"
-TEXTS = "texts.jsonl"
+TEXTS, COMPARISON = "texts.jsonl", "comparison.json"
+COMPARED = frozenset({"rates", "length", "latency"})
 _LOTS = {"thumbs": THUMBS, "texts": TEXTS}
 # More passes over few pairs fit their wording rather than what people prefer.
 MOST_PASSES = 3
@@ -75,8 +76,7 @@ class Stages:
         """Lock the dataset and write what the child reads."""
         spec, settings = self.held.row["spec"], self.settings.retrain
         if self.held.row["dataset_id"] is None:
-            cleared, share = await self.inspect(), settings.contributor_share
-            row, train, held_out = await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
+            row, train, held_out = await self.choose()
             await self.held.note(dataset_id=int(row["id"]))
         elif (self.folder / "spec.json").exists():
             return ""
@@ -100,6 +100,15 @@ class Stages:
         told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
+
+    async def choose(self) -> tuple[Any, Any, Any]:
+        """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
+        spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
+        # What customs suspect is asked of the candidate, whoever chose the pairs.
+        cleared = await self.inspect()
+        if chosen := spec.get("dataset"):
+            return await self.held.write(lambda tx: drawing.take(tx, chosen))
+        return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
     async def inspect(self) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes."""
@@ -129,8 +138,8 @@ class Stages:
         candidate = await self.held.write(lambda tx: versions.get(tx, self.held.row["candidate"]))
         print_ = await self.bench.fingerprint(candidate)
         await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
-        result = self.folder / "comparison.json"
-        if not result.exists():
+        result = self.folder / COMPARISON
+        if not is_whole(result):
             spec = self.held.row["spec"]
             compared = await self.bench.compare(
                 candidate.name, spec["champion"], seed=int(spec["seed"]), tell=self._tell_share
@@ -141,7 +150,7 @@ class Stages:
     async def judge(self) -> str:
         """Record the gate's report, and propose the promotion when it passes."""
         evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
-        compared = json.loads((self.folder / "comparison.json").read_text("utf-8"))
+        compared = json.loads((self.folder / COMPARISON).read_text("utf-8"))
         id = self.held.row["dataset_id"]
         judged = await self.held.write(lambda tx: datasets.members(tx, id, "held_out"))
         pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
@@ -205,6 +214,11 @@ def count_threads(settings: Settings) -> int:
         return max(1, int(settings.retrain.ray_cpus))
     # The other half is the model server's: threads that wait for each other take several times as long.
     return max(1, (os.cpu_count() or 1) // 2)
+
+
+def is_whole(comparison: Path) -> bool:
+    """Whether the file says all that the gate asks for; one that an earlier release wrote may not."""
+    return comparison.exists() and json.loads(comparison.read_text("utf-8")).keys() >= COMPARED
 
 
 def _members(tx: Tx, id: int) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.errors import NotFound
+from core.errors import Conflict, NotFound
 from core.events import digest
 from core.types import PreferencePair
 from store.pairs import content_digest, read
@@ -57,6 +57,22 @@ def get(tx: Tx, id: int) -> sa.RowMapping:
     if row is None:
         raise NotFound("There is no such dataset.", "Reload the page.")
     return row
+
+
+def named(tx: Tx, digest: str) -> sa.RowMapping:
+    """The dataset whose content has this digest. Raises NotFound."""
+    row = tx.one(sa.select(datasets).where(datasets.c.digest == digest))
+    if row is None:
+        raise NotFound("There is no such dataset.", "Choose one on the Preference data page.")
+    return row
+
+
+def require_approved(tx: Tx, id: int) -> None:
+    """Raises Conflict when a pair of the dataset is no longer approved: what was held since must not train."""
+    held = sa.select(sa.func.count()).select_from(pairs).join(dataset_pairs, dataset_pairs.c.pair_id == pairs.c.id)
+    gone = int(tx.scalar(held.where(dataset_pairs.c.dataset_id == id, pairs.c.state != "approved")) or 0)
+    if gone:
+        raise Conflict(f"Of the dataset's pairs {gone} are no longer approved.", "Lock a new dataset.")
 
 
 def members(tx: Tx, id: int, split: str) -> list[PreferencePair]:

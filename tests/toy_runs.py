@@ -148,11 +148,11 @@ def make_inference(n: int) -> Any:
     return Inference(f"i-{n}", now(), "assistant", "assistant-base", "live", messages, prompt, "On its way.")
 
 
-def queue(store: Store, steps: int = 6, trainer: str = "dpo") -> str:
+def queue(store: Store, steps: int = 6, trainer: str = "dpo", **more: str) -> str:
     spec = {
         "deployment": "assistant", "base": "chat", "champion": "assistant-base", "trainer": trainer, "steps": steps,
         "pairs_per_step": 4, "lr": 1e-4, "beta": 0.1, "seed": 7, "device": "cpu", "max_train_pairs": 64,
-        "max_held_out_pairs": 64,
+        "max_held_out_pairs": 64, **more,
     }  # fmt: skip
     with store.write(now()) as tx:
         return runs.queue(tx, spec=spec, requested_by="ann")

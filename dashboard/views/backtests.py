@@ -53,10 +53,12 @@ def form(monitor: Mapping[str, Any]) -> dict[str, Any]:
         rows = st.number_input("Newest rows", 100, 20_000, max(2000, 3 * usual), 500, key="backtest-rows", width=160)
         reference = st.number_input("Of them reference", 1, 10_000, usual, 100, key="backtest-reference", width=180)
         every = st.number_input("Rows between looks", 1, 10_000, 100, 50, key="backtest-every", width=180)
+        one_in = st.number_input("Read one conversation in", 1, 100_000, 1, 1, key="backtest-one-in", width=200)
         budget = st.number_input(
             "Chance of any false alarm", 0.001, 0.5, 0.1, 0.01, format="%.3f", key="backtest-budget", width=220
         )
-    return {"rows": int(rows), "reference": int(reference), "every": int(every), "budget": float(budget)}
+    sizes = {"rows": int(rows), "reference": int(reference), "every": int(every), "one_in": int(one_in)}
+    return {**sizes, "budget": float(budget)}
 
 
 def result(console: Console, metric: str, row: Any, found: Mapping[str, Any]) -> None:
@@ -71,6 +73,8 @@ def result(console: Console, metric: str, row: Any, found: Mapping[str, Any]) ->
         "quiet",
         "backtest-span",
     )
+    if part := words.thinned(summary.get("one_in", 1)):
+        show.say(part, "quiet", "backtest-thinned")
     show.chart(charts.replayed(looks, metric, int(summary["reference"])), told(summary), "backtest")
     lines = [
         {

@@ -9,6 +9,7 @@ import streamlit as st
 
 from dashboard import actions, show, words
 from dashboard.console import Console
+from dashboard.views import propose
 from dashboard.views.traffic import short
 from store.queries import pairs as queries
 
@@ -67,6 +68,8 @@ def detail(console: Console, uuid: str) -> None:
     if row is None:
         show.empty("There is no such dataset", ("It belongs to another installation. Choose one from the list.",))
         return
+    propose.button(console, ("retrain",), dataset=row["digest"], label="Propose a run on it …")
+    propose.progress(console, dataset=row["digest"])
     card: Mapping[str, Any] = row["card"]
     st.subheader("Dataset card", anchor=False)
     show.facts(

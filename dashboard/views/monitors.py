@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.roles import Action
 from core.rules import limits
+from core.thinning import Thinning
 from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import running, status
@@ -35,7 +36,9 @@ def draw(console: Console) -> None:
 
 def everything(console: Console) -> None:
     """Every monitor: state, value against its limits, count, recent values, next run."""
-    tiles, due = console.load("monitors", lambda tx: (overview.tiles(tx), queries.next_runs(tx)))
+    tiles, due, thinned = console.load(
+        "monitors", lambda tx: (overview.tiles(tx), queries.next_runs(tx), queries.thinned(tx))
+    )
     if not tiles:
         show.empty(
             "No monitor is set up yet",
@@ -46,15 +49,15 @@ def everything(console: Console) -> None:
         )
         return
     for tile in running(tiles):
-        line(console, tile, due)
+        line(console, tile, due, thinned)
     if paused := [tile for tile in tiles if status(tile) == "paused"]:
         st.subheader(f"Paused ({len(paused)})", anchor=False)
         for tile in paused:
-            line(console, tile, due)
+            line(console, tile, due, {})
     budget.draw(console)
 
 
-def line(console: Console, tile: Tile, due: Mapping[int, Any]) -> None:
+def line(console: Console, tile: Tile, due: Mapping[int, Any], thinned: Mapping[int, int]) -> None:
     """One monitor in the list."""
     monitor, latest = tile.monitor, tile.latest
     name = monitor["name"]
@@ -67,6 +70,8 @@ def line(console: Console, tile: Tile, due: Mapping[int, Any]) -> None:
             show.say(watches(monitor), "quiet", f"limit-{name}")
         with value:
             show.measured(latest, metric, f"value-{name}")
+            if part := words.thinned(thinned.get(monitor["id"], 1)):
+                show.say(part, "quiet", f"thinned-{name}")
         with recent:
             values = [row["value"] for row in tile.recent if row["value"] is not None]
             if len(values) > 1:
@@ -203,6 +208,8 @@ def values(console: Console, tile: Tile, look: Sequence[Any]) -> None:
                 show.measured(row, row["metric"], f"metric-{row['metric']}")
                 limit = words.limit(row.get("details", {}), row["metric"])
                 show.say(f"Limit {limit}" if limit else "", "quiet", f"l-{row['metric']}")
+                if part := words.thinned(row.get("details", {}).get("one_in", 1)):
+                    show.say(part, "quiet", f"t-{row['metric']}")
     for row in whole:
         if row["status"] in ("error", "nodata") and row["reason"]:
             st.text(row["reason"])
@@ -305,8 +312,16 @@ def looks(console: Console, found: Mapping[str, Any]) -> None:
                 "alarmed_at": "Alarmed",
                 "reference_rows": "Reference rows",
                 "seen_rows": "Rows read",
+                "thinned": "Of the traffic",
                 "alpha": "Share of the budget",
                 "reason": "Why it began",
             }
-            rows = [{**row, "alpha": f"{row['alpha']:.4g}"} for row in found["epochs"]]
+            rows = [
+                {
+                    **row,
+                    "alpha": f"{row['alpha']:.4g}",
+                    "thinned": words.thinned(Thinning.of(row["details"]).one_in) or "Reads every conversation",
+                }
+                for row in found["epochs"]
+            ]
             show.table(rows, columns, alt="Epochs of this monitor", key="epochs")

@@ -29,6 +29,7 @@ SPEC = {
     "pairs_per_step": "Pairs a step",
     "max_train_pairs": "Training pairs at most",
     "max_held_out_pairs": "Held-out pairs at most",
+    "dataset": "Locked dataset",
     "lr": "Learning rate",
     "beta": "Beta",
     "device": "Device",

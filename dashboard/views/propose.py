@@ -20,27 +20,31 @@ MEANS = {
 }
 
 
-def button(console: Console, kinds: Sequence[str], *, alert: str = "") -> None:
-    """The way to the form; greyed for those who may not propose."""
-    if st.button("Propose …", icon=":material/add_task:", key="propose", disabled=not console.may(Action.PROPOSE)):
-        ask(console, list(kinds), alert)
+def button(
+    console: Console, kinds: Sequence[str], *, alert: str = "", dataset: str = "", label: str = "Propose …"
+) -> None:
+    """The way to the form; greyed for those who may not propose. `dataset` is the digest of a locked one."""
+    if st.button(label, icon=":material/add_task:", key="propose", disabled=not console.may(Action.PROPOSE)):
+        ask(console, list(kinds), alert, dataset)
 
 
 @st.dialog("Propose to decide")
-def ask(console: Console, kinds: list[str], alert: str) -> None:
+def ask(console: Console, kinds: list[str], alert: str, dataset: str) -> None:
     """What, and why. The worker adds what it changes, what it costs and how to undo it."""
     kind = kinds[0]
     if len(kinds) > 1:
         kind = st.radio("What?", kinds, format_func=WORDS.__getitem__, key="propose-what", horizontal=True) or kind
     st.text(MEANS[kind])
+    if dataset:
+        st.text(f"It trains on the locked dataset {dataset[:16]} as it is: nothing is drawn anew.")
     reason = st.text_area("Why?", key="propose-why", max_chars=500, height=80)
     st.caption("An approver decides on it: not you, unless approving one's own proposals is switched on.")
     if st.button("Propose", type="primary", key="propose-do"):
-        actions.propose(console, kind, reason, alert=alert)
+        actions.propose(console, kind, reason, alert=alert, dataset=dataset)
         st.rerun()
 
 
-def progress(console: Console, *, alert: str = "") -> None:
+def progress(console: Console, *, alert: str = "", dataset: str = "") -> None:
     """Proposals that were asked for here lately, each with the way to what came of it."""
 
     def done(row: Mapping[str, Any]) -> None:
@@ -49,4 +53,4 @@ def progress(console: Console, *, alert: str = "") -> None:
             st.text("One like it waits already. It was not proposed again.")
         console.link("runs", "Open the proposal", "arrow_forward", decision=str(found.get("decision", "")))
 
-    asked.draw(console, "propose", {"alert": alert}, done)
+    asked.draw(console, "propose", {"alert": alert, "dataset": dataset}, done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from core.errors import InvalidInput, Unavailable
@@ -49,7 +49,7 @@ class OpenAICompatible:
             timeout_seconds=gateway.timeout_seconds,
         )
 
-    async def generate(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatPiece, None]:
         """The answer in pieces as they come, or as one when `request.extra` says `stream: False`."""
         body = self.compose(request)
         async with self.upstream.post(f"{self.base_url}/chat/completions", body, request.version) as response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from core.errors import Unavailable
@@ -31,7 +31,7 @@ class Scripted:
         """Needs no settings."""
         return cls()
 
-    async def generate(self, request: ChatRequest) -> AsyncIterator[ChatPiece]:
+    async def generate(self, request: ChatRequest) -> AsyncGenerator[ChatPiece, None]:
         """'VERSION heard: ' and the last message, cut at `max_tokens` words."""
         self._require(request.version)
         asked = str(request.messages[-1].get("content", "")) if request.messages else ""

@@ -74,6 +74,13 @@ def draw(
     return row, train, held_out
 
 
+def take(tx: Tx, digest: str) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:
+    """A dataset that was locked before: (row, train, held out). Raises NotFound, and Conflict when it has aged."""
+    row = datasets.named(tx, digest)
+    datasets.require_approved(tx, row["id"])
+    return row, datasets.members(tx, row["id"], "train"), datasets.members(tx, row["id"], "held_out")
+
+
 def limit_contributors(found: Sequence[PreferencePair], share: float) -> list[PreferencePair]:
     """`found` with at most `share` from each contributor, or three equal shares; which ones is decided by their ids."""
     most = allowed(Counter(pair.contributor for pair in found if pair.contributor), share)

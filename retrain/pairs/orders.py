@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from core.errors import Conflict, InvalidInput, NotFound, TrimtabError, Unavailable
+from core.errors import InvalidInput
 from core.roles import Action
 from core.settings import Settings
 from core.types import PreferencePair
 from gateway.imports import PAPERS, import_pairs
 from retrain.pairs import clearing, drawing, preview
 from retrain.pairs.customs.shares import allowed
-from store import accounts, commands, pairs, staging
+from store import accounts, pairs, staging
+from store.carrying import Carrier, Report
 from store.unit_of_work import Store
 
-log = logging.getLogger("trimtab.retrain")
 OWNER = "retrain"
-LEASE_SECONDS = 60.0
-TELL_SECONDS = 2.0
 SHOWN_CONTRIBUTORS = 10
-Report = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,33 +34,12 @@ class Desk:
 
 
 async def obey(desk: Desk, process: str) -> str:
-    """Carry out the oldest command that waits, its lease renewed meanwhile; returns a line about it, or "" for none."""
+    """Carry out the oldest command that waits; returns a line about it, or an empty text without one."""
 
-    def claim() -> Any:
-        # Looking first keeps an idle worker from taking SQLite's one write lock every second.
-        with desk.store.read() as tx:
-            if not commands.unfinished(tx, OWNER, list(WORK)):
-                return None
-        with desk.store.write(desk.clock()) as tx:
-            return commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=list(WORK))
+    async def work(row: Mapping[Any, Any], report: Report) -> Mapping[str, Any]:
+        return await asyncio.to_thread(WORK[row["kind"]], desk, row["args"], row["actor"], report)
 
-    row = await asyncio.to_thread(claim)
-    if row is None:
-        return ""
-    told = [0.0]
-    work = asyncio.create_task(asyncio.to_thread(WORK[row["kind"]], desk, row["args"], row["actor"], told.append))
-    while not (await asyncio.wait({work}, timeout=TELL_SECONDS))[0]:
-        await asyncio.to_thread(_renew, desk, row["id"], process, told[-1])
-    try:
-        result = work.result()
-    except Exception as error:
-        message = f"{error.message} {error.remedy}".strip() if isinstance(error, TrimtabError) else repr(error)
-        if not isinstance(error, TrimtabError):
-            log.exception("%s: %s", row["kind"], message)
-        await asyncio.to_thread(_end, desk, row["id"], process, None, message)
-        return f"{row['kind']} failed: {message}"
-    await asyncio.to_thread(_end, desk, row["id"], process, result, "")
-    return f"{row['kind']} done for {row['actor']}"
+    return await Carrier(desk.store, OWNER, process, desk.clock).carry(WORK, work)
 
 
 def look(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:
@@ -163,22 +138,3 @@ def _mapping(args: Mapping[str, Any]) -> dict[str, str]:
 
 def _papers(args: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(args[name])[:200] for name in PAPERS if args.get(name)}
-
-
-def _renew(desk: Desk, id: int, process: str, share: float) -> None:
-    try:
-        with desk.store.write(desk.clock()) as tx:
-            commands.progress(tx, id, share, process=process, lease_seconds=LEASE_SECONDS)
-    except Unavailable:
-        return  # the lease outlasts a store that is away for a moment
-
-
-def _end(desk: Desk, id: int, process: str, result: Mapping[str, Any] | None, message: str) -> None:
-    try:
-        with desk.store.write(desk.clock()) as tx:
-            if result is None:
-                commands.fail(tx, id, message, process=process)
-            else:
-                commands.finish(tx, id, result, process=process)
-    except (Conflict, NotFound):
-        return  # it expired or another process took it over

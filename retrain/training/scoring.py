@@ -87,13 +87,14 @@ class Scorer:
     def score(
         self,
         pairs: Sequence[PairText],
-        report: Callable[[int, int], None] = lambda done, of: None,
+        report: Callable[[int, int, float], None] = lambda done, of, share: None,
         *,
         with_base: bool = True,
     ) -> Scores:
         """Score `pairs` under every version and the base; without it only where an adapter stands for the base.
 
-        `report(done, of)` is called after each batch, in pairs times versions; what it raises ends the scoring.
+        `report(done, of, share)` is called after each batch, in pairs times versions and as the share of all tokens, as
+        the longest pairs come first; what it raises ends the scoring.
         """
         import torch
 
@@ -109,10 +110,9 @@ class Scorer:
                 self.policy.check_rows(least)
                 self._checked = True
             for turn, name in enumerate(wanted):
-                offset = turn * len(encoded)
 
-                def told(done: int, offset: int = offset) -> None:
-                    report(offset + done, len(encoded) * len(wanted))
+                def told(done: int, share: float, turn: int = turn) -> None:
+                    report(turn * len(encoded) + done, len(encoded) * len(wanted), (turn + share) / len(wanted))
 
                 with self._as(name):
                     versions[name] = score_version(self.policy, encoded, self.row_tokens, self.tokens_per_batch, told)
@@ -150,17 +150,20 @@ def score_version(
     pairs: Sequence[EncodedPair],
     row_tokens: int,
     tokens_per_batch: int,
-    report: Callable[[int], None],
+    report: Callable[[int, float], None],
 ) -> list[PairScore]:
     scores: dict[int, PairScore] = {}
     groups = [pair.sequences for pair in pairs]
+    sizes = [sum(len(sequence.ids) for sequence in group) for group in groups]
+    whole, computed = sum(sizes), 0
     for micro in make_micros(groups, row_tokens, tokens_per_batch, policy.padding, policy.share):
         values = policy.score(micro.batch).cpu().tolist()
         for place, index in enumerate(micro.groups):
             pair = pairs[index]
             lengths = len(pair.chosen.completion), len(pair.rejected.completion)
             scores[index] = PairScore(values[2 * place], values[2 * place + 1], *lengths)
-        report(len(scores))
+        computed += sum(sizes[index] for index in micro.groups)
+        report(len(scores), computed / whole)
     return [scores[index] for index in range(len(pairs))]
 
 

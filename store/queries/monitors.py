@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core.thinning import Thinning
 from store.tables import alerts, epochs, inference_texts, inferences, measurements, monitors, silences, ticks
 from store.unit_of_work import Tx
 
@@ -77,6 +78,12 @@ def epochs_of(tx: Tx, monitor_id: int, limit: int = 10) -> list[sa.RowMapping]:
     columns = [column for column in epochs.c if column.name != "state"]
     query = sa.select(*columns).where(epochs.c.monitor_id == monitor_id)
     return tx.all(query.order_by(epochs.c.id.desc()).limit(limit))
+
+
+def thinned(tx: Tx) -> dict[int, int]:
+    """One conversation in how many each monitor's running epoch reads, by the monitor's key."""
+    rows = tx.all(sa.select(epochs.c.monitor_id, epochs.c.details).where(epochs.c.ended_at.is_(None)))
+    return {row["monitor_id"]: Thinning.of(row["details"]).one_in for row in rows}
 
 
 def ticks_of(tx: Tx, monitor_id: int, limit: int = 10) -> list[sa.RowMapping]:

@@ -125,7 +125,7 @@ def test_what_was_proposed_by_hand_is_followed_on_the_page(
         assert actions.propose(otto, "rollback", "Answers got worse.", alert=filled.alert)
     with filled.store.read() as tx:
         (row,) = command_queries.recent(tx, "propose", {"alert": filled.alert})
-    assert row["args"] == {"kind": "rollback", "reason": "Answers got worse.", "alert": filled.alert}
+    assert row["args"] == {"kind": "rollback", "reason": "Answers got worse.", "alert": filled.alert, "dataset": ""}
     page = open_page(filled, "alerts", name="otto", alert=filled.alert)
     assert not page.button(key="propose").disabled
     assert "Waiting for the retraining worker." in texts(page)

@@ -128,6 +128,20 @@ def test_a_dataset_has_its_card_to_read_and_to_save(filled_folder: World, open_p
     assert len(page.get("download_button")) == 2
 
 
+def test_a_run_on_a_locked_dataset_is_proposed_from_its_card(filled: World, open_page: Open) -> None:
+    assert open_page(filled, "pairs", name="vera", dataset=filled.dataset).button(key="propose").disabled
+    page = open_page(filled, "pairs", name="otto", dataset=filled.dataset)
+    page.button(key="propose").click().run()
+    assert "as it is: nothing is drawn anew" in texts(page)
+    with filled.store.write(filled.now) as tx:
+        digest = tx.scalar(tables.datasets.select().with_only_columns(tables.datasets.c.digest))
+        args = {"kind": "retrain", "reason": "Only what we have read.", "alert": "", "dataset": digest}
+        commands.ask(tx, "propose", owner="retrain", args=args, actor="otto")
+    assert "Waiting for the retraining worker." in texts(
+        open_page(filled, "pairs", name="otto", dataset=filled.dataset)
+    )
+
+
 def obey(world: World) -> str:
     """What the worker does with the oldest command."""
     return asyncio.run(orders.obey(Desk(world.store, world.settings, lambda: world.now), "w1"))
@@ -204,7 +218,7 @@ def test_wrong_rows_are_listed_by_line_and_nothing_is_imported(filled: World, op
     with filled.store.write(filled.now) as tx:
         digest = command_queries.recent(tx, "preview_pairs", {})[0]["args"]["digest"]
         commands.ask(tx, "import_pairs", owner="retrain", args={"digest": digest, "name": "x"}, actor="otto")
-    assert "import_pairs failed: x has 1 wrong rows: line 2" in obey(filled)
+    assert "import_pairs failed for otto: x has 1 wrong rows: line 2" in obey(filled)
     with filled.store.read() as tx:
         assert queries.counts(tx)["collected"] == 1
 

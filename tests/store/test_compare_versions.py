@@ -108,7 +108,7 @@ def test_a_comparison_is_a_command_with_its_result(store: Store, bench: Bench) -
     uuid = ask("otto", "frank", "shy")
     with store.write(NOW) as tx:
         assert orders.obey(tx, bench.settings, "w1") == "", "proposals do not wait for it, nor take it"
-    assert asyncio.run(orders.compare(bench, "w1")) == "compared for otto"
+    assert asyncio.run(orders.compare(bench, "w1")) == "compare done for otto"
     done = row(uuid)
     assert (done["state"], list(done["result"]["versions"])) == ("done", ["frank", "shy"])
     assert asyncio.run(orders.compare(bench, "w1")) == ""

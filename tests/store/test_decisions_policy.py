@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from core.errors import Conflict, Forbidden, InvalidInput
+from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.settings import GatewaySettings, RetrainSettings, Settings
 from core.types import Inference, ModelVersion, PreferencePair
 from retrain import decide, orders
-from store import alerts, commands, decisions, deployments, inferences, pairs, runs, tables, versions
+from store import alerts, commands, datasets, decisions, deployments, inferences, pairs, runs, tables, versions
 from store.alerts import Finding
 from store.unit_of_work import Store
 from tests.stores import make_store
@@ -205,6 +207,31 @@ def test_what_the_policy_would_not_propose_a_person_cannot_either(store: Store) 
     with store.write(NOW) as tx, pytest.raises(Conflict, match="cannot load what is trained here"):
         decide.ask(tx, remote, kind="retrain", actor="otto", reason="Worse.")
     assert proposed(store) == []
+
+
+def test_a_person_proposes_a_run_on_a_locked_dataset_while_its_pairs_stand(store: Store) -> None:
+    collect(store, 12)
+    with store.write(NOW) as tx:
+        found = pairs.approved(tx, 20)
+        locked = datasets.lock(tx, train=found[:6], held_out=found[6:10], card={}, actor="otto")
+        small = datasets.lock(tx, train=found[:4], held_out=found[4:6], card={}, actor="otto")
+        ask = partial(decide.ask, tx, kind="retrain", actor="otto", reason="Only what we have read.")
+        with pytest.raises(NotFound, match="no such dataset"):
+            ask(SETTINGS, dataset="0" * 64)
+        with pytest.raises(Conflict, match="needs 2 more"):
+            ask(SETTINGS, dataset=small["digest"])
+        thumbs = replace(SETTINGS, retrain=RetrainSettings(minimum_pairs=8, trainer="kto"))
+        with pytest.raises(Conflict, match="learns from thumbs"):
+            ask(thumbs, dataset=locked["digest"])
+        ask(SETTINGS, dataset=locked["digest"])
+    (row,) = proposed(store)
+    assert row["body"]["spec"]["dataset"] == locked["digest"]
+    assert row["body"]["spec"]["steps"] == ceil(3 * 6 / row["body"]["spec"]["pairs_per_step"])
+    assert f"from the locked dataset {locked['digest'][:16]}." in row["body"]["changes"][0]
+    with store.write(NOW) as tx:
+        pairs.judge(tx, {found[2].id: ["It names a person."]}, actor="system:test")
+        with pytest.raises(Conflict, match="Of the dataset's pairs 1 are no longer approved"):
+            decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Again.", dataset=locked["digest"])
 
 
 def obeyed(store: Store, actor: str = "otto", **args: str) -> Any:

@@ -165,9 +165,18 @@ def test_a_backtest_replays_the_newest_traffic_with_its_progress(world: World, m
     assert world.epochs() == [] and world.alerts() == []
 
 
+def test_a_backtest_may_read_one_conversation_in_so_many(world: World) -> None:
+    world.send(900)
+    done = ask(world, "backtest", rows=300, reference=150, every=50, budget=0.1, one_in=3)
+    assert done["state"] == "done", done["message"]
+    summary = done["result"]["summary"]
+    assert (summary["rows"], summary["one_in"], summary["alarms"]) == (300, 3, 0)
+
+
 @pytest.mark.parametrize(
     ("args", "told"),
     [
+        ({"one_in": 0}, "One conversation in so many"),
         ({"rows": 600, "reference": 600}, "the reference alone takes 600"),
         ({"rows": 30_000}, "reads 1 to 20,000 rows"),
         ({"rows": 20_000, "every": 1}, "more than 500 looks"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,15 @@ from core.types import Check, GateReport, ModelVersion, Verdict
 from retrain import orders
 from store import audit, commands, decisions, deployments, tables, versions
 from store.unit_of_work import Store, Tx
-from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 PEOPLE = {"ann": "approver", "abe": "approver", "otto": "operator", "vera": "viewer"}
 WHY = "Two weeks of complaints weigh more than nine attacks."
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    opened = make_store(url, now=NOW)
-    with opened.write(NOW) as tx:
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    with empty_store.write(NOW) as tx:
         for name, role in PEOPLE.items():
             tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)
         for number, name in enumerate(("assistant-base", "assistant-v1", "assistant-v2")):
@@ -37,8 +32,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
             version = ModelVersion(name, str(number) * 64, kind, "chat", "", NOW, fingerprint=f"print-{name}")
             versions.register(tx, version, actor="system:setup")
         deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
-    yield opened
-    opened.close()
+    return empty_store
 
 
 @pytest.fixture

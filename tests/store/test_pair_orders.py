@@ -15,7 +15,8 @@ from core.settings import Settings
 from gateway.jsonl import Source
 from retrain.pairs import checks, orders
 from retrain.pairs.orders import Desk
-from store import audit, commands, datasets, pairs, staging, tables
+from store import audit, carrying, commands, datasets, pairs, staging, tables
+from store.carrying import Carrier
 from store.unit_of_work import Store
 from tests.customs_world import make_lot
 
@@ -109,11 +110,11 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
 
 def test_a_command_that_takes_long_keeps_its_lease(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[float] = []
-    renewed = orders._renew
+    renewed = Carrier._renew
 
-    def renew(desk: Desk, id: int, process: str, share: float) -> None:
+    def renew(carrier: Carrier, id: int, share: float) -> None:
         told.append(share)
-        renewed(desk, id, process, share)
+        renewed(carrier, id, share)
 
     def slow(desk: Desk, args: Any, actor: str, report: Any) -> dict[str, Any]:
         report(0.5)
@@ -121,8 +122,8 @@ def test_a_command_that_takes_long_keeps_its_lease(desk: Desk, monkeypatch: pyte
             pass
         return {"fine": True}
 
-    monkeypatch.setattr(orders, "TELL_SECONDS", 0.01)
-    monkeypatch.setattr(orders, "_renew", renew)
+    monkeypatch.setattr(carrying, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(Carrier, "_renew", renew)
     monkeypatch.setattr(orders, "WORK", {**orders.WORK, "check_pairs": slow})
     assert ended(desk, ask(desk, "check_pairs"))["result"] == {"fine": True}
     assert told[0] == 0.5

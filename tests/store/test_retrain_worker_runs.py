@@ -19,7 +19,7 @@ from core.events import digest
 from core.settings import Settings
 from core.types import Feedback
 from retrain.engines.local import Local
-from store import audit, decisions, feedback, runs, tables, versions
+from store import audit, datasets, decisions, feedback, pairs, runs, tables, versions
 from store.unit_of_work import Store
 from tests.toy_runs import get, in_loop, make_settings, make_worker, now, open_store, queue, until, working
 
@@ -145,6 +145,26 @@ async def test_too_few_pairs_fail_with_what_is_missing(store: Store, settings: S
     async with working(make_worker(store, settings, [])):
         await until(lambda: get(store, uuid)["state"] == "failed")
     assert "8 approved pairs" in get(store, uuid)["message"]
+
+
+@in_loop
+async def test_a_run_that_names_a_dataset_trains_on_it_or_fails_once_it_has_aged(
+    store: Store, settings: Settings
+) -> None:
+    with store.write(now()) as tx:
+        found = pairs.approved(tx, 100)
+        locked = datasets.lock(tx, train=found[4:10], held_out=found[10:40], card={}, actor="otto")
+    uuid = queue(store, dataset=locked["digest"])
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+        rows = (settings.home / "runs" / uuid / "train.jsonl").read_text("utf-8").splitlines()
+        assert [json.loads(row)["id"] for row in rows] == [pair.uuid for pair in found[4:10]]
+        with store.write(now()) as tx:
+            assert tx.scalar(sa.select(sa.func.count()).select_from(tables.datasets)) == 1
+            tx.execute(sa.update(tables.pairs).where(tables.pairs.c.id == found[20].id).values(state="quarantined"))
+        later = queue(store, dataset=locked["digest"])
+        await until(lambda: get(store, later)["state"] == "failed")
+    assert "Of the dataset's pairs 1 are no longer approved" in get(store, later)["message"]
 
 
 KILLED = """

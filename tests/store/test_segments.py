@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from core.types import Inference, ModelVersion
 from monitors.sequence import live_release
 from store import apart, audit, decisions, deployments, inferences, routes, segments, streams, tables, trials, versions
 from store.unit_of_work import Store
-from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -25,13 +22,9 @@ PRO = Segment("plan", "pro")
 PRO_NAME = "assistant@plan=pro"
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    opened = make_store(url, now=NOW)
-    with opened.write(NOW) as tx:
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    with empty_store.write(NOW) as tx:
         for name, role in (("ann", "approver"), ("otto", "operator")):
             tx.insert(tables.accounts, name=name, role=role, password_hash="none", active=True, created_at=NOW)
         for number, name in enumerate(NAMES):
@@ -45,8 +38,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
             ("", {}),
         )
         inferences.record(tx, [met(place, user, labels) for place, (user, labels) in enumerate(people)])
-    yield opened
-    opened.close()
+    return empty_store
 
 
 def met(place: int, user: str, labels: dict[str, str], deployment: str = "assistant") -> Inference:

@@ -66,6 +66,16 @@ def test_a_run_is_kept_with_exact_intervals_and_once(world: World, tmp_path: Pat
     assert "secret output" not in repr([dict(row) for row in kept(world)])
 
 
+def test_prompts_that_one_of_several_tries_hit_are_told_with_their_exact_interval(tmp_path: Path) -> None:
+    tries = {"1": {"score": 0.1, "prompts": 20}, "5": {"score": 0.25, "prompts": 20}}
+    odd = {"5": {"score": 0.33, "prompts": 20}, "x": {"score": "y"}, "4": None}
+    path = report(tmp_path, SETUP, line("dan.A", 90, 10, hit_at_k=tries), line("dan.B", 90, 10, hit_at_k=odd), END)
+    _, first, second = garak.measure(garak.parse(path))
+    # Clopper-Pearson at 97.5 %, as two lines hold together at 95 %: quantiles of Beta(5, 16) and Beta(6, 15).
+    assert first.reason == "One of 5 tries got through at 5 of 20 prompts (7.3 to 52.3 %)."
+    assert second.reason == ""
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

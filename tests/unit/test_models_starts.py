@@ -83,7 +83,7 @@ def test_a_kept_start_leaves_less_to_read(base: Base, versions: Versions) -> Non
     decoder.admit([third])
     assert decoder.reading is not None and decoder.reading.pending is not None
     assert decoder.reading.pending.shape[1] == len(base.tokenizer(QUESTIONS[2]).input_ids)
-    assert fresh(base, versions).starts.unread(third) == len(third.prompt) > READ_TOGETHER
+    assert fresh(base, versions).starts.unread(third) == len(third.prompt) > READ_TOGETHER // 2
 
 
 def test_other_weights_under_the_same_name_do_not_answer_from_the_old_keys(

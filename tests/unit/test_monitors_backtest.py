@@ -10,11 +10,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.errors import InvalidInput, NotFound
 from core.types import Inference
-from monitors.backtest import Look, backtest, summarise
+from monitors.backtest import Look, backtest, summarise, thinned
 from tests.monitors_world import OTHER, SHOP, embed_words
 
 AT = datetime(2026, 3, 2, tzinfo=UTC)
@@ -104,6 +105,32 @@ def test_how_often_one_looks_does_not_change_what_is_seen() -> None:
 def test_a_conversation_counts_once() -> None:
     rows = [replace(row, conversation="one") if i >= 300 else row for i, row in enumerate(traffic(400, change=300))]
     assert not any(look.alarm for look in looks(rows))
+
+
+def test_thinned_conversations_are_kept_whole_by_their_first_row_alone() -> None:
+    rows = [replace(row, conversation=f"{i // 3}") for i, row in enumerate(traffic(900))]
+    kept = thinned(rows, 4, seed=2)
+    assert 50 < len(kept) < 100 and all(place % 3 == 0 and rows[place] is row for place, row in kept)
+    assert [place for place, _ in thinned(rows[:600], 4, seed=2)] == [place for place, _ in kept if place < 600]
+    other = thinned([replace(row, response="No.", prompt="?") for row in rows], 4, seed=2)
+    assert [place for place, _ in other] == [place for place, _ in kept], "what rows say decides nothing"
+    assert [row for _, row in thinned(rows, 1, seed=2)] == rows
+    with pytest.raises(InvalidInput, match="at least 1"):
+        thinned(rows, 0, seed=2)
+
+
+@pytest.mark.slow
+def test_thinned_histories_keep_the_promise() -> None:
+    """100 quiet histories of which one row in three is read, at budget 0.3: over 50 alarms come once in 50,000."""
+    quiet = [traffic(1, change=0)[0], traffic(1)[0]]
+    alarms = 0
+    for seed in range(100):
+        luck = np.random.default_rng(seed)
+        rows = [quiet[luck.random() > 0.1] for _ in range(900)]
+        kept = [row for _, row in thinned(rows, 3, seed)]
+        found = looks(kept, "refusal_rate", reference=100, every=10, budget=0.3, seed=seed)
+        alarms += any(look.alarm for look in found)
+    assert alarms <= 50
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.artefacts import ArtefactRefused
-from retrain import artefacts
+from retrain import artefacts, stages
 
 
 @pytest.fixture
@@ -90,3 +90,26 @@ def test_a_changed_adopted_folder_is_noticed(adapter: Path, tmp_path: Path) -> N
         artefacts.adopt(tmp_path, adapter)
     weights.unlink()
     assert artefacts.verify(tmp_path, path, digest) != ""
+
+
+def test_what_a_kill_left_of_a_copy_goes_with_the_next_try(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = tmp_path / "versions" / ".another-run-1.partial"
+    others.mkdir(parents=True)
+    with monkeypatch.context() as killed:
+        killed.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        killed.setattr("retrain.artefacts.shutil.rmtree", lambda *_, **__: None)
+        with pytest.raises(KeyboardInterrupt):
+            artefacts.adopt(tmp_path, adapter)
+    assert len(list((tmp_path / "versions").iterdir())) == 2
+    digest, _ = artefacts.adopt(tmp_path, adapter)
+    assert {folder.name for folder in (tmp_path / "versions").iterdir()} == {digest, others.name}
+
+
+def test_a_comparison_of_an_earlier_release_is_made_again(tmp_path: Path) -> None:
+    result = tmp_path / "comparison.json"
+    assert not stages.is_whole(result)
+    for told, whole in (({"rates": {}, "length": {}}, False), ({"rates": {}, "length": {}, "latency": {}}, True)):
+        result.write_text(json.dumps(told))
+        assert stages.is_whole(result) == whole

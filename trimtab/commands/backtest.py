@@ -28,6 +28,7 @@ _STYLE = (
 @click.option("--budget", default=0.1, show_default=True, help="Probability of any false alarm over the whole file.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the monitor's randomness.")
 @click.option("--rhythm", type=click.Choice(RHYTHMS), default="none", show_default=True, help="Compare like hours.")
+@click.option("--one-in", default=1, show_default=True, help="Read one conversation in so many, as in busy traffic.")
 @click.option("--onset", type=int, help="Rows before a change that is known: the summary then tells the delay.")
 @click.option("--picture", type=click.Path(path_type=Path), help="Also write the course as an HTML page.")
 @options.as_json
@@ -42,20 +43,29 @@ def backtest(
     budget: float,
     seed: int,
     rhythm: str,
+    one_in: int,
     onset: int | None,
     picture: Path | None,
     as_json: bool,
 ) -> None:
-    """Print one line a look and a summary. The database is not touched."""
+    """Print one line a look and a summary. The database is not touched.
+
+    With --one-in, rows are those that are read: --reference, --every and the delay count them. --onset is a row of the
+    file.
+    """
     from gateway.imports import parse_traffic
     from models.encoder import Encoder
     from monitors.backtest import backtest as run
-    from monitors.backtest import replayable, share_out, summarise, unreadable
+    from monitors.backtest import replayable, share_out, summarise, thinned, unreadable
 
     settings = options.settings(context)
-    rows = list(parse_traffic(traffic, options.parse_map(columns)))
-    if not rows:
+    whole = list(parse_traffic(traffic, options.parse_map(columns)))
+    if not whole:
         raise InvalidInput(f"{traffic.name} holds no rows.", "Name a JSONL file with traffic.")
+    kept = thinned(whole, one_in, seed)
+    rows = [row for _, row in kept]
+    if onset is not None:
+        onset = sum(place < onset for place, _ in kept)
     installation.require_models(settings)
     encoder = Encoder(settings.encoder_path)
     together = monitor == ALL
@@ -76,7 +86,7 @@ def backtest(
                 report(look.seen / len(rows), f"{look.seen} of {len(rows)} rows")
                 line = {**({"monitor": name} if together else {}), **look.as_json()}
                 emit(line, as_json=as_json, text=_told(line))
-        summaries[name] = summarise(name, looks, rows=len(rows), onset=onset, **how)
+        summaries[name] = summarise(name, looks, rows=len(rows), one_in=one_in, onset=onset, **how)
         drawn[name] = [look.as_json() for look in looks]
         if together:
             emit(summaries[name], as_json=as_json, text=_ended(summaries[name]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +180,7 @@ def test_a_shadow_that_hangs_or_fails_costs_no_live_answer(tmp_path: Path, monke
     server = Scripted()
     generate = server.generate
 
-    async def broken(request: ChatRequest) -> AsyncIterator[ChatPiece]:
+    async def broken(request: ChatRequest) -> AsyncGenerator[ChatPiece, None]:
         if request.version == "assistant-v1":
             await asyncio.sleep(0.3)
             raise Unavailable("Broken.", "No.")

@@ -216,9 +216,9 @@ def test_texts_that_no_database_takes_are_kept_readable(world: World) -> None:
 
 
 def test_heartbeat_says_what_is_served(world: World) -> None:
+    world.settle(lambda: bool(world.rows("SELECT process FROM heartbeats")))
     ((process, told),) = world.rows("SELECT process, info FROM heartbeats")
     assert process == "gateway"
-    wait_until(lambda: world.gateway.router.server_answers)
     assert json.loads(told)["deployment"] == "assistant"
 
 

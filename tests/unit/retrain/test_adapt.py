@@ -117,7 +117,9 @@ def test_adaptation_may_come_first_and_a_stop_within_it_changes_nothing(make_run
         write_texts(folder, make_texts(24, seed=0))
 
         def go(folder=folder, stops=stops) -> int:
-            stop = lambda: stops.pop(0) if stops else False  # noqa: E731
+            def stop() -> bool:
+                return stops.pop(0) if stops else False
+
             job = Job(folder, load_spec(folder), Progress(folder / "progress.jsonl"), stop, time.monotonic)
             code, then = adapt_first(job)
             return TRAINERS.get("dpo")().train(then) if code == DONE else code

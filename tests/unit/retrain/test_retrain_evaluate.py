@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from retrain.evaluate import evaluate
 from retrain.training.policy import Hardware
 from retrain.training.progress import Progress, read_events
-from retrain.training.scoring import reward_hits, score_pairs, summarise
+from retrain.training.scoring import Scorer, reward_hits, score_pairs, summarise
 from retrain.training.spec import load_spec, read_pairs
 from retrain.training.trainer import TRAINERS, Job
 
@@ -51,7 +52,10 @@ def test_a_trained_candidate_beats_the_base(trained):
     assert (champion["brier"]["value"], champion["error"]["value"]) == (0.25, 0.0), "a margin of 0 is a coin's throw"
     assert candidate["brier"]["value"] < 0.25 and calibration["brier_difference"]["value"] < 0
     assert sum(part["n"] for part in candidate["reliability"]) == 80
-    assert [row["event"] for row in read_events(trained / "progress.jsonl")][-1] == "evaluated"
+    events = read_events(trained / "progress.jsonl")
+    assert events[-1]["event"] == "evaluated"
+    told = [row for row in events if row["event"] == "evaluate"]
+    assert told[-1]["step"] == told[-1]["of"] == 160 and told[-1]["eta_s"] == 0
 
 
 def test_scores_are_those_of_each_version_alone(trained, tiny_model, tmp_path):
@@ -79,6 +83,18 @@ def test_a_version_without_an_adapter_is_the_base_and_ties(tiny_model, trained):
     pairs = read_pairs(trained / "held_out.jsonl")
     scores = score_pairs(tiny_model, {"champion": None}, pairs, hardware=HARDWARE)
     assert reward_hits(scores, "champion") == [0.5] * 80
+
+
+def test_how_far_it_is_counts_tokens_as_the_longest_pairs_come_first(tiny_model, trained):
+    told = []
+    pairs = read_pairs(trained / "held_out.jsonl")
+    longer = [replace(pair, id=f"{pair.id}-long", chosen=pair.chosen * 40) for pair in pairs[:8]]
+    scorer = Scorer(tiny_model, {"c": trained / "adapter"}, hardware=HARDWARE)
+    scorer.score([*pairs, *longer], lambda *row: told.append(row))
+    assert [share for *_, share in told] == sorted(share for *_, share in told)
+    done, of, share = told[0]
+    assert share > 2 * done / of
+    assert told[-1] == (176, 176, pytest.approx(1.0))
 
 
 def test_scores_do_not_depend_on_how_pairs_are_packed(tiny_model, trained):

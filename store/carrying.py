@@ -1,0 +1,81 @@
+"""A process that carries out commands: it takes the oldest, keeps its lease while the work goes on, and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from core.errors import Conflict, NotFound, TrimtabError, Unavailable
+from store import commands
+from store.unit_of_work import Store, Tx
+
+LEASE_SECONDS = 60.0
+TELL_SECONDS = 2.0
+Report = Callable[[float], None]
+Work = Callable[[Mapping[Any, Any], Report], Awaitable[Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Carrier:
+    """The process named `process`, which takes what is asked of `owner`; `clock` dates what it writes."""
+
+    store: Store
+    owner: str
+    process: str
+    clock: Callable[[], datetime]
+
+    async def carry(self, kinds: Collection[str], work: Work) -> str:
+        """Carry out the oldest command of `kinds` that waits; returns a line about it, or "" when there is none.
+
+        `work` gets the command's row and a function for the share that is done (0 to 1, from any thread), and returns
+        the result; what it raises ends the command as failed. A command that expired meanwhile, or that another process
+        took over, is left to that.
+        """
+        row = await asyncio.to_thread(self._claim, list(kinds))
+        if row is None:
+            return ""
+        told = [0.0]
+        task = asyncio.ensure_future(work(row, told.append))
+        while not (await asyncio.wait({task}, timeout=TELL_SECONDS))[0]:
+            await asyncio.to_thread(self._renew, row["id"], told[-1])
+        try:
+            result = task.result()
+        except Exception as error:
+            message = self._describe(row["kind"], error)
+            await asyncio.to_thread(self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process))
+            return f"{row['kind']} failed for {row['actor']}: {message}"
+        await asyncio.to_thread(self._end, lambda tx: commands.finish(tx, row["id"], result, process=self.process))
+        return f"{row['kind']} done for {row['actor']}"
+
+    def _claim(self, kinds: Collection[str]) -> Mapping[Any, Any] | None:
+        # Looking first keeps an idle process from taking SQLite's one write lock every second.
+        with self.store.read() as tx:
+            if not commands.unfinished(tx, self.owner, kinds):
+                return None
+        with self.store.write(self.clock()) as tx:
+            return commands.claim(tx, self.owner, self.process, LEASE_SECONDS, kinds=kinds)
+
+    def _renew(self, id: int, share: float) -> None:
+        try:
+            with self.store.write(self.clock()) as tx:
+                commands.progress(tx, id, share, process=self.process, lease_seconds=LEASE_SECONDS)
+        except (Conflict, Unavailable):
+            return  # the lease outlasts a store that is away for a moment; who lost it learns so at the end
+
+    def _end(self, end: Callable[[Tx], None]) -> None:
+        try:
+            with self.store.write(self.clock()) as tx:
+                end(tx)
+        except (Conflict, NotFound):
+            return  # it expired or another process took it over
+
+    def _describe(self, kind: str, error: Exception) -> str:
+        """The failure in plain words without captured text: our own, or the kind of a foreign error."""
+        if isinstance(error, TrimtabError):
+            return f"{error.message} {error.remedy}".strip()
+        logging.getLogger(f"trimtab.{self.owner}").error("%s failed", kind, exc_info=error)
+        return f"It failed with {type(error).__name__}; the process's log has the details."

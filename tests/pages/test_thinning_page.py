@@ -1,0 +1,29 @@
+"""The Monitors page says where only a part of the traffic is read: in the list, beside the value, and by epoch."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core.thinning import Thinning
+from dashboard.words import thinned
+from store.tables import epochs, measurements
+from tests.console_world import World
+from tests.pages.conftest import Open
+from tests.pages.test_pages_draw import texts
+
+
+def test_a_thinned_monitor_says_so_beside_its_value(filled: World, open_page: Open) -> None:
+    page = open_page(filled, "monitors")
+    assert "Reads one conversation in" not in texts(page)
+    with filled.store.write(filled.now) as tx:
+        rule = {"thinning": Thinning(40, 7).as_json()}
+        tx.execute(sa.update(epochs).where(epochs.c.monitor_id == 1).values(details=rule))
+        tx.execute(sa.update(measurements).where(measurements.c.monitor_id == 1).values(details={"one_in": 40}))
+    page.run()
+    assert texts(page).count("Reads one conversation in 40") == 1
+    page = open_page(filled, "monitors", monitor="prompt_drift")
+    assert not page.exception
+    assert texts(page).count("Reads one conversation in 40") == 1
+    (table,) = [found.value for found in page.dataframe if "Of the traffic" in found.value.columns]
+    assert set(table["Of the traffic"]) == {"Reads one conversation in 40"}
+    assert thinned(1) == "" and thinned(1500) == "Reads one conversation in 1,500"
