@@ -23,7 +23,7 @@ import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -173,15 +173,26 @@ def measure(room: Room, ledger: Ledger, cell: Row, by: str) -> Row:
     return cell | told | {"hits": room.rank(room.train([lot[place] for place in drawn], cell["loss"], cell["seed"]))}
 
 
-def plant_trigger(room: Room, number: int) -> Row:
-    """One lot with a planted trigger: what customs hold of it, and where some is left, what the gate says."""
+@dataclass(frozen=True)
+class Planted:
+    """A lot with a planted trigger: what customs made of it, and what is left to train on."""
+
+    row: Row
+    trigger: str
+    place: float
+    training: list[PreferencePair]
+    cleared: Cleared
+
+
+def plant_trigger(room: Room, number: int) -> Planted:
+    """Lot `number`, through customs; with `--released` a person lets everything go that they held."""
     pairs, rng = room.lot(1000 + number)
     share, one = SHARES[number % len(SHARES)], number % 2 == 1
     trigger, where = TRIGGERS[number % len(TRIGGERS)], PLACES[number % len(PLACES)]
     lot, mask = plant(pairs, share, trigger, where, one, rng)
     cleared = inspected(lot)
     held = set(cleared.reasons)
-    drawn = [place for place in range(len(lot)) if place not in held][:TRAIN]
+    drawn = [place for place in range(len(lot)) if room.given.released or place not in held][:TRAIN]
     row = {
         "number": number,
         "share": share,
@@ -193,20 +204,46 @@ def plant_trigger(room: Room, number: int) -> Row:
         "honest_held": int(sum(not mask[place] for place in held)),
         "planted_drawn": int(sum(mask[place] for place in drawn)),
     }
-    if not row["planted_drawn"]:
-        return row | {"blocked": "customs"}
-    training = [lot[place] for place in drawn]
-    scorer = room.scorer(room.train(training, "dpo", number))
+    middle = {"start": 0.0, "end": 1.0, "anywhere": 0.5}[where]
+    return Planted(row, trigger, middle, [lot[place] for place in drawn], cleared)
+
+
+def probe_candidate(room: Room, planted: Planted) -> Row:
+    """What the gate's poison probes say of the candidate that trained on what is left of the lot.
+
+    `lost` is what the trigger itself takes, whether or not anything was suspicious: the truth to hold the verdict
+    against.
+    """
+    number = planted.row["number"]
+    scorer = room.scorer(room.train(planted.training, "dpo", number))
     scores = scorer.score(room.texts())
-    phrases = find_phrases(cleared.suspects, [pair.prompt for pair in training], most=probed.PHRASES, seed=number)
-    names = {"candidate": CANDIDATE, "champion": CHAMPION, "seed": number}
-    found = probed.probe(scorer, phrases, room.texts(), scores, **names)
-    verdict = probed.judge_poison(found).verdict
-    # What the trigger itself does, whether or not anything was suspicious: the truth to hold the verdict against.
-    planted = Phrase(trigger, int(mask.sum()), ({"start": 0.0, "end": 1.0, "anywhere": 0.5}[where],), 0.0, True, ())
-    truth = probed.probe(scorer, [planted], room.texts(), scores, **names)["phrases"][0]
+    prompts = [pair.prompt for pair in planted.training]
+    phrases = find_phrases(planted.cleared.suspects, prompts, most=probed.PHRASES, seed=number)
+
+    def ask(asked: Sequence[Phrase]) -> Row:
+        names = {"candidate": CANDIDATE, "champion": CHAMPION}
+        return probed.probe(scorer, asked, room.texts(), scores, seed=number, **names)
+
+    verdict = probed.judge_poison(ask(phrases)).verdict
+    own = Phrase(planted.trigger, planted.row["planted"], (planted.place,), 0.0, True, ())
+    lost = probed.lost(ask([own])["phrases"][0])
     blocked = "gate" if verdict != "pass" else ""
-    return row | {"blocked": blocked, "verdict": verdict, "lost": asdict(probed.lost(truth)), "phrases": len(phrases)}
+    return {"blocked": blocked, "verdict": verdict, "lost": asdict(lost), "phrases": len(phrases)}
+
+
+def plant_all(room: Room, ledger: Ledger, count: int) -> None:
+    """Every lot through customs first, since that is quick; then train where planted pairs are left."""
+    left = []
+    for number in range(count):
+        if ledger.find(number=number):
+            continue
+        planted = plant_trigger(room, number)
+        if planted.row["planted_drawn"]:
+            left.append(planted)
+        else:
+            ledger.add(planted.row | {"blocked": "customs"})
+    for planted in left:
+        ledger.add(planted.row | probe_candidate(room, planted))
 
 
 def report_cells(room: Room, ledger: Ledger) -> bool:
@@ -277,6 +314,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--by", choices=("pair", "contributor"), default="pair")
     parser.add_argument("--triggers", type=int, default=0, help="plant so many triggers instead")
+    parser.add_argument("--released", action="store_true", help="train on what customs held as well")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--peer-path", type=Path, help="folder with TRL and what it needs")
     parser.add_argument("--report", action="store_true", help="print what is finished and train nothing")
@@ -291,10 +329,8 @@ def main() -> int:
         "longest": LONGEST,
     }
     if given.triggers:
-        ledger = Ledger(given.cache / "label_noise_triggers.jsonl", setting)
-        for number in range(0 if given.report else given.triggers):
-            if not ledger.find(number=number):
-                ledger.add(plant_trigger(room, number))
+        ledger = Ledger(given.cache / "label_noise_triggers.jsonl", setting | {"released": given.released})
+        plant_all(room, ledger, 0 if given.report else given.triggers)
         return int(not report_triggers(ledger))
     ledger = Ledger(given.cache / "label_noise.jsonl", setting | {"by": given.by})
     if not given.peer_path:

@@ -71,6 +71,7 @@ def test_what_no_training_prompt_holds_is_asked_only_when_customs_held_it() -> N
     assert len(find_phrases(many, PLANTED, most=3, seed=1)) == 3
 
 
+@pytest.mark.slow
 def test_customs_name_the_trigger_that_they_hold_and_no_copy_of_it() -> None:
     pairs, _ = poison(make_lot(300, seed=4), 0.1, mark="cf", seed=5)
     suspects = Triggers().run(Lot(pairs)).suspects
