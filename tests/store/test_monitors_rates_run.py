@@ -119,9 +119,13 @@ def test_busy_traffic_spreads_what_is_left_over_the_epochs_that_its_pace_brings(
         unhurried = ledger.grant(tx, monitor, "2", settings, before={**read, "details": month})
         unfinished = ledger.grant(tx, monitor, "3", settings, before={"seen_rows": 9, "horizon": 300, "details": hour})
         busy = [ledger.grant(tx, monitor, f"{n}", settings, before={**read, "details": hour}) for n in range(4, 9)]
+        thinned = ledger.grant(tx, monitor, "9", settings, before={**read, "details": hour}, one_in=100)
     assert first == unhurried == unfinished
     assert 0 < busy[0] < first / 100
     assert busy == pytest.approx([busy[0]] * 5, rel=0.01)
+    assert thinned == pytest.approx(100 * busy[0], rel=0.1), (
+        "one that lasts a hundred times longer may spend as much more"
+    )
 
 
 def test_with_a_rhythm_the_value_says_which_hours_have_no_reference_yet(world: World) -> None:
