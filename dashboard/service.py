@@ -9,6 +9,7 @@ from typing import Any
 
 from core.settings import CostSettings
 from core.types import Estimate
+from estimates.means import mean
 from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
 
@@ -120,3 +121,47 @@ def payback(hours: float, before: tuple[int, int], after: tuple[int, int], rates
         return cost / (limit * rates.poor_answer) if limit is not None and limit * rates.poor_answer > 0 else None
 
     return Payback(cost, better, (answers(better.high), answers(better.low)))
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What a version's answers cost less than those of its parent: `each` a live answer, `so_far` over those given.
+
+    `answers` bounds how many answers pay the training back (None: no such bound, never at that limit).
+    """
+
+    each: Estimate
+    so_far: tuple[float, float] | None
+    answers: tuple[float | None, float | None]
+
+
+def saving(
+    cost: float,
+    before: Sequence[Mapping[str, Any]],
+    after: Sequence[Mapping[str, Any]],
+    answered: int,
+    rates: CostSettings,
+) -> Saving:
+    """The mean price of the parent's answers less that of the version's, with an interval over conversations.
+
+    `before` and `after` are answered requests of both, `answered` how many the version has answered. The limits of
+    `each` carry over to the rest. Traffic may have changed between the two: this compares what was asked of each.
+    """
+    then, now = ([_price_of(row, rates) for row in rows] for rows in (before, after))
+    highest = max([*then, *now], default=0.0) or 1.0
+    old, new = (
+        mean(prices, low=0.0, high=highest, clusters=[row["conversation"] or f"#{row['id']}" for row in rows])
+        for prices, rows in ((then, before), (now, after))
+    )
+    each = difference(old, new, low=-highest, high=highest)
+
+    def answers(limit: float | None) -> float | None:
+        return cost / limit if limit is not None and limit > 0 else None
+
+    known = each.low is not None and each.high is not None
+    so_far = (each.low * answered, each.high * answered) if known else None  # type: ignore[operator]
+    return Saving(each, so_far, (answers(each.high), answers(each.low)))
+
+
+def _price_of(row: Mapping[str, Any], rates: CostSettings) -> float:
+    return price(row["prompt_tokens"], row["completion_tokens"], (row["latency_ms"] or 0.0) / 1000, rates)

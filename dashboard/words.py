@@ -138,6 +138,12 @@ def thinned(one_in: int) -> str:
     return f"Reads one conversation in {one_in:,}" if one_in > 1 else ""
 
 
+def unfilled(details: Mapping[str, Any]) -> str:
+    """Which hours are not judged yet; empty where all are."""
+    parts = [f"{part} ({more:,} more needed)" for part, more in details.get("unfilled", {}).items()]
+    return f"No reference yet, and not judged, UTC: {', '.join(parts)}" if parts else ""
+
+
 def title(name: str) -> str:
     """A name of the program for people: prompt_drift becomes Prompt drift, response_pii Response PII."""
     words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").split()

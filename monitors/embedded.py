@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,8 @@ import numpy as np
 from core.errors import InvalidInput
 from core.types import Estimate, Measurement
 from monitors.metrics import Step, Unit
-from monitors.statistics.drift import DriftDetector
+from monitors.rhythm import runs
+from monitors.statistics.drift import DriftDetector, Look
 
 RECENT = 1000
 Noun = Literal["prompt", "answer"]
@@ -51,20 +52,33 @@ class DriftTracker:
         """Texts the epoch can still take."""
         return self.detector.remaining
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Texts of each stratum, the reference's included."""
+        return self.detector.sizes
+
     def update(self, units: Sequence[Unit]) -> Step:
         """Take texts in, oldest first. Raises InvalidInput where an embedding is missing or not finite."""
-        if not units:
-            return Step(False, self.firing)
         if any(unit.vector is None for unit in units):
             raise InvalidInput(f"A {self.noun} has no embedding.", "Check the encoder, then run the monitor again.")
-        looks = self.detector.update(_stacked(units), [unit.text for unit in units], [unit.stratum for unit in units])
-        self.recent = (self.recent + [unit.inference for unit in units])[-RECENT:]
+        judged: list[Unit] = []
+        looks: list[Look] = []
+        for ready, some in runs(units, self.detector.sizes):
+            given = _stacked(some), [unit.text for unit in some], [unit.stratum for unit in some]
+            if ready:
+                judged += some
+                looks += self.detector.update(*given)
+            else:
+                self.detector.fill(*given)
+        if not looks:
+            return Step(False, self.firing)
+        self.recent = (self.recent + [unit.inference for unit in judged])[-RECENT:]
         # A crossing inside the batch counts, so that how texts are cut into batches hides none.
         self.firing = any(look.firing for look in looks)
         top = max(looks, key=lambda look: look.level) if self.firing else looks[-1]
         self.level, self.view = top.level, top.view
         at = next((index for index, look in enumerate(looks) if look.alarm), None)
-        return Step(at is not None, self.firing, units[at].key if at is not None else None)
+        return Step(at is not None, self.firing, judged[at].key if at is not None else None)
 
     def measure(self) -> list[Measurement]:
         """The share of the latest texts that are novel, with its interval, and where the test stands."""

@@ -20,6 +20,7 @@ from core.settings import MonitorSettings
 from core.thinning import EVERY, Thinning
 from monitors.effects import parameter
 from monitors.metrics import Unit
+from monitors.rhythm import whole
 from monitors.sources import Source, without_excluded
 from store import streams
 from store.unit_of_work import Tx
@@ -95,8 +96,12 @@ def first_plan(
     release: Release | None,
     *,
     settings: MonitorSettings,
+    rhythm: str,
 ) -> Plan | Wanting:
-    """The first epoch: the first rows are the reference, by the live version only where answers are compared."""
+    """The first epoch: the first rows are the reference, by the live version only where answers are compared.
+
+    Where a rhythm is declared they need not span its cycle: parts that they hold too few of fill while the epoch runs.
+    """
     source = thinned(tx, source, params, settings)
     want = max(int(parameter(params, "reference", REFERENCE)), metric.minimum)
     version = release.version if release is not None and metric.per_release else ""
@@ -113,7 +118,7 @@ def first_plan(
         why = "The first traffic is the reference."
         return Plan(units, units[-1].key, why, version, version, thinning=source.thinning)
     if release is not None and release.previous and metric.per_release:
-        found = release_plan(tx, source, metric, params, release, settings=settings)
+        found = release_plan(tx, source, metric, params, release, settings=settings, rhythm=rhythm)
         if found is not None:
             return found
     return Wanting(len(units), want)
@@ -127,6 +132,7 @@ def release_plan(
     release: Release,
     *,
     settings: MonitorSettings,
+    rhythm: str,
 ) -> Plan | None:
     """An epoch for the answers since a release, against those before it; None when too few came before.
 
@@ -136,7 +142,7 @@ def release_plan(
     replaced, or, where that answered too little to show a change soon, with whatever was answered last.
     """
     source = thinned(tx, source, params, settings)
-    want = max(int(parameter(params, "reference", REFERENCE)), REFERENCE)
+    want = max(int(parameter(params, "reference", REFERENCE)), REFERENCE, whole(rhythm))
     boundary = streams.last_key(tx, deployment=release.deployment, before=release.changed_at)
     enough = {release.version: metric.minimum, release.previous: max(metric.minimum, TELLING), "": metric.minimum}
     for version, least in enough.items():
@@ -171,16 +177,16 @@ def next_plan(
     if rhythm != details.get("rhythm", "none"):
         return same_reference(tx, source, epoch, "The declared rhythm changed; the reference stays.")
     if metric.per_release and release is not None and release.generation != details.get("generation", 0):
-        return release_plan(tx, source, metric, params, release, settings=settings)
+        return release_plan(tx, source, metric, params, release, settings=settings, rhythm=rhythm)
     if epoch["alarmed_at"] is not None:
         if alert is None:
             return same_reference(tx, source, epoch, "The alarm is over; the reference stays.")
         return _new_normal(tx, source, metric, params, epoch, alert)
     if epoch["seen_rows"] >= epoch["horizon"]:
-        return _latest(tx, source, metric, params, epoch, "The epoch reached its horizon.", settings)
+        return _latest(tx, source, metric, params, epoch, "The epoch reached its horizon.", settings, rhythm)
     if tx.now - epoch["started_at"] >= timedelta(days=settings.epoch_days):
         why = f"The epoch lasted {settings.epoch_days} days."
-        return _latest(tx, source, metric, params, epoch, why, settings)
+        return _latest(tx, source, metric, params, epoch, why, settings, rhythm)
     return None
 
 
@@ -223,9 +229,10 @@ def _latest(
     epoch: Mapping[Any, Any],
     reason: str,
     settings: MonitorSettings,
+    rhythm: str,
 ) -> Plan | None:
     details = epoch["details"]
-    want = max(int(parameter(params, "reference", REFERENCE)), metric.minimum)
+    want = max(int(parameter(params, "reference", REFERENCE)), metric.minimum, whole(rhythm))
     version, boundary = details.get("version", ""), int(details.get("boundary", 0))
     fresh = thinned(tx, source, params, settings)
     units = fresh.spanning(tx, 1, epoch["seen_id"], version=version, wanted=want)

@@ -11,7 +11,8 @@ from typing import Any, Literal
 from core.errors import InvalidInput
 from core.types import Estimate, Measurement
 from monitors.metrics import Step, Unit
-from monitors.statistics.rates import RateTest
+from monitors.rhythm import runs
+from monitors.statistics.rates import RateLook, RateTest
 
 RECENT = 400
 Side = Literal["rise", "fall", "change"]
@@ -55,17 +56,29 @@ class RateTracker:
         """Units the epoch can still take."""
         return self.test.remaining
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """Units of each stratum in its bag."""
+        return self.test.sizes
+
     def update(self, units: Sequence[Unit]) -> Step:
         """Take units in, oldest first; `scaled` values go to the test, raw ones into the summary."""
-        if not units:
+        judged: list[Unit] = []
+        looks: list[RateLook] = []
+        for ready, some in runs(units, self.test.sizes):
+            values, strata = [scaled(self.name, unit, self.scale) for unit in some], [unit.stratum for unit in some]
+            if ready:
+                judged += some
+                looks += self.test.update(values, strata)
+            else:
+                self.test.fill(values, strata)
+        if not looks:
             return Step(False, self.firing)
-        values = [scaled(self.name, unit, self.scale) for unit in units]
-        looks = self.test.update(values, [unit.stratum for unit in units])
-        self.recent = (self.recent + [[unit.key, unit.inference, raw_value(unit)] for unit in units])[-RECENT:]
+        self.recent = (self.recent + [[unit.key, unit.inference, raw_value(unit)] for unit in judged])[-RECENT:]
         self.firing = any(look.firing for look in looks)
         self.level = max(look.level for look in looks) if self.firing else looks[-1].level
         at = next((index for index, look in enumerate(looks) if look.alarm), None)
-        return Step(at is not None, self.firing, units[at].key if at is not None else None)
+        return Step(at is not None, self.firing, judged[at].key if at is not None else None)
 
     def measure(self) -> list[Measurement]:
         """The number of the latest rows with its interval, the reference's beside it."""

@@ -100,7 +100,9 @@ def _epoch(job: Run) -> Mapping[Any, Any] | None:
         plan: Plan | Wanting | None
         settings = effects.settings.monitors
         if epoch is None:
-            plan = epochs.first_plan(tx, job.source, job.metric, job.params, release, settings=settings)
+            plan = epochs.first_plan(
+                tx, job.source, job.metric, job.params, release, settings=settings, rhythm=job.rhythm
+            )
         else:
             plan = epochs.next_plan(
                 tx,
@@ -230,6 +232,8 @@ def _commit(
     measured = [_stale(job, details, m) if not units else m for m in tracker.measure()]
     if (one_in := Thinning.of(details).one_in) > 1:
         measured = [replace(m, details={**m.details, "one_in": one_in}) for m in measured]
+    if unfilled := rhythm.unfilled(job.rhythm, tracker.sizes):
+        measured = [_unfilled(m, unfilled) for m in measured]
     measured = [verdict.checked(m) for m in measured]
     explained = tracker.why() if step.alarm else {}
     if step.alarm:
@@ -295,6 +299,14 @@ def _stale(job: Run, details: Mapping[str, Any], measurement: Measurement) -> Me
         return measurement
     estimate = Estimate.missing(0, measurement.estimate.method, 1)
     return replace(measurement, estimate=estimate, status="nodata", reason=f"No new rows for {limit:g} seconds.")
+
+
+def _unfilled(measurement: Measurement, parts: Mapping[str, int]) -> Measurement:
+    """The measurement, saying which parts of the day or week have no reference yet."""
+    told = ", ".join(f"{part}: {more} more needed" for part, more in parts.items())
+    said = f"{measurement.reason} Not judged yet, as they have no reference: {told}.".strip()
+    reason = said if measurement.status == "nodata" else measurement.reason
+    return replace(measurement, details={**measurement.details, "unfilled": dict(parts)}, reason=reason)
 
 
 def live_release(tx: Tx, deployment: str) -> Release | None:

@@ -210,6 +210,8 @@ def values(console: Console, tile: Tile, look: Sequence[Any]) -> None:
                 show.say(f"Limit {limit}" if limit else "", "quiet", f"l-{row['metric']}")
                 if part := words.thinned(row.get("details", {}).get("one_in", 1)):
                     show.say(part, "quiet", f"t-{row['metric']}")
+                if hours := words.unfilled(row.get("details", {})):
+                    show.say(hours, "quiet", f"u-{row['metric']}")
     for row in whole:
         if row["status"] in ("error", "nodata") and row["reason"]:
             st.text(row["reason"])

@@ -77,34 +77,59 @@ def line(group: service.Group) -> dict[str, str]:
 
 
 def training(console: Console, version: Mapping[str, Any]) -> None:
-    """What making a version cost and how many answers pay it back; nothing where prices are not set."""
+    """What making a version cost, and what pays it back: cheaper answers, or fewer that people dislike.
+
+    Nothing where the price of training and of neither is set.
+    """
     rates = console.installation.settings.cost
-    if not (version["run_uuid"] and version["parent"] and rates.training_hour and rates.poor_answer):
+    if not (version["run_uuid"] and version["parent"] and rates.training_hour):
+        return
+    if not (rates.poor_answer or service.priced(rates)):
         return
 
     def query(tx: Tx) -> dict[str, Any]:
+        deployment, parent, name = console.deployment, version["parent"], version["name"]
         return {
             "hours": queries.run_hours(tx, version["run_uuid"]),
-            "before": queries.disliked(tx, console.deployment, version["parent"]),
-            "after": queries.disliked(tx, console.deployment, version["name"]),
+            "disliked": [queries.disliked(tx, deployment, one) for one in (parent, name)],
+            "priced": [queries.priced(tx, deployment, one) for one in (parent, name)],
+            "answered": queries.answered(tx, deployment, name),
         }
 
     found = console.load(f"payback {version['name']}", query)
     if found["hours"] is None:
         return
-    result = service.payback(found["hours"], found["before"], found["after"], rates)
+    result = service.payback(found["hours"], found["disliked"][0], found["disliked"][1], rates)
+    facts = {"Training": f"{words.number(result.cost)} {rates.currency} ({found['hours']:.2f} hours)"}
+    if service.priced(rates):
+        before, after = found["priced"]
+        saved = service.saving(result.cost, before, after, found["answered"], rates)
+        facts |= {"An answer costs less by": told(saved.each), "Paid back by cheaper answers": repays(saved)}
+        if saved.so_far is not None:
+            low, high = (f"{words.number(amount)} {rates.currency}" for amount in saved.so_far)
+            more = "at least " if found["answered"] == queries.COUNTED else ""
+            facts["Saved so far"] = f"{low} to {high}, over {more}{words.count(found['answered'], 'answer')}"
+    if rates.poor_answer:
+        facts |= {"Fewer answers disliked": told(result.better, words.POINTS), "Pays for itself after": pays(result)}
     st.subheader("What its training cost and saves", anchor=False)
-    show.facts(
-        {
-            "Training": f"{words.number(result.cost)} {rates.currency}",
-            "Fewer answers disliked": told(result.better, words.POINTS),
-            "Pays for itself after": pays(result),
-        }
-    )
+    show.facts(facts)
     st.caption(
-        "Training hours at cost.training_hour; each answer saves the share fewer disliked, among judged answers, times "
-        "cost.poor_answer. Judged answers are those that people chose to judge."
+        "Training hours at cost.training_hour. Cheaper: the newest answers of the version before and of this one, at "
+        "the prices set, whoever asked. Disliked: each answer saves the share fewer disliked, among judged answers, "
+        "times cost.poor_answer; judged answers are those that people chose to judge."
     )
+
+
+def repays(saved: service.Saving) -> str:
+    """Whether cheaper answers pay the training back, in words."""
+    soonest, latest = saved.answers
+    if saved.each.value is None:
+        return f"not enough evidence: {words.missing(asdict(saved.each))}"
+    if soonest is None:
+        return "does not pay back at this rate: its answers cost as much as before, or more"
+    if latest is None:
+        return f"not enough evidence: after {soonest:,.0f} answers at the best, or never"
+    return f"after {soonest:,.0f} to {latest:,.0f} answers"
 
 
 def pays(result: service.Payback) -> str:

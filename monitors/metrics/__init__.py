@@ -45,13 +45,20 @@ class Step:
 
 
 class Tracker(Protocol):
-    """The running state of a sequential test: one epoch with its own share of the false-alarm budget."""
+    """The running state of a sequential test: one epoch with its own share of the false-alarm budget.
+
+    `seen` and `remaining` count units that are judged; `sizes` those of each stratum, the reference's included. A unit
+    of a declared stratum that has too few (monitors.rhythm.runs) fills its reference instead.
+    """
 
     @property
     def seen(self) -> int: ...
 
     @property
     def remaining(self) -> int: ...
+
+    @property
+    def sizes(self) -> Mapping[str, int]: ...
 
     def update(self, units: Sequence[Unit]) -> Step: ...
 

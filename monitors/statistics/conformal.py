@@ -1,13 +1,12 @@
 """Randomised conformal p-values against a growing bag: independent and uniform for exchangeable units."""
 
 from bisect import bisect_left, bisect_right, insort
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-OTHER = ""
+UNDECLARED = ""
 STRATUM_MINIMUM = 100
 
 
@@ -33,29 +32,22 @@ class Bag:
             insort(column, score)
         return out
 
+    def fill(self, scores: Sequence[int]) -> None:
+        """Take a unit in without ranking it."""
+        for column, score in zip(self.columns, scores, strict=True):
+            insort(column, score)
 
-def merge_strata(strata: Sequence[str]) -> dict[str, str]:
-    """Return under which name each declared stratum of a reference is calibrated.
 
-    Strata with fewer than STRATUM_MINIMUM units join OTHER; so do those that the reference never saw. While
-    OTHER itself is smaller than that, the smallest stratum joins it too.
+def wanting(stratum: str, size: int) -> int:
+    """Return how many more units a declared stratum wants that has `size` of them, before its units are judged.
+
+    Until then they fill its bag unranked. Whether a unit fills or is judged depends on how many of its stratum came
+    before and never on what it holds. The p-values of those judged are ranks among all of their stratum so far, so
+    that while these are exchangeable they are uniform and independent of each other and of the other strata's,
+    however many filled (Vovk, Gammerman and Shafer, 2.2 and 4.6: Mondrian conformal predictors). A test over a
+    horizon of judged units keeps its promise as with a reference that was whole from the beginning.
     """
-    sizes = Counter(strata)
-    own = {name: n for name, n in sizes.items() if n >= STRATUM_MINIMUM}
-    left = sum(sizes.values()) - sum(own.values())
-    while own and 0 < left < STRATUM_MINIMUM:
-        smallest = min(own, key=lambda name: (own[name], name))
-        left += own.pop(smallest)
-    if left == 0 and own:
-        # No unit is left over, yet a stratum unheard of may come: it is ranked in the largest one.
-        largest = max(own, key=lambda name: (own[name], name))
-        return {name: name for name in own} | {OTHER: largest}
-    return {name: name if name in own else OTHER for name in sizes} | {OTHER: OTHER}
-
-
-def home(stratum: str, merged: Mapping[str, str]) -> str:
-    """Return the calibrated stratum to which a declared one belongs."""
-    return merged.get(stratum, merged[OTHER])
+    return 0 if stratum == UNDECLARED else max(0, STRATUM_MINIMUM - size)
 
 
 def novelty_mark(scores: NDArray[np.int64], share: float) -> int:

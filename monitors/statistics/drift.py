@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from core.errors import InvalidInput
 from core.types import Estimate
 from estimates.proportions import proportion
-from monitors.statistics.conformal import home
 from monitors.statistics.novelty import NoveltyTest, onset
 from monitors.statistics.views import NAMES, SIDES, unit_rows
 from monitors.statistics.windows import EVERY, MixtureTest
@@ -26,7 +25,7 @@ SPENT = 0.9
 SHARES: tuple[float, ...] = (0.52, 0.14, 0.04, 0.04, 0.04, 0.22)
 VIEWS: tuple[str, ...] = (*NAMES, "mixture")
 RECENT = 400
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,6 @@ class DriftDetector:
         self.alarmed_at: int | None = None
         self._novelty = novelty
         self._mixture = mixture
-        self._codes: dict[str, int] = {name: i for i, name in enumerate(sorted(novelty.bags))}
         self._rng = rng
         self._p = np.empty((0, len(NAMES)))
         self._novel = np.empty(0, bool)
@@ -112,8 +110,7 @@ class DriftDetector:
         alphas = [SPENT * alpha * share for share in SHARES]
         names = _strata(strata, len(rows))
         novelty = NoveltyTest.fit(rows, texts, names, chosen, alphas[:-1], horizon)
-        number = {name: i for i, name in enumerate(sorted(novelty.bags))}
-        codes = np.array([number[home(name, novelty.merged)] for name in names], np.int32)
+        codes = _codes(names, novelty.sizes)
         mixture = MixtureTest.fit(rows, codes, chosen, alphas[-1], horizon, rng.spawn(1)[0])
         return cls(novelty, mixture, rng, alpha, horizon)
 
@@ -122,6 +119,17 @@ class DriftDetector:
         """How many prompts this epoch can still take."""
         return self.horizon - self.seen
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many prompts of each stratum came so far, the reference included."""
+        return dict(self._novelty.sizes)
+
+    def fill(self, embeddings: NDArray[np.float32], texts: Sequence[str], strata: Sequence[str]) -> None:
+        """Take prompts into the reference of their strata without judging them; they are no part of the horizon."""
+        rows = self._rows(embeddings, texts)
+        self._novelty.fill(rows, texts, strata)
+        self._mixture.fill(rows, _codes(strata, self._novelty.sizes))
+
     def update(
         self, embeddings: NDArray[np.float32], texts: Sequence[str], strata: Sequence[str] | None = None
     ) -> list[Look]:
@@ -129,7 +137,7 @@ class DriftDetector:
 
         Raises InvalidInput when more prompts come than remain in the epoch, and as `fit` does.
         """
-        rows = unit_rows(embeddings, texts)
+        rows = self._rows(embeddings, texts)
         if len(rows) > self.remaining:
             raise InvalidInput(
                 f"The epoch has room for {self.remaining} more prompts, not {len(rows)}.",
@@ -137,12 +145,6 @@ class DriftDetector:
             )
         if not len(rows):
             return []
-        width = self._novelty.views.anchors.shape[1]
-        if rows.shape[1] != width:
-            raise InvalidInput(
-                f"The prompts have embeddings of {rows.shape[1]} numbers, the reference of {width}.",
-                "Keep one encoder for an epoch, or start a new one.",
-            )
         names = _strata(strata, len(rows))
         luck = self._rng.random((len(rows), len(NAMES)))
         p, novelty, novel = self._novelty.update(rows, texts, names, luck)
@@ -161,11 +163,21 @@ class DriftDetector:
         self._novel = np.concatenate([self._novel, novel])[-RECENT:]
         return looks
 
+    def _rows(self, embeddings: NDArray[np.float32], texts: Sequence[str]) -> NDArray[np.float32]:
+        rows = unit_rows(embeddings, texts)
+        width = self._novelty.views.anchors.shape[1]
+        if len(rows) and rows.shape[1] != width:
+            raise InvalidInput(
+                f"The prompts have embeddings of {rows.shape[1]} numbers, the reference of {width}.",
+                "Keep one encoder for an epoch, or start a new one.",
+            )
+        return rows
+
     def _mix(
         self, rows: NDArray[np.float32], names: Sequence[str], novelty: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the mixture test's level after each row; it looks once every EVERY prompts."""
-        codes = np.array([self._codes[home(name, self._novelty.merged)] for name in names], np.int32)
+        codes = _codes(names, self._novelty.sizes)
         out = np.empty(len(rows))
         level, alarmed = float(self._levels[-1]), self.alarmed_at is not None
         start = 0
@@ -265,6 +277,12 @@ def _strata(strata: Sequence[str] | None, n: int) -> Sequence[str]:
     if len(strata) != n:
         raise InvalidInput(f"{len(strata)} strata were given for {n} prompts.", "Give one stratum for each prompt.")
     return strata
+
+
+def _codes(strata: Sequence[str], sizes: Mapping[str, int]) -> NDArray[np.int32]:
+    """Return the number of each stratum: strata keep the order in which they came."""
+    number = {name: i for i, name in enumerate(sizes)}
+    return np.array([number[name] for name in strata], np.int32)
 
 
 def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:

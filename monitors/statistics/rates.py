@@ -14,12 +14,11 @@ from core.types import Estimate
 from estimates.means import mean
 from estimates.proportions import proportion
 from monitors.statistics.bets import Wagers, threshold
-from monitors.statistics.conformal import home, merge_strata
 
 REFERENCE_MINIMUM = 20
 RECENT = 1_000
 STEPS = 100
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,6 @@ class RateTest:
         self.side: Literal["rise", "fall", "change"] = words["side"]
         self.seen: int = words["seen"]
         self.alarmed_at: int | None = words["alarmed_at"]
-        self._merged: dict[str, str] = dict(words["merged"])
         self._counts = {name: list(counts) for name, counts in words["counts"].items()}
         self._reference: list[int] = list(words["reference"])
         self._recent: list[int] = list(words["recent"])
@@ -84,10 +82,9 @@ class RateTest:
                 f"{REFERENCE_MINIMUM - len(steps)} more are needed.",
             )
         names = _strata(strata, len(steps))
-        merged = merge_strata(names)
-        counts = {name: [0] * (STEPS + 1) for name in sorted(set(merged.values()))}
+        counts = {name: [0] * (STEPS + 1) for name in sorted(set(names))}
         for step, name in zip(steps, names, strict=True):
-            counts[home(name, merged)][step] += 1
+            counts[name][step] += 1
         total = [sum(column) for column in zip(*counts.values(), strict=True)]
         return cls(
             {
@@ -96,7 +93,6 @@ class RateTest:
                 "side": side,
                 "seen": 0,
                 "alarmed_at": None,
-                "merged": merged,
                 "counts": counts,
                 "reference": total,
                 "recent": [],
@@ -111,10 +107,21 @@ class RateTest:
         """How many rows this epoch can still take."""
         return self.horizon - self.seen
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """How many values of each stratum are in its bag: the reference's and all since."""
+        return {name: sum(counts) for name, counts in self._counts.items()}
+
+    def fill(self, values: ArrayLike, strata: Sequence[str]) -> None:
+        """Take values into the bags of their strata without judging them; they count neither as rows nor as looks."""
+        for step, name in zip(_steps(values), strata, strict=True):
+            self._bag(name)[step] += 1
+
     def update(self, values: ArrayLike, strata: Sequence[str] | None = None) -> list[RateLook]:
         """Return one look for each value; how values are cut into calls makes no difference.
 
-        Raises InvalidInput when more come than remain in the epoch, or a value lies outside 0 to 1.
+        Values of a stratum whose bag is small are as valid as others, but tell little: `fill` it first. Raises
+        InvalidInput when more come than remain in the epoch, or a value lies outside 0 to 1.
         """
         steps = _steps(values)
         if len(steps) > self.remaining:
@@ -127,7 +134,7 @@ class RateTest:
         p = np.empty((len(steps), 1))
         luck = self._rng.random(len(steps)).tolist()
         for i, (step, name, u) in enumerate(zip(steps, _strata(strata, len(steps)), luck, strict=True)):
-            counts = self._counts[home(name, self._merged)]
+            counts = self._bag(name)
             counts[step] += 1
             p[i] = (sum(counts[step + 1 :]) + u * counts[step]) / sum(counts)
         looks = []
@@ -139,6 +146,9 @@ class RateTest:
             self.seen += 1
         self._recent = (self._recent + steps)[-RECENT:]
         return looks
+
+    def _bag(self, stratum: str) -> list[int]:
+        return self._counts.setdefault(stratum, [0] * (STEPS + 1))
 
     def reference(self) -> Estimate:
         """Return the reference's rate with its interval."""
@@ -157,7 +167,6 @@ class RateTest:
             "side": self.side,
             "seen": self.seen,
             "alarmed_at": self.alarmed_at,
-            "merged": self._merged,
             "counts": self._counts,
             "reference": self._reference,
             "recent": self._recent,

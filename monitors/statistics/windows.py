@@ -68,6 +68,13 @@ class MixtureTest:
         self._last_strata = np.concatenate([self._last_strata, strata])[-HISTORY:]
         self.seen += len(embeddings)
 
+    def fill(self, embeddings: Rows, strata: NDArray[np.int32]) -> None:
+        """Take prompts into the calibration pool. Those of their stratum in the windows come later, so that its own
+        are exchangeable in order; other strata are not permuted with them.
+        """
+        self._calm = np.concatenate([self._calm, self.features.apply(embeddings)])
+        self._calm_strata = np.concatenate([self._calm_strata, strata])
+
     def check(self, *, lit: bool = False) -> float:
         """Return the level of this check: e over the p-value; 1 or more is an alarm, whose probability is at
         most e.

@@ -11,7 +11,7 @@ from store.segments import within
 from store.tables import inferences, runs
 from store.unit_of_work import Tx
 
-NEWEST, JUDGED = 2_000, 500
+NEWEST, JUDGED, PRICED, COUNTED = 2_000, 500, 500, 100_000
 _COLUMNS = (
     "id", "at", "version", "labels", "status", "error",
     "latency_ms", "first_token_ms", "prompt_tokens", "completion_tokens",
@@ -27,6 +27,24 @@ def newest(tx: Tx, deployment: str, limit: int = NEWEST) -> list[dict[str, Any]]
         .limit(limit)
     )
     return [dict(row) for row in tx.all(query)]
+
+
+def priced(tx: Tx, deployment: str, version: str, limit: int = PRICED) -> list[dict[str, Any]]:
+    """What the newest `limit` answers of `version` took: tokens, time and conversation, newest first."""
+    names = ("id", "conversation", "latency_ms", "prompt_tokens", "completion_tokens")
+    query = sa.select(*[inferences.c[name] for name in names]).where(*_answered(deployment, version))
+    return [dict(row) for row in tx.all(query.order_by(inferences.c.id.desc()).limit(limit))]
+
+
+def answered(tx: Tx, deployment: str, version: str, most: int = COUNTED) -> int:
+    """How many live requests `version` has answered; counting ends at `most`."""
+    some = sa.select(inferences.c.id).where(*_answered(deployment, version)).limit(most).subquery()
+    return int(tx.scalar(sa.select(sa.func.count()).select_from(some)))
+
+
+def _answered(deployment: str, version: str) -> tuple[sa.ColumnElement[bool], ...]:
+    live = inferences.c.kind == "live", inferences.c.status == 200
+    return (inferences.c.version == version, within(inferences.c.deployment, deployment), *live)
 
 
 def disliked(tx: Tx, deployment: str, version: str, limit: int = JUDGED) -> tuple[int, int]:

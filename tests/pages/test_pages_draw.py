@@ -152,6 +152,7 @@ def test_a_trained_version_says_what_it_cost_once_prices_are_set(filled: World, 
     assert not page.exception
     told = texts(page)
     assert "What its training cost and saves" in told and "not enough data" in told
+    assert "Paid back by cheaper answers" in told and "not enough evidence: 0 of" in told
     whole = opened(open_page(priced, "models"), "service-open")
     (table,) = [f.value for f in whole.dataframe if "Time p95" in f.value.columns]
     assert "Cost (EUR)" in table.columns

@@ -48,6 +48,8 @@ READS: dict[str, Callable[[Tx, World], Any]] = {
     "lineage": lambda tx, world: models.lineage(tx, "assistant-v2"),
     "service": lambda tx, world: service.newest(tx, "assistant"),
     "disliked": lambda tx, world: service.disliked(tx, "assistant", "assistant-v1"),
+    "priced": lambda tx, world: service.priced(tx, "assistant", "assistant-v1"),
+    "answered": lambda tx, world: service.answered(tx, "assistant", "assistant-v1"),
     "audit": lambda tx, world: audit.newest(tx),
     "search": lambda tx, world: traffic.search(tx, "assistant", traffic.Wanted(words="loyalty")).rows,
     "one exchange": lambda tx, world: traffic.one(tx, world.rows[2]),
@@ -82,7 +84,7 @@ def test_a_read_is_quick_and_finds_something(world: World, name: str) -> None:
     assert min(took) < 0.05
 
 
-@pytest.mark.parametrize("name", ["frame", "exchanges", "service", "search", "one exchange"])
+@pytest.mark.parametrize("name", ["frame", "exchanges", "service", "priced", "answered", "search", "one exchange"])
 def test_no_read_scans_the_traffic(world: World, name: str) -> None:
     statements: list[tuple[str, Any]] = []
 
@@ -114,6 +116,9 @@ def test_hours_and_dislikes_are_those_of_the_rows(world: World) -> None:
         disliked, judged = service.disliked(tx, "assistant", "assistant-v1")
         assert disliked == judged == tx.scalar(sa.select(sa.func.count()).select_from(feedback)), "all press down here"
         assert service.disliked(tx, "assistant", "assistant-v2") == (0, 0)
+        answered = service.answered(tx, "assistant", "assistant-v1")
+        assert answered > 10 and service.answered(tx, "assistant", "assistant-v1", most=10) == 10
+        assert service.answered(tx, "assistant", "assistant-v2") == 0
 
 
 def test_numbers_are_those_of_the_rows(world: World) -> None:

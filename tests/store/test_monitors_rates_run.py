@@ -119,6 +119,32 @@ def test_busy_traffic_spreads_what_is_left_over_the_epochs_that_its_pace_brings(
         unhurried = ledger.grant(tx, monitor, "2", settings, before={**read, "details": month})
         unfinished = ledger.grant(tx, monitor, "3", settings, before={"seen_rows": 9, "horizon": 300, "details": hour})
         busy = [ledger.grant(tx, monitor, f"{n}", settings, before={**read, "details": hour}) for n in range(4, 9)]
+        thinned = ledger.grant(tx, monitor, "9", settings, before={**read, "details": hour}, one_in=100)
     assert first == unhurried == unfinished
     assert 0 < busy[0] < first / 100
     assert busy == pytest.approx([busy[0]] * 5, rel=0.01)
+    assert thinned == pytest.approx(100 * busy[0], rel=0.1), (
+        "one that lasts a hundred times longer may spend as much more"
+    )
+
+
+def test_with_a_rhythm_the_value_says_which_hours_have_no_reference_yet(world: World) -> None:
+    """It is eight o'clock: the reference knows the hours from six to nine, and fills those from nine on later."""
+    world.add("response_length", params={"reference": 60, "rhythm": "day"})
+    world.send(90)
+    world.run("response_length")
+    (epoch,) = world.epochs()
+    shown = world.measured("response_length")[-1]
+    assert (epoch["seen_rows"], shown["status"], shown["n"]) == (0, "nodata", 0)
+    assert shown["details"]["unfilled"]["06:00 to 09:00"] == 10 and len(shown["details"]["unfilled"]) == 8
+    assert "06:00 to 09:00: 10 more needed" in shown["reason"]
+    world.send(60)
+    world.run("response_length")
+    shown = world.measured("response_length")[-1]
+    assert "06:00 to 09:00" not in shown["details"]["unfilled"] and shown["details"]["seen"] == 50
+    world.now += timedelta(hours=2)
+    world.send(70)
+    world.run("response_length")
+    shown = world.measured("response_length")[-1]
+    assert shown["details"]["unfilled"]["09:00 to 12:00"] == 30 and shown["details"]["seen"] == 50
+    assert len(world.epochs()) == 1

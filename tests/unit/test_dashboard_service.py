@@ -9,7 +9,7 @@ import pytest
 
 from core.settings import CostSettings
 from dashboard import service
-from dashboard.views.service import line, pays
+from dashboard.views.service import line, pays, repays
 
 AT = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 RATES = CostSettings(prompt_million=1.0, completion_million=4.0, server_hour=3.6)
@@ -74,3 +74,43 @@ def test_training_pays_back_by_a_stated_formula(before: tuple[int, int], after: 
     if words == "answers":
         low, high = found.answers
         assert low is not None and high is not None and low < 20 / (0.2 * 0.5) < high
+
+
+def spent(n: int, tokens: int, each: int = 1) -> list[dict[str, Any]]:
+    """`n` answers of about `tokens`, `each` of them in one conversation."""
+    return [
+        {"id": i, "conversation": f"c{i // each}" if each > 1 else "", "latency_ms": 500.0, "prompt_tokens": 20,
+         "completion_tokens": tokens + i % 7}
+        for i in range(n)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "told"),
+    [
+        (spent(300, 120), spent(300, 60), "after "),
+        (spent(300, 60), spent(300, 120), "does not pay back at this rate"),
+        (spent(300, 60), spent(300, 60), "at the best, or never"),
+        (spent(300, 120), spent(4, 60), "not enough evidence: 4 of"),
+        (spent(300, 120), [], "not enough evidence: 0 of"),
+        (spent(300, 120), spent(300, 60, each=300), "not enough evidence"),
+    ],
+    ids=["cheaper", "dearer", "alike", "few", "none", "one conversation"],
+)
+def test_cheaper_answers_pay_training_back_only_on_evidence(before: Any, after: Any, told: str) -> None:
+    rates = CostSettings(completion_million=1_000_000.0)
+    found = service.saving(600.0, before, after, 1000, rates)
+    assert told in repays(found)
+    if told == "after ":
+        assert found.each.value == pytest.approx(60) and found.each.low < 60 < found.each.high  # type: ignore[operator]
+        assert found.so_far == (found.each.low * 1000, found.each.high * 1000)  # type: ignore[operator]
+        soonest, latest = found.answers
+        assert soonest is not None and latest is not None and soonest < 10 < latest
+
+
+def test_server_time_is_part_of_what_an_answer_costs() -> None:
+    slow, quick = ([{**row, "latency_ms": ms} for row in spent(100, 50)] for ms in (36_000.0, 3_600.0))
+    found = service.saving(1.0, slow, quick, 10, CostSettings(server_hour=100.0))
+    assert found.each.value == pytest.approx(0.9)
+    free = service.saving(1.0, slow, quick, 10, CostSettings())
+    assert free.each.value == 0 and "never" in repays(free)

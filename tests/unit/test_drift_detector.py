@@ -179,3 +179,21 @@ def test_false_alarms_of_the_whole_detector_stay_inside_the_budget():
         rng, detector = fitted(seed, n=120, alpha=0.3, horizon=150)
         alarms += any(look.alarm for look in detector.update(*traffic(rng, 150)))
     assert alarms <= 50
+
+
+@pytest.mark.slow
+def test_false_alarms_stay_inside_the_budget_while_a_part_of_the_day_fills():
+    """As above: nights, which ask for other things, fill a reference of their own, then take turns with days."""
+    alarms = 0
+    for seed in range(100):
+        rng = np.random.default_rng([seed, 3])
+        detector = DriftDetector.fit(*traffic(rng, 120), alpha=0.3, seed=seed, horizon=150, strata=["day"] * 120)
+        found = []
+        for _ in range(4):
+            detector.fill(*traffic(rng, 25, topic=6), ["night"] * 25)
+            found += detector.update(*traffic(rng, 20), ["day"] * 20)
+        for _ in range(2):
+            found += detector.update(*traffic(rng, 25, topic=6), ["night"] * 25)
+            found += detector.update(*traffic(rng, 10), ["day"] * 10)
+        alarms += any(look.alarm for look in found)
+    assert alarms <= 50
