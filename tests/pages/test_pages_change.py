@@ -230,6 +230,7 @@ def test_a_backtest_is_asked_for_followed_and_shown(
             "rows": 600,
             "reference": 300,
             "every": 50,
+            "one_in": 1,
             "budget": 0.1,
         }
         commands.progress(tx, held["id"], 0.4, process="p1", lease_seconds=600)
