@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import os
 import random
@@ -104,6 +105,7 @@ def run_trl(folder: Path) -> dict[str, Any]:
     """TRL's side, with its reference cache, without gradient checkpointing, in the order of ours."""
     import torch
     from datasets import Dataset
+    from datasets.fingerprint import Hasher
     from peft import PeftModel
     from torch.utils.data import SequentialSampler
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -112,6 +114,9 @@ def run_trl(folder: Path) -> dict[str, Any]:
     from retrain.training.progress import peak_memory_mb
     from retrain.training.spec import load_spec, read_pairs
 
+    # Nothing is kept from one run to the next, and some versions of its libraries cannot hash what TRL maps.
+    numbers = itertools.count()
+    Hasher.hash = staticmethod(lambda value: f"{next(numbers):016x}")
     spec = load_spec(folder)
     torch.set_num_threads(spec.threads or torch.get_num_threads())
     pairs = read_pairs(folder / "train.jsonl")
