@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import itertools
 import json
 import os
 import random
@@ -105,18 +104,14 @@ def run_trl(folder: Path) -> dict[str, Any]:
     """TRL's side, with its reference cache, without gradient checkpointing, in the order of ours."""
     import torch
     from datasets import Dataset
-    from datasets.fingerprint import Hasher
     from peft import PeftModel
-    from torch.utils.data import SequentialSampler
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig
+    from trl_side import plain_trainer
 
     from retrain.training.progress import peak_memory_mb
     from retrain.training.spec import load_spec, read_pairs
 
-    # Nothing is kept from one run to the next, and some versions of its libraries cannot hash what TRL maps.
-    numbers = itertools.count()
-    Hasher.hash = staticmethod(lambda value: f"{next(numbers):016x}")
     spec = load_spec(folder)
     torch.set_num_threads(spec.threads or torch.get_num_threads())
     pairs = read_pairs(folder / "train.jsonl")
@@ -131,8 +126,8 @@ def run_trl(folder: Path) -> dict[str, Any]:
     model = PeftModel.from_pretrained(base, str(spec.init_adapter), is_trainable=True)
     spent = {"reference": 0.0, "steps": 0.0}
 
-    # datasets pickles what it maps with, the trainer included: no class of this script may be among it.
-    precompute = DPOTrainer._precompute_ref_logps
+    trainer_kind = plain_trainer()
+    precompute = trainer_kind._precompute_ref_logps
 
     def time_reference(*given: Any, **named: Any) -> Any:
         began = time.process_time()
@@ -140,8 +135,7 @@ def run_trl(folder: Path) -> dict[str, Any]:
         spent["reference"] += time.process_time() - began
         return result
 
-    DPOTrainer._precompute_ref_logps = time_reference
-    DPOTrainer._get_train_sampler = lambda trainer, *given: SequentialSampler(trainer.train_dataset)
+    trainer_kind._precompute_ref_logps = time_reference
 
     config = DPOConfig(
         output_dir=str(folder / f"trl-{os.getpid()}"),
@@ -165,7 +159,7 @@ def run_trl(folder: Path) -> dict[str, Any]:
         optim="adamw_torch_fused",
     )
     data = Dataset.from_list(rows)
-    trainer = DPOTrainer(model=model, args=config, train_dataset=data, processing_class=tokenizer)
+    trainer = trainer_kind(model=model, args=config, train_dataset=data, processing_class=tokenizer)
     began = time.process_time()
     trainer.train()
     spent["steps"] = time.process_time() - began

@@ -72,9 +72,9 @@ def train_trl(folder: Path, loss: str) -> None:
     import torch
     from datasets import Dataset
     from peft import PeftModel
-    from torch.utils.data import SequentialSampler
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from trl import DPOConfig, DPOTrainer
+    from trl import DPOConfig
+    from trl_side import plain_trainer
 
     from retrain.training.adapter import save_adapter
     from retrain.training.batches import order_pairs
@@ -98,7 +98,6 @@ def train_trl(folder: Path, loss: str) -> None:
     model = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16), str(first), is_trainable=True
     )
-    DPOTrainer._get_train_sampler = lambda trainer, *given: SequentialSampler(trainer.train_dataset)
     kind, smoothing = TRL_LOSSES[loss]
     config = DPOConfig(
         output_dir=str(folder / "trl"),
@@ -122,7 +121,9 @@ def train_trl(folder: Path, loss: str) -> None:
         disable_tqdm=True,
         optim="adamw_torch_fused",
     )
-    trainer = DPOTrainer(model=model, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer)
+    trainer = plain_trainer()(
+        model=model, args=config, train_dataset=Dataset.from_list(rows), processing_class=tokenizer
+    )
     trainer.train()
     model.save_pretrained(str(folder / "adapter"), safe_serialization=True)
     (folder / "adapter" / "README.md").unlink(missing_ok=True)

@@ -158,8 +158,7 @@ def saving(
     def answers(limit: float | None) -> float | None:
         return cost / limit if limit is not None and limit > 0 else None
 
-    known = each.low is not None and each.high is not None
-    so_far = (each.low * answered, each.high * answered) if known else None  # type: ignore[operator]
+    so_far = None if each.low is None or each.high is None else (each.low * answered, each.high * answered)
     return Saving(each, so_far, (answers(each.high), answers(each.low)))
 
 

@@ -102,8 +102,10 @@ def test_cheaper_answers_pay_training_back_only_on_evidence(before: Any, after: 
     found = service.saving(600.0, before, after, 1000, rates)
     assert told in repays(found)
     if told == "after ":
-        assert found.each.value == pytest.approx(60) and found.each.low < 60 < found.each.high  # type: ignore[operator]
-        assert found.so_far == (found.each.low * 1000, found.each.high * 1000)  # type: ignore[operator]
+        low, high = found.each.low, found.each.high
+        assert low is not None and high is not None
+        assert found.each.value == pytest.approx(60) and low < 60 < high
+        assert found.so_far == (low * 1000, high * 1000)
         soonest, latest = found.answers
         assert soonest is not None and latest is not None and soonest < 10 < latest
 
