@@ -124,7 +124,12 @@ def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collec
         return "segment"
     if route is not None and row["name"] == route["previous"]:
         return "previous"
-    return "candidate" if row["kind"] == "adapter" and row["verdict"] is not None else "earlier"
+    return "candidate" if row["kind"] != "remote" and row["verdict"] is not None else "earlier"
+
+
+def kind_of(row: Mapping[str, Any]) -> str:
+    """What a version is, in words."""
+    return "whole model" if row["kind"] == "base" and row["path"] else str(row["kind"])
 
 
 def line(console: Console, row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collection[str] = ()) -> None:
@@ -233,12 +238,12 @@ def detail(console: Console, name: str) -> None:
     if report is not None:
         gate.draw(console, name, report)
         override.draw(console, name, report, found["route"])
-    elif row["kind"] != "base":
+    elif row["parent"] or row["kind"] != "base":
         st.text("This version was not judged by a gate.")
     service.training(console, row)
     st.subheader("Where it comes from", anchor=False)
     lines = [
-        f"{'from ' if step else ''}{ancestor['name']} ({ancestor['kind']}, {words.clock_time(ancestor['created_at'])})"
+        f"{'from ' if step else ''}{ancestor['name']} ({kind_of(ancestor)}, {words.clock_time(ancestor['created_at'])})"
         for step, ancestor in enumerate(found["lineage"])
     ]
     st.text("\n".join(lines))
