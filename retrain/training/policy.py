@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from models.artefacts import digest, inspect
-from retrain.training.attention import register
+from retrain.training.attention import BLOCK, FLEX, build_blocks, register
 from retrain.training.experts import find_router, list_targets
 from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
-from retrain.training.rows import Group, build_row, stack
+from retrain.training.rows import Group, build_row, join, stack
 from retrain.training.spec import LoraSpec, RunSpec
 from retrain.training.work import count_cost
 
@@ -91,7 +91,16 @@ class Policy:
         import torch
 
         self.operations += self.cost.of(batch, trained=torch.is_grad_enabled())
-        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast, self.router)
+        batch = batch.to(self.hardware.device)
+        if self.in_blocks:
+            batch = join(batch, BLOCK)
+        mask = build_blocks(batch.end) if self.in_blocks else batch.mask
+        return score_batch(self.decoder, self.apply_head, batch, mask, self.autocast, self.router)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether attention takes its mask as blocks."""
+        return bool(self.causal.config._attn_implementation == FLEX)
 
     def spread(self, share: float) -> Tensor | float:
         """What the last pass, of `share` of a step's examples, adds to the loss so that experts are used evenly."""
@@ -159,17 +168,18 @@ class Policy:
 
         row = torch.tensor([ids], device=self.hardware.device)
         with self.autocast():
-            logits = self.causal(input_ids=row, attention_mask=full_mask(row), use_cache=False).logits
+            logits = self.causal(input_ids=row, attention_mask=self.full_mask(row), use_cache=False).logits
         logs = torch.log_softmax(logits[0, prompt - 1 : -1].float(), -1)
         return logs.gather(-1, row[0, prompt:, None]).sum().cpu()
 
+    def full_mask(self, row: Tensor) -> Any:
+        """The causal mask of one row in the form that its attention takes."""
+        import torch
 
-def full_mask(row: Tensor) -> Tensor:
-    """The causal mask of one row, shape [1, 1, length, length], true where attended."""
-    import torch
-
-    length = row.shape[1]
-    return torch.ones(length, length, dtype=torch.bool, device=row.device).tril()[None, None]
+        if self.in_blocks:
+            return build_blocks(torch.full_like(row, row.shape[1]))
+        length = row.shape[1]
+        return torch.ones(length, length, dtype=torch.bool, device=row.device).tril()[None, None]
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -190,10 +200,13 @@ def load_base(folder: Path, hardware: Hardware, *, masters: bool = False) -> Any
 
     inspect(folder)
     logging.disable_progress_bar()
-    attention = register() if hardware.device == "cpu" else "sdpa"
     dtype = torch.float32 if masters or hardware.precision == "fp32" else torch.bfloat16
     model = AutoModelForCausalLM.from_pretrained(
-        str(folder), local_files_only=True, use_safetensors=True, attn_implementation=attention, dtype=dtype
+        str(folder),
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=dtype,
+        attn_implementation=register(hardware.device),
     )
     for module in model.modules():
         # Residual stream, norms and embeddings in fp32: their rounding would cost more than the time it saves.
