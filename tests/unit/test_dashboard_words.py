@@ -136,7 +136,9 @@ def test_no_cell_of_an_export_is_a_formula(text: str) -> None:
     assert not found.lstrip().startswith(("=", "+", "-", "@"))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1", "\u200b=1", "\r\n=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1", "\u200b=1", "\r\n=1", "\x0c=1", "\u3000\u2060@A1"]
+)
 def test_formulas_are_neutralised(text: str) -> None:
     assert exports.cell(text) == f"'{text}"
 
