@@ -181,7 +181,10 @@ def stages(row: Mapping[str, Any]) -> None:
 
 
 def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
-    """Steps done and the time left."""
+    """Steps done and the time left; of a run that succeeded, how long it took."""
+    if row["state"] == "succeeded":
+        st.text(f"Took {words.span((row['ended_at'] - row['started_at']).total_seconds())}.")
+        return
     progress = {**latest, **{k: v for k, v in row["progress"].items() if v is not None}}
     done, of = progress.get("step"), progress.get("of")
     if isinstance(done, int | float) and isinstance(of, int | float) and of:

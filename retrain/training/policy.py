@@ -50,7 +50,8 @@ def choose_hardware(device: str, precision: str, threads: int | None) -> Hardwar
         torch.set_num_threads(threads)
     if device == "cpu":
         native = any(probe() for name in NATIVE_BF16 if (probe := getattr(torch.cpu, name, None)) is not None)
-        name = f"CPU, {torch.get_num_threads()} threads"
+        count = torch.get_num_threads()
+        name = f"CPU, {count} {'thread' if count == 1 else 'threads'}"
     else:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         name = torch.cuda.get_device_name(device)
