@@ -9,6 +9,7 @@ from typing import Literal, get_args
 Rhythm = Literal["none", "day", "week"]
 RHYTHMS: tuple[str, ...] = get_args(Rhythm)
 LearnsFrom = Literal["dpo", "kto"]
+Trains = Literal["lora", "full"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +110,16 @@ class RetrainSettings:
             "help": "What a proposed run learns from: dpo (preference pairs) or kto (single answers with thumbs)."
         },
     )
+    finetuning_type: Trains = field(
+        default="lora",
+        metadata={"help": "What a proposed run trains: lora (an adapter on the base) or full (all weights)."},
+    )
     max_steps: int = field(default=64, metadata={"help": "Optimiser steps of a proposed run."})
     pairs_per_step: int = field(default=4, metadata={"help": "Preference pairs in a step."})
     learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate of a proposed run."})
+    full_learning_rate: float = field(
+        default=1e-6, metadata={"help": "Peak learning rate of a proposed run that trains all weights."}
+    )
     beta: float = field(default=0.1, metadata={"help": "DPO's beta."})
     adapt_steps: int = field(
         default=16, metadata={"help": "Steps of adaptation to recent questions that an approval may put first."}

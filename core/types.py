@@ -158,7 +158,10 @@ class PreferencePair:
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """An immutable, content-addressed model: the base itself, or a LoRA adapter on it. `path` is empty for the base."""
+    """An immutable, content-addressed model: the base itself, a LoRA adapter on it, or a model trained from it.
+
+    `path` is empty for the installation's own base; a trained model is a base too, one with a folder.
+    """
 
     name: str
     digest: str
@@ -171,6 +174,11 @@ class ModelVersion:
     fingerprint: str = ""
     card: Mapping[str, Any] = field(default_factory=dict)
     id: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is a model with weights of its own, trained from the installation's base."""
+        return self.kind == "base" and bool(self.path)
 
 
 @dataclass(frozen=True, slots=True)

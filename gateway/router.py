@@ -301,7 +301,7 @@ class Router:
 
     def _place(self, kind: str, path: str) -> str:
         # A version's folder may be kept relative to the installation, so that it can be moved.
-        return str(self._home / path) if kind == "adapter" else "" if kind == "base" else path
+        return str(self._home / path) if path and kind in ("adapter", "base") else path
 
     def _resident(self) -> set[str]:
         serving = self.served.values()

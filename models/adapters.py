@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Conflict, InvalidInput, NotFound
-from models.artefacts import digest, list_files, read_header, read_json, refuse
+from models.artefacts import ADAPTER_CONFIG, digest, list_files, read_header, read_json, refuse
 from models.load import Base
 from models.prepare import read_manifest
 from models.requests import BASE
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
-CONFIG = "adapter_config.json"
+CONFIG = ADAPTER_CONFIG
 WEIGHTS = "adapter_model.safetensors"
 CONFIG_LIMIT = 256 * 1024
 MAX_RANK = 512

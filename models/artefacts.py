@@ -11,6 +11,7 @@ from typing import Any
 from core.errors import TrimtabError
 
 MANIFEST = "manifest.json"
+ADAPTER_CONFIG = "adapter_config.json"
 JSON_LIMIT = 64 * 1024 * 1024
 HEADER_LIMIT = 100 * 1024 * 1024
 TEMPLATE_LIMIT = 1024 * 1024
@@ -179,6 +180,11 @@ def inspect(folder: Path, needs: tuple[str, ...] = ("config.json",)) -> list[Pat
         elif path.stat().st_size > JSON_LIMIT and path.suffix != ".safetensors":
             raise refuse(path.name, "is larger than 64 MiB", "Use a folder with ordinary tokenizer files.")
     return allowed
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a version's folder holds an adapter on a base, and not a whole model."""
+    return (folder / ADAPTER_CONFIG).is_file()
 
 
 def hash_file(path: Path) -> str:

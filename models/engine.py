@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import TrimtabError, Unavailable
+from core.errors import Conflict, TrimtabError, Unavailable
 from core.ports import ExpertLoad
 from models.adapters import Versions
+from models.artefacts import digest, is_adapter
 from models.fingerprint import Fingerprint, take_fingerprint
 from models.generate import Decoder
 from models.load import Base
 from models.requests import Piece, Request
 from models.score import Score, score
+from models.whole import Resident, load_whole
 
 IDLE_SECONDS = 0.5
 # Passes of a print between two steps of the answers: whoever waits for a proof waits on a release or a rollback, and
@@ -61,6 +63,7 @@ class Engine:
         self.base: Base | None = None
         self.versions: Versions | None = None
         self.decoder: Decoder | None = None
+        self.whole: dict[str, Resident] = {}
         self.waiting: deque[Request] = deque()
         self.tasks: deque[Task] = deque()
         self.leaving: set[str] = set()
@@ -88,16 +91,16 @@ class Engine:
 
     def names(self) -> list[str]:
         """Versions that answer now, without the base."""
-        return [name for name in (self.versions.names() if self.versions else []) if name not in self.leaving]
+        known = [*(self.versions.names() if self.versions else []), *self.whole]
+        return sorted(name for name in known if name not in self.leaving)
 
     def submit(self, request: Request) -> None:
         """Queues a request. Raises NotFound for a version that is not loaded and Unavailable when the queue is full."""
         self.ready()
-        assert self.versions is not None
         with self.wake:
             if request.version in self.leaving:
                 raise Unavailable(f"The version {request.version} is being unloaded.", "Ask for another version.")
-            self.versions.require(request.version)
+            self.find(request.version)
             if len(self.waiting) >= self.queue_limit:
                 raise Unavailable(f"The queue is full ({self.queue_limit} requests wait).", "Try again in a second.")
             request.submitted = self.clock()
@@ -105,25 +108,58 @@ class Engine:
             self.wake.notify_all()
 
     def load(self, name: str, path: Path) -> "Future[str]":
-        """Loads an adapter; the result is its digest."""
+        """Loads an adapter, or a whole model beside the base, which answers wait for; the result is its digest."""
 
-        def task(versions: Versions) -> Generator[None, None, str]:
+        def task() -> Generator[None, None, str]:
             yield
-            digest = versions.load(name, path).digest
-            return digest
+            return self.take_in(name, path.expanduser())
 
         return self.call(task)
+
+    def take_in(self, name: str, path: Path) -> str:
+        """Loads what is in `path` as `name`; the same content again changes nothing. Raises Conflict for other."""
+        assert self.base is not None and self.versions is not None
+        if is_adapter(path) or not (path / "config.json").is_file():
+            if name in self.whole:
+                raise Conflict(f"The version {name} is already loaded, as a whole model.", "Use a new name.")
+            return self.versions.load(name, path).digest
+        known = self.whole[name].versions if name in self.whole else self.versions
+        if name in known.loaded:
+            if known.loaded[name].digest != digest(path):
+                raise Conflict(f"The version {name} is already loaded with other content.", "Use a new name.")
+            return known.loaded[name].digest
+        versions = load_whole(name, path, self.base)
+        self.whole[name] = Resident(versions, self.build_decoder(versions))
+        return versions.base.digest
+
+    def build_decoder(self, versions: Versions) -> Decoder:
+        effort = self.effort if versions.base.device == "cpu" else None
+        return Decoder(versions.base, versions, self.clock, effort=effort, rows=self.rows, tokens=self.tokens)
+
+    def find(self, name: str) -> Resident:
+        """The model that answers for the version `name`. Raises NotFound."""
+        if name in self.whole:
+            return self.whole[name]
+        assert self.versions is not None and self.decoder is not None
+        self.versions.require(name)
+        return Resident(self.versions, self.decoder)
+
+    def decoders(self) -> list[Decoder]:
+        """What decodes for the base and its adapters, and for each whole model."""
+        first = [self.decoder] if self.decoder is not None else []
+        return first + [resident.decoder for resident in self.whole.values()]
 
     def unload(self, name: str) -> "Future[bool]":
         """Unloads a version once no answer uses it; the result is False when it was not loaded."""
         with self.wake:
             self.leaving.add(name)
 
-        def task(versions: Versions) -> Generator[None, None, bool]:
+        def task() -> Generator[None, None, bool]:
+            assert self.versions is not None
             try:
                 while self.uses(name):
                     yield
-                return versions.unload(name)
+                return self.whole.pop(name, None) is not None or self.versions.unload(name)
             finally:
                 self.leaving.discard(name)
 
@@ -132,8 +168,8 @@ class Engine:
     def score(self, name: str, items: list[tuple[list[int], list[int]]]) -> "Future[list[Score]]":
         """Scores (prompt, completion) token pairs in their order."""
 
-        def task(versions: Versions) -> Generator[None, None, list[Score]]:
-            versions.require(name)
+        def task() -> Generator[None, None, list[Score]]:
+            versions = self.find(name).versions
             found: dict[int, Score] = {}
             for part in score(versions.base, versions, name, items):
                 found.update(part)
@@ -145,8 +181,8 @@ class Engine:
     def fingerprint(self, name: str) -> "Future[Fingerprint]":
         """The print of a version."""
 
-        def task(versions: Versions) -> Generator[None, None, Fingerprint]:
-            versions.require(name)
+        def task() -> Generator[None, None, Fingerprint]:
+            versions = self.find(name).versions
             return (yield from take_fingerprint(versions.base, versions, name))
 
         return self.call(task, parts=PRINT_PASSES)
@@ -154,36 +190,34 @@ class Engine:
     def experts(self, name: str) -> "Future[ExpertLoad | None]":
         """Where the newest answers of a version sent their tokens; None for a model without experts."""
 
-        def task(versions: Versions) -> Generator[None, None, ExpertLoad | None]:
+        def task() -> Generator[None, None, ExpertLoad | None]:
             yield
-            versions.require(name)
-            assert self.decoder is not None
-            return self.decoder.experts.tell(name) if self.decoder.experts is not None else None
+            experts = self.find(name).decoder.experts
+            return experts.tell(name) if experts is not None else None
 
         return self.call(task)
 
-    def call(self, task: Callable[[Versions], Generator[None, None, Any]], parts: int = 1) -> "Future[Any]":
+    def call(self, task: Callable[[], Generator[None, None, Any]], parts: int = 1) -> "Future[Any]":
         """Runs a task on the decoding thread, `parts` of it between two steps; raises Unavailable when not ready.
 
         Tasks of one part take turns; one of several goes before them until it is done.
         """
         self.ready()
-        assert self.versions is not None
         future: Future[Any] = Future()
         with self.wake:
             place = self.tasks.append if parts == 1 else self.tasks.appendleft
-            place(Task(task(self.versions), future, parts, self.clock()))
+            place(Task(task(), future, parts, self.clock()))
             self.wake.notify_all()
         return future
 
     def uses(self, name: str) -> bool:
         """True while an answer of the version is waiting or running."""
-        running = self.decoder.rows() if self.decoder else []
-        return any(request.version == name for request in [*self.waiting, *(row.request for row in running)])
+        running = [row.request for decoder in self.decoders() for row in decoder.rows()]
+        return any(request.version == name for request in [*self.waiting, *running])
 
     def running(self) -> int:
-        """Answers in the decoder."""
-        return len(self.decoder.rows()) if self.decoder else 0
+        """Answers under way."""
+        return sum(len(decoder.rows()) for decoder in self.decoders())
 
     def tokens_per_second(self) -> float:
         """Tokens made in the last ten seconds, a second."""
@@ -195,9 +229,7 @@ class Engine:
         try:
             self.base = self.load_base()
             self.versions = Versions(self.base)
-            effort = self.effort if self.base.device == "cpu" else None
-            limits = {"rows": self.rows, "tokens": self.tokens}
-            self.decoder = Decoder(self.base, self.versions, self.clock, effort=effort, **limits)
+            self.decoder = self.build_decoder(self.versions)
         except Exception as error:  # reported by /health: the process stays up to say why
             self.detail = str(error) if isinstance(error, TrimtabError) else f"{type(error).__name__}: {error}"[:300]
             self.status = "failed"
@@ -209,30 +241,37 @@ class Engine:
                 with self.wake:
                     if not self.waiting and not self.tasks and self.status == "ready":
                         self.wake.wait(IDLE_SECONDS)
-        self.decoder.abandon("The model server is stopping.")
+        for decoder in self.decoders():
+            decoder.abandon("The model server is stopping.")
         self.refuse_rest()
 
     def turn(self) -> bool:
-        """One round: admit, step, the next part of a task. False when there was nothing to do."""
-        assert self.decoder is not None
+        """One round: admit and step with each model, the next part of a task. False when there was nothing to do."""
+        worked = [self.decode(decoder) for decoder in self.decoders()]
+        return self.advance_task() or any(worked)
+
+    def decode(self, decoder: Decoder) -> bool:
+        """Admit and step with one model; False when there was nothing to do."""
         with self.wake:
             self.drop_cancelled()
-            fits = self.decoder.room(list(self.waiting))
-            admitted = [self.waiting.popleft() for _ in range(fits)]
-        made = self.decoder.made
+            own = [request for request in self.waiting if self.find(request.version).decoder is decoder]
+            admitted = own[: decoder.room(own)]
+            for request in admitted:
+                self.waiting.remove(request)
+        made = decoder.made
         try:
             if admitted:
-                self.decoder.admit(admitted)
-            worked = self.decoder.step()
+                decoder.admit(admitted)
+            worked = decoder.step()
         except Exception as error:  # one broken step must not end the server: its answers fail, the next ones go on
-            self.decoder.abandon(f"Decoding failed ({type(error).__name__}).")
+            decoder.abandon(f"Decoding failed ({type(error).__name__}).")
             worked = True
-        if self.decoder.made > made:
+        if decoder.made > made:
             now = self.clock()
-            self.rate.append((now, self.decoder.made - made))
+            self.rate.append((now, decoder.made - made))
             while now - self.rate[0][0] > RATE_SECONDS:
                 self.rate.popleft()
-        return self.advance_task() or worked
+        return worked
 
     def drop_cancelled(self) -> None:
         for request in [request for request in self.waiting if request.cancelled]:
@@ -257,8 +296,7 @@ class Engine:
 
     def postponed(self, task: Task) -> bool:
         """True while a print stands behind requests that have no token yet, PRINT_PATIENCE seconds at most."""
-        assert self.decoder is not None
-        untold = bool(self.waiting) or self.decoder.reading is not None
+        untold = bool(self.waiting) or any(decoder.reading is not None for decoder in self.decoders())
         return task.parts > 1 and untold and self.clock() - task.since < PRINT_PATIENCE
 
     def refuse_rest(self) -> None:

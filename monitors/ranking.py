@@ -73,9 +73,13 @@ def held_choices(tx: Tx, deployment: str, size: int) -> Held:
         version = versions.get(tx, live["version"])
     except NotFound:
         return Held(live["version"], "", (), f"{live['version']} is not registered here.")
-    if version.kind != "adapter":
-        return Held(version.name, "", (), f"{version.name} is no adapter: without a base it has no implicit reward.")
-    bases = [other.name for other in versions.listed(tx) if other.kind == "base" and other.base == version.base]
+    if version.kind != "adapter" and not version.is_whole:
+        return Held(version.name, "", (), f"{version.name} is no adapter or trained model: it has no implicit reward.")
+    bases = [
+        other.name
+        for other in versions.listed(tx)
+        if other.kind == "base" and not other.is_whole and other.base == version.base
+    ]
     if not bases:
         return Held(version.name, "", (), f"The base of {version.name} is not registered here.")
     newest, first = (

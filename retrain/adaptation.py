@@ -21,14 +21,16 @@ class Told(Progress):
 def adapt_first(job: Job) -> tuple[int, Job]:
     """Adapt as the spec says, from the last checkpoint if there is one; returns the exit code and the job that follows.
 
-    What follows starts from the adapted adapter, which is then also its reference. Without `adapt_steps` it is `job`.
+    What follows starts from what was adapted, which is then also its reference. Without `adapt_steps` it is `job`.
     """
     if not job.spec.adapt_steps:
         return DONE, job
     first = adapting(job)
     first.folder.mkdir(exist_ok=True)
     code = TRAINERS.get("adapt")().train(first)
-    adapted = str((first.folder / "adapter").absolute())
+    adapted = str((first.folder / first.spec.product).absolute())
+    if job.spec.finetuning_type == "full":
+        return code, replace(job, spec=replace(job.spec, init_adapter=None, init_model=adapted))
     return code, replace(job, spec=replace(job.spec, init_adapter=adapted))
 
 

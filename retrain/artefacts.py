@@ -1,4 +1,4 @@
-"""Takes a trained adapter into the installation: checked, content-addressed, and there whole or not at all."""
+"""Takes what was trained into the installation: checked, content-addressed, and there whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,29 +9,43 @@ import shutil
 import uuid
 from pathlib import Path
 
-from models.artefacts import ArtefactRefused, digest, inspect, list_files, read_json, refuse
+from models.artefacts import (
+    ADAPTER_CONFIG,
+    ALLOWED_SUFFIXES,
+    ArtefactRefused,
+    digest,
+    inspect,
+    is_adapter,
+    list_files,
+    read_json,
+    refuse,
+)
 
 VERSIONS = "versions"
-NEEDED = ("adapter_config.json", "adapter_model.safetensors")
+NEEDED = (ADAPTER_CONFIG, "adapter_model.safetensors")
+NEEDED_WHOLE = ("config.json", "tokenizer_config.json")
 TAKEN = frozenset({".safetensors", ".json"})
 
 
-def adopt(home: Path, adapter: Path, *, base: str = "") -> tuple[str, str]:
-    """Copy `adapter` to versions/DIGEST under `home`; returns the digest and the folder relative to `home`.
+def adopt(home: Path, product: Path, *, base: str = "") -> tuple[str, str]:
+    """Copy `product`, an adapter or a whole model, to versions/DIGEST under `home`.
 
-    `base` is the digest of the model that it was trained on, which its configuration is made to name: a server then
-    refuses to put it on another. Doing it again gives the same, and the folder that holds the adapter names whose copy
-    it is. Raises ArtefactRefused for anything but safetensors and JSON.
+    Returns the digest and the folder relative to `home`. `base` is the digest of the model that an adapter was trained
+    on, which its configuration is made to name: a server then refuses to put it on another. Doing it again gives the
+    same, and the folder that holds the product names whose copy it is. Raises ArtefactRefused for anything but
+    safetensors and JSON, and for a whole model its tokenizer's text files.
     """
+    adapter = is_adapter(product)
+    taken = TAKEN if adapter else ALLOWED_SUFFIXES
     try:
-        inspect(adapter, needs=NEEDED)
+        inspect(product, needs=NEEDED if adapter else NEEDED_WHOLE)
     except OSError as error:
-        raise refuse(adapter.name, "cannot be read", "Check the folder's permissions.") from error
-    files = list_files(adapter)
+        raise refuse(product.name, "cannot be read", "Check the folder's permissions.") from error
+    files = list_files(product)
     for path in files:
-        if path.suffix.lower() not in TAKEN:
-            raise refuse(path.name, "is not a safetensors or JSON file", "Keep only the adapter's own files.")
-    root, run = home / VERSIONS, adapter.parent.name
+        if path.suffix.lower() not in taken:
+            raise refuse(path.name, "is not a safetensors or JSON file", "Keep only what the training wrote.")
+    root, run = home / VERSIONS, product.parent.name
     # What a kill left of an earlier try of this run goes first.
     for left in root.glob(f".{glob.escape(run)}-*.partial"):
         shutil.rmtree(left, ignore_errors=True)
@@ -39,10 +53,10 @@ def adopt(home: Path, adapter: Path, *, base: str = "") -> tuple[str, str]:
     try:
         hidden.mkdir(parents=True)
         for path in files:
-            target = hidden / path.relative_to(adapter)
+            target = hidden / path.relative_to(product)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target)
-        if base:
+        if base and adapter:
             _name_base(hidden / NEEDED[0], base)
         made = digest(hidden)
         for path in [*hidden.rglob("*"), hidden]:
@@ -68,7 +82,7 @@ def verify(home: Path, path: str, expected: str) -> str:
     """An empty text when the adopted folder still holds what its digest says; otherwise what is wrong with it."""
     folder = home / path
     try:
-        inspect(folder, needs=NEEDED)
+        inspect(folder, needs=NEEDED if is_adapter(folder) else NEEDED_WHOLE)
         return "" if digest(folder) == expected else "Its files are not those that were adopted."
     except ArtefactRefused as error:
         return error.message

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from core.types import PreferencePair
+from models.artefacts import read_header
 
 # Tokens a second of shared-prefix DPO on the 135M default model, measured on two cores (fp32 to bf16) and one H200.
 USUAL = {"cpu": (220.0, 700.0), "cuda": (20_000.0, 80_000.0)}
@@ -13,12 +15,22 @@ MEMORY_MB = {"cpu": 2_200, "cuda": 3_000}
 # Reading the model, scoring the reference once, and judging the candidate afterwards.
 AROUND_SECONDS = {"cpu": (60.0, 240.0), "cuda": (40.0, 120.0)}
 CHARACTERS_PER_TOKEN = 3.5
+# Where all weights train each takes a third product; it is kept in fp32, with a gradient and two moments.
+FULL_TIMES, FULL_BYTES = 1.5, 14
 
 
-def estimate(*, pairs: int, tokens_per_pair: int, throughput: float | None, device: str) -> dict[str, Any]:
-    """Seconds from low to high, memory in MiB, and what that rests on, for `pairs` trained in all steps together."""
+def estimate(
+    *, pairs: int, tokens_per_pair: int, throughput: float | None, device: str, parameters: int = 0
+) -> dict[str, Any]:
+    """Seconds from low to high, memory in MiB, and what that rests on, for `pairs` trained in all steps together.
+
+    `parameters` are those of the model where all of them train, otherwise 0. How many trained in the last run is not
+    known: a whole model is taken to be slower than it.
+    """
     kind = "cuda" if device.startswith("cuda") else "cpu"
     slow, fast = (0.7 * throughput, 1.3 * throughput) if throughput else USUAL[kind]
+    if parameters:
+        slow /= FULL_TIMES
     low, high = AROUND_SECONDS[kind]
     tokens = pairs * tokens_per_pair
     return {
@@ -26,7 +38,7 @@ def estimate(*, pairs: int, tokens_per_pair: int, throughput: float | None, devi
         "tokens": tokens,
         "seconds_low": round(tokens / fast + low),
         "seconds_high": round(tokens / slow + high),
-        "memory_mb": MEMORY_MB[kind],
+        "memory_mb": MEMORY_MB[kind] + parameters * FULL_BYTES // 2**20,
         "basis": f"{throughput:.0f} tokens/s in the last run here" if throughput else "usual speed of such a machine",
     }
 
@@ -38,6 +50,11 @@ def count_tokens(pairs: list[PreferencePair]) -> int:
         for pair in pairs
     ]
     return round(sum(lengths) / len(lengths) / CHARACTERS_PER_TOKEN) if lengths else 200
+
+
+def count_parameters(model: Path) -> int:
+    """How many weights the model in a folder has, from its files' headers; 0 when it is not there."""
+    return sum(prod(shape) for path in model.glob("*.safetensors") for _, shape in read_header(path).values())
 
 
 def has_gpu() -> bool:

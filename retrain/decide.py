@@ -18,6 +18,7 @@ ACTOR = "system:policy"
 SETTLED_ANSWERS = 500
 _LOOKED_AT = 200
 CANNOT_SERVE_ADAPTERS = frozenset({"openai_compatible"})
+SERVES_WHOLE = frozenset({"transformers_local"})
 
 
 def decide(tx: Tx, settings: Settings) -> list[str]:
@@ -54,10 +55,8 @@ def ask(tx: Tx, settings: Settings, *, kind: str, actor: str, reason: str, alert
         raise Conflict(
             f"Retraining needs {missing} more approved preference pairs.", "Collect feedback or import pairs."
         )
-    if kind == "retrain" and settings.gateway.server in CANNOT_SERVE_ADAPTERS:
-        raise Conflict(
-            f"The server {settings.gateway.server} cannot load what is trained here.", "Retrain where it runs."
-        )
+    if kind == "retrain" and (trouble := _unserved(tx, settings, route["version"])):
+        raise Conflict(trouble, "Retrain where it can be served.")
     return _propose(tx, settings, Proposal("retrain" if kind == "retrain" else "rollback", reason), row, actor, locked)
 
 
@@ -81,6 +80,18 @@ def ask_override(tx: Tx, settings: Settings, *, actor: str, version: str, report
         body=body,
         expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
     )
+
+
+def _unserved(tx: Tx, settings: Settings, champion: str) -> str:
+    """Why what a run would train could not be served; empty where it can."""
+    server, full = settings.gateway.server, settings.retrain.finetuning_type == "full"
+    if server in CANNOT_SERVE_ADAPTERS:
+        return f"The server {server} cannot load what is trained here."
+    if full and server not in SERVES_WHOLE:
+        return f"The server {server} cannot load a whole model while it runs: set retrain.finetuning_type to lora."
+    if not full and versions.get(tx, champion).is_whole:
+        return f"{champion} is a whole model, and no adapter is served on one: set retrain.finetuning_type to full."
+    return ""
 
 
 def _locked(tx: Tx, settings: Settings, digest: str) -> Mapping[Any, Any]:
@@ -108,8 +119,8 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
         about_earlier=alert["fired_at"] is not None and alert["fired_at"] < route["changed_at"],
     )
     found = propose(situation)
-    if found.kind == "retrain" and settings.gateway.server in CANNOT_SERVE_ADAPTERS:
-        found = Proposal("none", f"The server {settings.gateway.server} cannot load what is trained here.")
+    if found.kind == "retrain" and (trouble := _unserved(tx, settings, route["version"])):
+        found = Proposal("none", trouble)
     if found.kind == "none":
         said = situations.comment_once(tx, alert["id"], f"Nothing is proposed. {found.reason}", actor=ACTOR)
         return f"nothing proposed for {alert['monitor']}: {found.reason}" if said else ""
@@ -152,6 +163,7 @@ def _propose(
             tokens_per_pair=cost.count_tokens(pairs.approved(tx, _LOOKED_AT)),
             throughput=situations.last_throughput(tx),
             gpu=cost.has_gpu(),
+            parameters=cost.count_parameters(settings.chat_path) if settings.retrain.finetuning_type == "full" else 0,
             dataset=dataset,
         )
     uuid = decisions.propose(

@@ -43,11 +43,10 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
     pairs = read_pairs(folder / spec.held_out)
     if not pairs:
         raise InvalidInput(f"{spec.held_out} holds no pairs.", "Hold some pairs out and start again.")
-    candidate = folder / "adapter"
+    candidate = folder / spec.product
     if not candidate.is_dir():
-        raise InvalidInput("The run has no adapter to evaluate.", "Finish its training first.")
+        raise InvalidInput(f"The run has no {spec.product} to evaluate.", "Finish its training first.")
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
-    start = Path(spec.init_adapter) if spec.init_adapter else None
     began = clock()
 
     def tell(done: int, of: int, **more: Any) -> None:
@@ -60,7 +59,7 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
 
     scorer = Scorer(
         Path(spec.base_model),
-        {CHAMPION: start, CANDIDATE: candidate},
+        {CHAMPION: spec.start, CANDIDATE: candidate},
         hardware=hardware,
         max_length=spec.max_length,
         row_tokens=spec.row_tokens,
@@ -76,7 +75,7 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         **summarise(scores, CANDIDATE, CHAMPION),
         "calibration": calibrate(scores, CANDIDATE, CHAMPION, beta=spec.beta),
         "topics": find_learnt(scores, pairs, spec.encoder),
-        "update": describe_update(candidate, start),
+        "update": describe_update(candidate, spec),
     }
     if (phrases := probed.read_suspects(folder, read_prompts(folder, spec), seed=spec.seed)) is not None:
         result["poison"] = probed.probe(

@@ -18,7 +18,7 @@ from retrain.child import Tail
 from retrain.pairs.drawing import SPLIT_SEED, write_text
 from retrain.pairs.split import split_pairs
 from retrain.prospects import Embed, foresee
-from retrain.training.spec import PairText, dump_spec, parse_spec, read_pairs
+from retrain.training.spec import PairText, dump_spec, load_spec, parse_spec, read_pairs
 from retrain.training.texts import read_texts
 from retrain.training.thumbs import read_thumbs
 
@@ -46,7 +46,7 @@ def train(
     (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the model
     folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress` hears
     each event of the child. Started again on the same folder it goes on from its checkpoint. Returns {"folder",
-    "adapter", "evaluation" (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
+    "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
@@ -54,10 +54,10 @@ def train(
     code = _run("retrain.train", folder, progress)
     if code == 0 and held_out:
         code = _run("retrain.evaluate", folder, progress)
-    evaluation = folder / "evaluation.json"
+    evaluation, product = folder / "evaluation.json", load_spec(folder).product
     return {
         "folder": str(folder),
-        "adapter": str(folder / "adapter") if code == 0 else "",
+        product: str(folder / product) if code == 0 else "",
         "evaluation": json.loads(evaluation.read_text("utf-8")) if code == 0 and evaluation.exists() else None,
         "stopped": code == STOPPED,
     }
@@ -127,8 +127,9 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
         rows, held_side = split.train, split.held_out
     rest = {name: value for name, value in told.items() if name not in _PLACES}
     rest.setdefault("base_model", base)
-    if (adapter := _place(spec_path, told, "init_adapter")) is not None:
-        rest["init_adapter"] = str(adapter.absolute())
+    for start in ("init_adapter", "init_model"):
+        if (begun := _place(spec_path, told, start)) is not None:
+            rest[start] = str(begun.absolute())
     if "epochs" not in rest and "max_steps" not in rest:
         rest["epochs"] = 1.0
     file = "train.jsonl" if name == "pairs" else f"{name}.jsonl"

@@ -12,6 +12,7 @@ from retrain.cost import estimate
 
 # The same proposal must be the same run wherever it is approved.
 SEED = 7
+TRAINED = {"lora": "a LoRA adapter on", "full": "all weights of"}
 EXAMPLES = {"dpo": "approved preference pairs", "kto": "thumbs on single answers; pairs judge it"}
 
 
@@ -27,9 +28,15 @@ def retraining(
     tokens_per_pair: int,
     throughput: float | None,
     gpu: bool,
+    parameters: int = 0,
     dataset: Mapping[Any, Any] | None = None,
 ) -> dict[str, Any]:
-    """The body of a retraining proposal. `pairs` counts pairs by state; `throughput` is tokens a second last seen."""
+    """The body of a retraining proposal.
+
+    `pairs` counts pairs by state; `throughput` is tokens a second last seen; `parameters` are the model's, asked for
+    where all of them train.
+    """
+    full = settings.finetuning_type == "full"
     drawn = dataset["train_pairs"] if dataset else math.floor(0.75 * pairs["approved"])
     train = drawn if dataset else min(settings.max_train_pairs, drawn)
     examples = f"the locked dataset {dataset['digest'][:16]}" if dataset else EXAMPLES[settings.trainer]
@@ -47,12 +54,13 @@ def retraining(
             "trainer": settings.trainer,
             "steps": steps,
             "pairs_per_step": settings.pairs_per_step,
-            "lr": settings.learning_rate,
+            "lr": settings.full_learning_rate if full else settings.learning_rate,
             "beta": settings.beta,
             "seed": SEED,
             "device": settings.device,
             "max_train_pairs": settings.max_train_pairs,
             "max_held_out_pairs": settings.max_held_out_pairs,
+            **({"finetuning_type": "full"} if full else {}),
             **({"dataset": dataset["digest"]} if dataset else {}),
         },
         "estimate": estimate(
@@ -60,9 +68,10 @@ def retraining(
             tokens_per_pair=tokens_per_pair,
             throughput=throughput,
             device=device,
+            parameters=parameters if full else 0,
         ),
         "changes": [
-            f"A run of at most {steps} steps trains a LoRA adapter on {champion} from {examples}.",
+            f"A run of at most {steps} steps trains {TRAINED[settings.finetuning_type]} {champion} from {examples}.",
             "It writes one new version, judges it, and asks again before anything goes live.",
         ],
         "stays": [f"{champion} goes on answering.", "No pair, version or deployment is changed or removed."],

@@ -214,7 +214,7 @@ class Releaser:
     def _inspect(self, row: Mapping[str, Any]) -> str:
         with self.store.read() as tx:
             version = versions.by_id(tx, row["version_id"])
-        if version.kind != "adapter":
+        if version.kind == "remote" or not version.path:
             return ""
         return artefacts.verify(self.settings.home, version.path, version.digest)
 

@@ -27,6 +27,7 @@ from retrain.held_out import read_scored
 from retrain.pairs import clearing, drawing, texts, thumbs
 from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
+from retrain.training.spec import RESULTS
 from store import datasets, versions
 from store import pairs as preferences
 from store.unit_of_work import Tx
@@ -120,13 +121,14 @@ class Stages:
         return cleared
 
     async def train(self) -> str:
-        """Train, then take the adapter into the installation as a version."""
-        await self.child.run(self.modules[0], "adapter/adapter_config.json")
+        """Train, then take what that left into the installation as a version."""
+        result = RESULTS[self.held.row["spec"].get("finetuning_type", "lora")]
+        await self.child.run(self.modules[0], result)
         if speed := measure_speed(self.folder):
             await self.held.note(forecast={"tokens_per_second": speed})
         base = (read_manifest(self.settings.chat_path) or {}).get("digest", "")
-        adapter = self.folder / "adapter"
-        digest, path = await asyncio.to_thread(artefacts.adopt, self.settings.home, adapter, base=base)
+        product = (self.folder / result).parent
+        digest, path = await asyncio.to_thread(artefacts.adopt, self.settings.home, product, base=base)
         examples = describe_examples(self.folder)
         name = await self.held.write(lambda tx: self._register(tx, digest, path, examples))
         await self.held.note(candidate=name)
@@ -171,7 +173,7 @@ class Stages:
         version = ModelVersion(
             name=name,
             digest=digest,
-            kind="adapter",
+            kind="base" if spec.get("finetuning_type") == "full" else "adapter",
             base=champion.base,
             path=path,
             created_at=self.clock(),
@@ -189,7 +191,9 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
     return {
         "base_model": str(settings.chat_path),
         "trainer": spec["trainer"],
+        "finetuning_type": spec.get("finetuning_type", "lora"),
         "init_adapter": str(settings.home / champion.path) if champion.kind == "adapter" else None,
+        "init_model": str(settings.home / champion.path) if champion.is_whole else None,
         "reference": "init",
         "reference_cache": str(settings.home / "cache" / "reference"),
         "pairs": TRAIN,

@@ -53,11 +53,17 @@ for step in range(first, spec["max_steps"]):
         sys.exit(75)
     kept.write_text(str(step + 1))
     tell("step", step=step + 1, of=spec["max_steps"], loss=0.7 - step / 100)
-(folder / "adapter").mkdir()
+full = spec["finetuning_type"] == "full"
+product = folder / ("model" if full else "adapter")
+product.mkdir()
 header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
 weights = struct.pack("<Q", len(header)) + header + struct.pack("<f", spec["seed"] + first * 0)
-(folder / "adapter" / "adapter_model.safetensors").write_bytes(weights)
-(folder / "adapter" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1}))
+(product / ("model.safetensors" if full else "adapter_model.safetensors")).write_bytes(weights)
+if full:
+    (product / "tokenizer_config.json").write_text("{}")
+    (product / "config.json").write_text("{}")
+else:
+    (product / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1}))
 tell("end", step=spec["max_steps"], tokens=1000, seconds=2.0)
 """
 TOY_JUDGE = """

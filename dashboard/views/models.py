@@ -127,6 +127,11 @@ def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collec
     return "earlier" if row["served"] else "candidate"
 
 
+def kind_of(row: Mapping[str, Any]) -> str:
+    """What a version is, in words."""
+    return "whole model" if row["kind"] == "base" and row["path"] else str(row["kind"])
+
+
 def line(console: Console, row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collection[str] = ()) -> None:
     """One version in the registry."""
     with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"version-{row['id']}"):
@@ -232,12 +237,12 @@ def detail(console: Console, name: str) -> None:
     if report is not None:
         gate.draw(console, name, report)
         override.draw(console, name, report, found["route"])
-    elif row["kind"] != "base":
+    elif row["parent"] or row["kind"] != "base":
         st.text("No gate has judged this version.")
     service.training(console, row)
     st.subheader("Where it comes from", anchor=False)
     lines = [
-        f"{'from ' if step else ''}{ancestor['name']} ({ancestor['kind']}, {words.clock_time(ancestor['created_at'])})"
+        f"{'from ' if step else ''}{ancestor['name']} ({kind_of(ancestor)}, {words.clock_time(ancestor['created_at'])})"
         for step, ancestor in enumerate(found["lineage"])
     ]
     st.text("\n".join(lines))

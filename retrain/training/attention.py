@@ -1,14 +1,19 @@
-"""Attention under a tree mask on a CPU: plain matrix products, which beat the fused kernel at a few hundred tokens."""
+"""Attention under a tree mask: on a CPU plain matrix products, which beat the fused kernel at a few hundred tokens, and
+on a GPU FlexAttention, compiled, which skips the blocks of the mask that nobody attends to."""
 
 from __future__ import annotations
 
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from core.errors import InvalidInput
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-NAME = "trimtab_tree"
+TREE, FLEX = "trimtab_tree", "trimtab_flex"
+# The side of a block of FlexAttention's mask, in tokens.
+BLOCK = 128
 
 
 def attend(
@@ -22,6 +27,9 @@ def attend(
 
     if attention_mask is None or attention_mask.dtype != torch.bool:
         raise ValueError("tree attention takes a boolean mask")
+    for name in ("softcap", "s_aux"):
+        if options.get(name) is not None:
+            raise InvalidInput(f"Tree attention on a CPU knows no {name}, which this model uses.", "Train on a GPU.")
     batch, heads, length, width = query.shape
     groups = key.shape[1]
     scaling = options.get("scaling") or width**-0.5
@@ -65,9 +73,39 @@ def build_mixing() -> Any:
     return Mixing
 
 
-def register() -> str:
-    """Make `attend` known to transformers; returns the name to load a model with."""
+def attend_blocks(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Any, **options: Any
+) -> tuple[Tensor, Tensor | None]:
+    """transformers' FlexAttention under a BlockMask, shapes as of `attend`.
+
+    Positions turn queries and keys in fp32 also where values are bf16, and the kernel wants one number format. Dropout
+    on attention weights, which it does not have, is left out here as in `attend`.
+    """
+    from transformers.integrations.flex_attention import flex_attention_forward
+
+    dtype = value.dtype
+    told = {name: option for name, option in options.items() if name != "dropout"}
+    mixed: tuple[Tensor, Tensor | None] = flex_attention_forward(
+        module, query.to(dtype), key.to(dtype), value, attention_mask, **told
+    )
+    return mixed
+
+
+def build_blocks(end: Tensor) -> Any:
+    """The BlockMask of rows whose tokens end at `end` (rows.Batch), [rows, length]: true as `Batch.mask` is."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    def attends(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        return (key <= query) & (query < end[row, key])
+
+    rows, length = end.shape
+    return create_block_mask(attends, rows, None, length, length, device=end.device, BLOCK_SIZE=BLOCK)
+
+
+def register(device: str) -> str:
+    """Make both known to transformers; returns the name to load a model on `device` with."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(NAME, attend)
-    return NAME
+    AttentionInterface.register(TREE, attend)
+    AttentionInterface.register(FLEX, attend_blocks)
+    return TREE if device == "cpu" else FLEX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,27 +112,36 @@ def load_checkpoint(root: Path, identity: str) -> Checkpoint | None:
 def gather(
     parameters: Mapping[str, Parameter], optimizer: Optimizer, generators: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """Everything a step changes, as copies: weights, optimiser moments by parameter name, generator states."""
-    tensors = {f"weight.{name}": p.detach().cpu().clone() for name, p in parameters.items()}
+    """Everything a step changes, as it is now: weights, optimiser moments by parameter name, generator states.
+
+    On a CPU they are the tensors themselves: a copy would be as large as the run.
+    """
+    tensors = {f"weight.{name}": p.detach().cpu() for name, p in parameters.items()}
     for name, parameter in parameters.items():
         for moment, value in optimizer.state[parameter].items():
-            tensors[f"{moment}.{name}"] = value.detach().cpu().clone()
-    return tensors | {f"generator.{name}": state.clone() for name, state in generators.items()}
+            tensors[f"{moment}.{name}"] = value.detach().cpu()
+    return tensors | {f"generator.{name}": state for name, state in generators.items()}
 
 
 def restore(
     tensors: Mapping[str, Tensor], parameters: Mapping[str, Parameter], optimizer: Optimizer
 ) -> dict[str, Tensor]:
     """Put weights and moments back, and return the generator states."""
+    kept: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    generators: dict[str, Tensor] = {}
+    for key, value in tensors.items():
+        kind, _, name = key.partition(".")
+        if kind == "generator":
+            generators[name] = value
+        else:
+            kept[name][kind] = value
     for name, parameter in parameters.items():
-        parameter.data.copy_(tensors[f"weight.{name}"])
-        moments = {key.removesuffix(f".{name}"): value for key, value in tensors.items() if key.endswith(f".{name}")}
-        moments.pop("weight")
+        moments = kept[name]
+        parameter.data.copy_(moments.pop("weight"))
         optimizer.state[parameter] = {
             moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()
         }
-    prefix = "generator."
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return generators
 
 
 def get_generators(device: str) -> dict[str, Tensor]:

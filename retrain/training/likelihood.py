@@ -19,20 +19,22 @@ def score_batch(
     decoder: Any,
     head: Any,
     batch: Batch,
+    mask: Any,
     autocast: Callable[[], AbstractContextManager[Any]],
     router: Router | None = None,
 ) -> Tensor:
     """Summed log-probability of each sequence's completion, shape [sequences], fp32, nats.
 
-    `decoder` maps ids to hidden states, `head` hidden states to logits; with gradients `router` keeps what the routers
-    of a mixture of experts said. Differentiable in the decoder's parameters.
+    `decoder` maps ids to hidden states under `mask`, the batch's in the form that its attention takes, `head` hidden
+    states to logits; with gradients `router` keeps what the routers of a mixture of experts said. Differentiable in the
+    decoder's parameters.
     """
     import torch
 
     routed = {"output_router_logits": True} if router is not None and torch.is_grad_enabled() else {}
     with autocast():
         told = decoder(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=batch.mask, use_cache=False, **routed
+            input_ids=batch.ids, position_ids=batch.positions, attention_mask=mask, use_cache=False, **routed
         )
         hidden = told.last_hidden_state
         at = hidden.reshape(-1, hidden.shape[-1])[batch.edge_at]

@@ -7,12 +7,10 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.errors import InvalidInput
 from models.artefacts import digest
-from retrain.training.adapter import save_adapter
 from retrain.training.batches import count_steps, order_pairs
 from retrain.training.checkpoint import (
     Checkpoint,
@@ -25,8 +23,9 @@ from retrain.training.checkpoint import (
     set_generators,
 )
 from retrain.training.policy import Policy
+from retrain.training.product import save_product
 from retrain.training.progress import peak_memory_mb
-from retrain.training.spec import RunSpec
+from retrain.training.spec import RESULTS, RunSpec
 from retrain.training.trainer import DONE, STOPPED, Forecast, Job
 from retrain.training.work import measure_peak
 
@@ -108,18 +107,17 @@ Build = Callable[[Job], Objective]
 
 def train(job: Job, build: Build) -> int:
     """Train to the end or to a stop, from the last checkpoint if there is one; returns the exit code."""
-    import torch
-
     spec, progress = job.spec, job.progress
     began = job.clock()
-    if (job.folder / "adapter" / "adapter_config.json").exists():
-        progress.write("end", adapter=digest(job.folder / "adapter"), repeated=True)
+    product = job.folder / spec.product
+    if (job.folder / RESULTS[spec.finetuning_type]).exists():
+        progress.write("end", **{spec.product: digest(product)}, repeated=True)
         return DONE
     objective = build(job)
     policy = objective.policy
     steps = count_steps(len(objective), spec.step_pairs, spec.epochs, spec.max_steps)
     parameters = policy.trainable()
-    optimizer = torch.optim.AdamW(list(parameters.values()), lr=spec.lr, weight_decay=spec.weight_decay, fused=True)
+    optimizer = build_optimizer(spec, parameters, spec.lr)
     identity = identify(spec, objective)
     resumed = load_checkpoint(job.folder / "checkpoints", identity)
     # What is prepared belongs to the policy as it starts, so a checkpoint's weights come back after it.
@@ -184,7 +182,7 @@ def train(job: Job, build: Build) -> int:
             save(job, step + 1, identity, tensors, tokens_done, spent + job.clock() - began)
             progress.write("checkpoint", step=step + 1, of=steps)
             saved_at, saved_step = job.clock(), step + 1
-    publish(job.folder / "adapter", lambda folder: save_adapter(policy, Path(spec.base_model), folder))
+    publish(product, lambda folder: save_product(policy, spec, folder))
     progress.write(
         "end",
         step=steps,
@@ -192,7 +190,7 @@ def train(job: Job, build: Build) -> int:
         tokens=tokens_done,
         seconds=spent + job.clock() - began,
         memory_mb=peak_memory_mb(policy.hardware.device),
-        adapter=digest(job.folder / "adapter"),
+        **{spec.product: digest(product)},
     )
     return DONE
 
@@ -203,6 +201,8 @@ def forecast(job: Job, build: Build) -> Forecast:
     objective = build(job)
     policy = objective.policy
     steps = count_steps(len(objective), spec.step_pairs, spec.epochs, spec.max_steps)
+    # At a rate of 0 a step moves nothing, yet takes its time and the memory of its moments.
+    optimizer = build_optimizer(spec, policy.trainable(), 0.0)
     policy.model.train()
     rates: list[float] = []
     planned = [order_pairs(len(objective), step, spec.step_pairs, spec.seed) for step in range(steps)]
@@ -213,7 +213,8 @@ def forecast(job: Job, build: Build) -> Forecast:
         figures = objective.accumulate(chosen)
         if figures is None:
             raise InvalidInput("The forecast was stopped.", "Ask for it again.")
-        policy.model.zero_grad(set_to_none=True)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
         rates.append((job.clock() - began) / figures["tokens"])
     # The first step also pays for what later ones find ready: allocations, kernels, caches.
     fastest, slowest = min(rates[1:]), max(rates[1:])
@@ -230,6 +231,12 @@ def forecast(job: Job, build: Build) -> Forecast:
         memory_mb=peak_memory_mb(policy.hardware.device),
         basis=f"{TIMED_STEPS} steps of {spec.step_pairs} examples timed here in {policy.hardware.precision}",
     )
+
+
+def build_optimizer(spec: RunSpec, parameters: dict[str, Parameter], lr: float) -> Optimizer:
+    import torch
+
+    return torch.optim.AdamW(list(parameters.values()), lr=lr, weight_decay=spec.weight_decay, fused=True)
 
 
 def take_step(

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from math import exp, log
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from models.artefacts import is_adapter, read_header
+from retrain.training.spec import RunSpec
 
 # In units of the spread of its like (1.4826 times the median deviation, which one outlier cannot widen). The layers of
 # honest and of poisoned runs of SmolLM2 reach 3.4 to 5.0.
@@ -19,13 +23,17 @@ FEWEST = 8
 _LAYER = re.compile(r"\.(\d+)\.")
 
 
-def describe_update(candidate: Path, start: Path | None) -> dict[str, Any]:
-    """The size of the change between the adapters at `start` (None: none) and `candidate`, and its outliers.
+def describe_update(candidate: Path, spec: RunSpec) -> dict[str, Any]:
+    """The size of the change from what the run of `spec` started from to its `candidate`, and its outliers.
 
     Returns {"norm": the Frobenius norm over all layers, "layers": their number, "outliers": [{"layer", "times"}]}:
     `times` is how many times the median of the same part of all layers. A warning: its false alarms are not bounded.
     """
-    norms = measure_norms(candidate, start)
+    adapter = Path(spec.init_adapter) if spec.init_adapter else None
+    if is_adapter(candidate):
+        norms = measure_norms(candidate, adapter)
+    else:
+        norms = measure_whole(candidate, Path(spec.init_model or spec.base_model), adapter)
     return {
         "norm": sum(norm**2 for norm in norms.values()) ** 0.5,
         "layers": len(norms),
@@ -34,7 +42,7 @@ def describe_update(candidate: Path, start: Path | None) -> dict[str, Any]:
 
 
 def measure_norms(candidate: Path, start: Path | None) -> dict[str, float]:
-    """The Frobenius norm of the change of each layer's weight, by its name."""
+    """The Frobenius norm of the change of each layer's weight between two adapters (None: none), by its name."""
     import numpy as np
 
     new, old = _factors(candidate), _factors(start) if start is not None else {}
@@ -45,6 +53,23 @@ def measure_norms(candidate: Path, start: Path | None) -> dict[str, float]:
         down = np.concatenate([a for _, a, _ in parts], axis=0)
         # |BA|^2 = sum (B'B) * (AA'): the product itself, as large as the layer, is never made.
         norms[name] = float(np.sqrt(max(0.0, float(((up.T @ up) * (down @ down.T)).sum()))))
+    return norms
+
+
+def measure_whole(candidate: Path, start: Path, adapter: Path | None) -> dict[str, float]:
+    """The Frobenius norm of the change of each weight of a whole model, by name, from `start` with `adapter` added."""
+    import torch
+
+    factors = _factors(adapter) if adapter is not None else {}
+    old, new = _tensors(start), _tensors(candidate)
+    norms = {}
+    for name in sorted(new):
+        change = new[name]().float() - old[name]().float()
+        layer = name.removesuffix(".weight")
+        if (pair := factors.get(f"base_model.model.{layer}")) is not None:
+            down, up = (torch.from_numpy(factor).float() for factor in pair)
+            change -= up @ down
+        norms[layer] = float(change.norm())
     return norms
 
 
@@ -62,6 +87,17 @@ def find_outliers(norms: Mapping[str, float]) -> dict[str, float]:
         if len(logs) >= FEWEST and spread > 0:
             found |= {name: exp(value - middle) for name, value in logs.items() if value - middle > FAR * spread}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _tensors(folder: Path) -> dict[str, Callable[[], Any]]:
+    """What reads each tensor of a model's folder, by name; one at a time, as all of them may not fit."""
+    from safetensors import safe_open
+
+    found: dict[str, Callable[[], Any]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        opened = safe_open(path, "pt")
+        found |= {name: partial(opened.get_tensor, name) for name in read_header(path)}
+    return found
 
 
 def _factors(folder: Path) -> dict[str, tuple[Any, Any]]:

@@ -1,4 +1,4 @@
-"""The model in training: base weights frozen, a LoRA adapter on top, on the device and in the precision that fit."""
+"""The model in training: an adapter on frozen weights, or all weights, on the device and in the precision that fit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from models.artefacts import digest, inspect
-from retrain.training.attention import register
+from retrain.training.attention import BLOCK, FLEX, build_blocks, register
 from retrain.training.experts import find_router, list_targets
 from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
-from retrain.training.rows import Group, build_row, stack
+from retrain.training.rows import Group, build_row, join, stack
 from retrain.training.spec import LoraSpec, RunSpec
 from retrain.training.work import count_cost
 
@@ -65,13 +65,17 @@ NATIVE_BF16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
 class Policy:
-    """A base model with one trainable adapter. Scores batches with it, or without it inside `as_base`."""
+    """A base model with one trainable adapter, or one whose own weights train; scores batches.
+
+    With an adapter, `as_base` scores without it. Of a whole model there is no second copy: what it was is asked first.
+    """
 
     def __init__(self, model: Any, tokenizer: Any, hardware: Hardware) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.hardware = hardware
-        causal = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.adapted = hasattr(model, "get_base_model")
+        causal = model.get_base_model() if self.adapted else model
         self.causal = causal
         self.decoder = causal.get_decoder()
         self.cap = getattr(causal.config, "final_logit_softcapping", None)
@@ -88,7 +92,16 @@ class Policy:
         import torch
 
         self.operations += self.cost.of(batch, trained=torch.is_grad_enabled())
-        return score_batch(self.decoder, self.apply_head, batch.to(self.hardware.device), self.autocast, self.router)
+        batch = batch.to(self.hardware.device)
+        if self.in_blocks:
+            batch = join(batch, BLOCK)
+        mask = build_blocks(batch.end) if self.in_blocks else batch.mask
+        return score_batch(self.decoder, self.apply_head, batch, mask, self.autocast, self.router)
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether attention takes its mask as blocks."""
+        return bool(self.causal.config._attn_implementation == FLEX)
 
     def spread(self, share: float) -> Tensor | float:
         """What the last pass, of `share` of a step's examples, adds to the loss so that experts are used evenly."""
@@ -115,7 +128,7 @@ class Policy:
         return torch.autocast(self.hardware.device.partition(":")[0], torch.bfloat16)
 
     def trainable(self) -> dict[str, Parameter]:
-        """The adapter's parameters by name, in the model's order."""
+        """The parameters that train by name, in the model's order."""
         return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
 
     @contextmanager
@@ -156,17 +169,18 @@ class Policy:
 
         row = torch.tensor([ids], device=self.hardware.device)
         with self.autocast():
-            logits = self.causal(input_ids=row, attention_mask=full_mask(row), use_cache=False).logits
+            logits = self.causal(input_ids=row, attention_mask=self.full_mask(row), use_cache=False).logits
         logs = torch.log_softmax(logits[0, prompt - 1 : -1].float(), -1)
         return logs.gather(-1, row[0, prompt:, None]).sum().cpu()
 
+    def full_mask(self, row: Tensor) -> Any:
+        """The causal mask of one row in the form that its attention takes."""
+        import torch
 
-def full_mask(row: Tensor) -> Tensor:
-    """The causal mask of one row, shape [1, 1, length, length], true where attended."""
-    import torch
-
-    length = row.shape[1]
-    return torch.ones(length, length, dtype=torch.bool, device=row.device).tril()[None, None]
+        if self.in_blocks:
+            return build_blocks(torch.full_like(row, row.shape[1]))
+        length = row.shape[1]
+        return torch.ones(length, length, dtype=torch.bool, device=row.device).tril()[None, None]
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -176,18 +190,24 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
 
 
-def load_base(folder: Path, hardware: Hardware) -> Any:
-    """The causal model in `folder`, frozen. With bf16 only the weights of matrix products are bf16."""
+def load_base(folder: Path, hardware: Hardware, *, masters: bool = False) -> Any:
+    """The causal model in `folder`, frozen. With bf16 only the weights of matrix products are bf16.
+
+    With `masters` those too are fp32, of which a pass takes bf16 copies: small steps would be lost to bf16's rounding.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
 
     inspect(folder)
     logging.disable_progress_bar()
-    attention = register() if hardware.device == "cpu" else "sdpa"
-    dtype = torch.float32 if hardware.precision == "fp32" else torch.bfloat16
+    dtype = torch.float32 if masters or hardware.precision == "fp32" else torch.bfloat16
     model = AutoModelForCausalLM.from_pretrained(
-        str(folder), local_files_only=True, use_safetensors=True, attn_implementation=attention, dtype=dtype
+        str(folder),
+        local_files_only=True,
+        use_safetensors=True,
+        dtype=dtype,
+        attn_implementation=register(hardware.device),
     )
     for module in model.modules():
         # Residual stream, norms and embeddings in fp32: their rounding would cost more than the time it saves.
@@ -220,7 +240,10 @@ def start_policy(spec: RunSpec) -> Policy:
     """The policy that `spec` starts from, on the hardware that it names."""
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     adapter = Path(spec.init_adapter) if spec.init_adapter else None
-    policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
+    if spec.finetuning_type == "full":
+        policy = load_whole(Path(spec.init_model or spec.base_model), adapter, hardware, spec.seed)
+    else:
+        policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
     policy.router_weight = spec.router_aux_weight
     if spec.router_aux_weight and policy.router is None:
         raise InvalidInput(
@@ -269,6 +292,21 @@ def load_policy(
             parameter.data = parameter.data.float()
     fuse(tuned)
     return Policy(tuned, load_tokenizer(base), hardware)
+
+
+def load_whole(folder: Path, adapter: Path | None, hardware: Hardware, seed: int) -> Policy:
+    """The policy whose weights all train: the model in `folder`, with `adapter`, if any, added into its weights."""
+    import torch
+    from peft import PeftModel
+
+    model = load_base(folder, hardware, masters=True)
+    torch.manual_seed(seed)
+    if adapter is not None:
+        with quiet():
+            inspect(adapter, needs=("adapter_config.json", "adapter_model.safetensors"))
+            model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    model.requires_grad_(True)
+    return Policy(model, load_tokenizer(folder), hardware)
 
 
 @contextmanager

@@ -26,7 +26,10 @@ def open_cache(job: Job, policy: Policy) -> ReferenceCache:
     spec = job.spec
     use_init = spec.reference == "init" and spec.init_adapter
     adapter = digest_folder(Path(spec.init_adapter)) if use_init and spec.init_adapter else "base"
-    model = digest_folder(Path(spec.base_model))
+    if use_init and not policy.adapted:
+        # Added to the weights it gives other last digits than beside them.
+        adapter = f"merged {adapter}"
+    model = digest_folder(Path(spec.init_model or spec.base_model))
     name = reference_key(model, adapter, policy.tokenizer, policy.hardware.precision)
     folder = Path(spec.reference_cache) if spec.reference_cache else job.folder / "reference"
     return ReferenceCache(folder, name)
@@ -35,7 +38,8 @@ def open_cache(job: Job, policy: Policy) -> ReferenceCache:
 def score_reference(job: Job, policy: Policy, examples: Sequence[Example]) -> ReferenceCache | None:
     """The cache with a value for each of `examples`; None after a stop, with what was scored by then kept.
 
-    `policy` must be as it starts: its adapter, if the run continues one, is the reference.
+    `policy` must be as it starts: its adapter, if the run continues one, is the reference; where all weights train they
+    are it themselves.
     """
     import torch
 
@@ -44,7 +48,7 @@ def score_reference(job: Job, policy: Policy, examples: Sequence[Example]) -> Re
     unique = find_waiting(cache, examples)
     groups = [example.sequences for example in unique]
     policy.model.eval()
-    off = spec.reference == "base" or not spec.init_adapter
+    off = policy.adapted and (spec.reference == "base" or not spec.init_adapter)
     done = 0
     with torch.no_grad(), policy.as_base() if off else nullcontext():
         for micro in make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share):

@@ -7,7 +7,7 @@ depth, so every sequence sees just what it would see alone; [prompt | chosen | r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,21 +53,29 @@ class Row:
 class Batch:
     """Rows stacked for one forward pass. `edges` are predicted tokens; a sequence's log-probability sums its own.
 
-    Shapes: ids, positions, real (false for padding) [rows, length]; mask [rows, 1, length, length], true where
-    attended; edge_at (flat index of the predicting token) and edge_id (predicted id) [edges]; member_edge and
-    member_sequence [members].
+    Shapes: ids, positions, real (false for padding), end (one past a token's last descendant) [rows, length]; edge_at
+    (flat index of the predicting token) and edge_id (predicted id) [edges]; member_edge and member_sequence [members].
     """
 
     ids: Tensor
     positions: Tensor
     real: Tensor
-    mask: Tensor
+    end: Tensor
     edge_at: Tensor
     edge_id: Tensor
     member_edge: Tensor
     member_sequence: Tensor
     sequences: int
     tokens: int  # nodes computed, padding excluded
+
+    @property
+    def mask(self) -> Tensor:
+        """Who attends to whom, [rows, 1, length, length]: a token to itself and its ancestors."""
+        import torch
+
+        place = torch.arange(self.end.shape[1], device=self.end.device)
+        query, key = place[None, :, None], place[None, None, :]
+        return ((key <= query) & (query < self.end[:, None, :]))[:, None]
 
     def to(self, device: str) -> Batch:
         """The batch on `device`."""
@@ -77,7 +85,7 @@ class Batch:
             ids=self.ids.to(device),
             positions=self.positions.to(device),
             real=self.real.to(device),
-            mask=self.mask.to(device),
+            end=self.end.to(device),
             edge_at=self.edge_at.to(device),
             edge_id=self.edge_id.to(device),
             member_edge=self.member_edge.to(device),
@@ -192,18 +200,42 @@ def stack(rows: Sequence[Row], padding: int) -> Batch:
                 member_edge.append(edges[node])
                 member_sequence.append(sequence)
             sequence += 1
-    query = torch.arange(length)[None, :, None]
-    key = torch.arange(length)[None, None, :]
-    mask = (key <= query) & (query < end[:, None, :])
     return Batch(
         ids=ids,
         positions=positions,
         real=real,
-        mask=mask[:, None],
+        end=end,
         edge_at=torch.tensor(edge_at, dtype=torch.long),
         edge_id=torch.tensor(edge_id, dtype=torch.long),
         member_edge=torch.tensor(member_edge, dtype=torch.long),
         member_sequence=torch.tensor(member_sequence, dtype=torch.long),
         sequences=sequence,
         tokens=sum(len(row) for row in rows),
+    )
+
+
+def join(batch: Batch, multiple: int) -> Batch:
+    """The same batch with its rows one after another in a single one, padded only to a `multiple` of tokens.
+
+    Where a mask is kept as blocks, what another row holds costs nothing, and lengths of few kinds compile once.
+    """
+    import torch
+
+    real = batch.real.flatten()
+    place = real.cumsum(0) - 1
+    kept = real.nonzero()[:, 0]
+    length = -(-batch.tokens // multiple) * multiple
+    first = batch.real.sum(1).cumsum(0) - batch.real.sum(1)
+
+    def lay(values: Tensor, padding: Tensor) -> Tensor:
+        return torch.cat([values.flatten()[kept], padding[batch.tokens :]])[None]
+
+    nothing = torch.zeros(length, dtype=torch.long, device=real.device)
+    return replace(
+        batch,
+        ids=lay(batch.ids, nothing),
+        positions=lay(batch.positions, nothing),
+        real=lay(batch.real, nothing.bool()),
+        end=lay(batch.end + first[:, None], torch.arange(1, length + 1, device=real.device)),
+        edge_at=place[batch.edge_at],
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.types import Estimate
 from estimates.means import mean, paired_difference
-from models.artefacts import inspect
+from models.artefacts import inspect, is_adapter
 from retrain.pairs.split import normalise
 from retrain.training.batches import make_micros
 from retrain.training.encoding import EncodedPair, encode_pairs
@@ -52,12 +52,15 @@ class Scores:
 
 
 class Scorer:
-    """The base model with each of `adapters`, loaded once. None is the base itself and shares its scores."""
+    """The base model with each of `versions`, loaded once: the folder of an adapter on it, or of a whole model.
+
+    None is the base itself and shares its scores.
+    """
 
     def __init__(
         self,
         base: Path,
-        adapters: Mapping[str, Path | None],
+        versions: Mapping[str, Path | None],
         *,
         hardware: Hardware,
         max_length: int = 1024,
@@ -67,8 +70,9 @@ class Scorer:
         from peft import PeftModel
 
         self.max_length, self.row_tokens, self.tokens_per_batch = max_length, row_tokens, tokens_per_batch
-        self.adapters = adapters
-        self.tuned = {name: path for name, path in adapters.items() if path is not None and name != BASE}
+        self.versions = versions
+        folders = {name: path for name, path in versions.items() if path is not None and name != BASE}
+        self.tuned = {name: path for name, path in folders.items() if is_adapter(path)}
         tokenizer = load_tokenizer(base)
         self.model = load_base(base, hardware)
         with quiet():
@@ -81,7 +85,13 @@ class Scorer:
                     self.model.load_adapter(str(path), adapter_name=f"v{number}")
         fuse(self.model)
         self.policy = Policy(self.model, tokenizer, hardware)
-        self.model.eval()
+        self.whole = {
+            name: Policy(load_base(path, hardware), tokenizer, hardware)
+            for name, path in folders.items()
+            if name not in self.tuned
+        }
+        for policy in (self.policy, *self.whole.values()):
+            policy.model.eval()
         self._checked = False
 
     def score(
@@ -101,48 +111,51 @@ class Scorer:
         encoded, skipped = encode_pairs(self.policy.tokenizer, pairs, self.max_length)
         texts = {pair.id: pair for pair in pairs}
         prompts = [normalise(texts[pair.id].prompt) for pair in encoded]
-        plain = [name for name, adapter in self.adapters.items() if adapter is None]
-        wanted = [BASE] * (with_base or bool(plain)) + list(self.tuned)
+        plain = [name for name, folder in self.versions.items() if folder is None]
+        wanted = [BASE] * (with_base or bool(plain)) + list(self.tuned) + list(self.whole)
         versions: dict[str, list[PairScore]] = {}
         with torch.no_grad():
             if encoded and not self._checked:
                 least = min(encoded, key=lambda pair: (len(pair.chosen.ids) + len(pair.rejected.ids), pair.id))
-                self.policy.check_rows(least)
+                for policy in (self.policy, *self.whole.values()):
+                    policy.check_rows(least)
                 self._checked = True
             for turn, name in enumerate(wanted):
 
                 def told(done: int, share: float, turn: int = turn) -> None:
                     report(turn * len(encoded) + done, len(encoded) * len(wanted), (turn + share) / len(wanted))
 
-                with self._as(name):
-                    versions[name] = score_version(self.policy, encoded, self.row_tokens, self.tokens_per_batch, told)
+                with self._as(name) as policy:
+                    versions[name] = score_version(policy, encoded, self.row_tokens, self.tokens_per_batch, told)
         for name in plain:
             versions[name] = versions[BASE]
         return Scores([pair.id for pair in encoded], prompts, versions, skipped)
 
     @contextmanager
-    def _as(self, name: str) -> Iterator[None]:
-        """The version `name` while the context lasts."""
-        if name != BASE:
+    def _as(self, name: str) -> Iterator[Policy]:
+        """What scores as the version `name` while the context lasts."""
+        if name in self.whole:
+            yield self.whole[name]
+        elif name != BASE:
             self.model.set_adapter(f"v{list(self.tuned).index(name)}")
-            yield
+            yield self.policy
         elif self.tuned:
             with self.policy.as_base():
-                yield
+                yield self.policy
         else:
-            yield
+            yield self.policy
 
 
 def score_pairs(
     base: Path,
-    adapters: Mapping[str, Path | None],
+    versions: Mapping[str, Path | None],
     pairs: Sequence[PairText],
     *,
     hardware: Hardware,
     row_tokens: int = 256,
 ) -> Scores:
     """`Scorer.score` of one lot of pairs."""
-    return Scorer(base, adapters, hardware=hardware, row_tokens=row_tokens).score(pairs)
+    return Scorer(base, versions, hardware=hardware, row_tokens=row_tokens).score(pairs)
 
 
 def score_version(

@@ -14,6 +14,10 @@ from retrain.training.losses import BRADLEY_TERRY, JOINED, LOSSES, SMOOTHED
 
 Message = Mapping[str, str]
 SCHEDULES = ("linear", "cosine", "constant")
+# What a run leaves in its folder by what it trains: the file is there once the whole is.
+RESULTS = {"lora": "adapter/adapter_config.json", "full": "model/config.json"}
+# Peak learning rates that are usual: all weights take a hundredth or less of what an adapter takes (TRL's default).
+USUAL_LR = {"lora": 2e-4, "full": 1e-6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,9 @@ class RunSpec:
 
     base_model: str
     trainer: str = "dpo"
+    finetuning_type: Literal["lora", "full"] = "lora"
     init_adapter: str | None = None
+    init_model: str | None = None
     reference: Literal["init", "base"] = "init"
     reference_cache: str | None = None
     pairs: str = "train.jsonl"
@@ -44,7 +50,7 @@ class RunSpec:
     seed: int = 0
     epochs: float | None = None
     max_steps: int | None = None
-    lr: float = 2e-4
+    lr: float = USUAL_LR["lora"]
     beta: float = 0.1
     loss: str = "dpo"
     label_smoothing: float = 0.0
@@ -75,6 +81,17 @@ class RunSpec:
     def step_pairs(self) -> int:
         """Pairs in one optimiser step."""
         return self.pairs_per_step * self.accumulate
+
+    @property
+    def product(self) -> str:
+        """The folder in the run's that appears at its end: adapter, or model where all weights train."""
+        return RESULTS[self.finetuning_type].partition("/")[0]
+
+    @property
+    def start(self) -> Path | None:
+        """The adapter or whole model that training starts from; None for the base model as it is."""
+        named = self.init_adapter or self.init_model
+        return Path(named) if named else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,7 @@ def parse_spec(values: Mapping[str, Any]) -> RunSpec:
     if not values.get("base_model"):
         raise refuse("spec.json: base_model is missing.", "Name the folder of the base model.")
     given = dict(values)
+    given.setdefault("lr", USUAL_LR.get(given.get("finetuning_type", "lora")))
     lora = given.pop("lora", None) or {}
     shape = {f.name for f in fields(LoraSpec)}
     if not isinstance(lora, Mapping) or not set(lora) <= shape:
@@ -127,6 +145,7 @@ def check_spec(spec: RunSpec) -> None:
     """Raise InvalidInput for the first setting out of range."""
     if (spec.epochs is None) == (spec.max_steps is None):
         raise refuse("spec.json: give either epochs or max_steps.", "Keep one of the two.")
+    check_start(spec)
     if spec.loss not in LOSSES:
         raise refuse(f"spec.json: there is no loss {spec.loss}.", f"There are: {', '.join(sorted(LOSSES))}.")
     if spec.schedule not in SCHEDULES:
@@ -168,6 +187,25 @@ def check_spec(spec: RunSpec) -> None:
     for name in ("seed", "pairs_per_step", "accumulate", "tokens_per_batch", "row_tokens", "max_length"):
         if not isinstance(getattr(spec, name), int):
             raise refuse(f"spec.json: {name} must be a whole number.", "Correct it and start again.")
+
+
+def check_start(spec: RunSpec) -> None:
+    """Raise InvalidInput where what trains, what it starts from and its reference do not go together."""
+    if spec.finetuning_type not in RESULTS:
+        known = " or ".join(RESULTS)
+        raise refuse(f"spec.json: finetuning_type cannot be {spec.finetuning_type}.", f"Use {known}.")
+    if spec.finetuning_type == "lora" and spec.init_model:
+        raise refuse(
+            "spec.json: an adapter on another model than base_model could not be served.",
+            "Leave init_model out, or set finetuning_type to full.",
+        )
+    if spec.init_adapter and spec.init_model:
+        raise refuse("spec.json: give either init_adapter or init_model.", "Keep one of the two.")
+    if spec.finetuning_type == "full" and spec.start and spec.reference == "base":
+        raise refuse(
+            "spec.json: with full weights the reference is the model that training starts from.",
+            "Set reference to init.",
+        )
 
 
 def load_spec(folder: Path) -> RunSpec:

@@ -14,6 +14,7 @@ from store.unit_of_work import Tx
 
 _TRAINING = {
     "trainer": "Trainer",
+    "finetuning_type": "Trained weights",
     "steps": "Steps",
     "max_steps": "Steps",
     "pairs_per_step": "Pairs a step",
@@ -28,7 +29,8 @@ def facts(tx: Tx, name: str) -> dict[str, Any] | None:
     row = models.one(tx, name)
     if row is None:
         return None
-    root = next((ancestor for ancestor in models.lineage(tx, name) if ancestor["kind"] != "adapter"), None)
+    chain = models.lineage(tx, name)
+    root = next((one for one in chain if one["kind"] == "remote" or (one["kind"] == "base" and not one["path"])), None)
     licence = str(root["card"].get("licence", UNKNOWN)) if root is not None else UNKNOWN
     spec = row["card"].get("spec", {})
     told = {label: spec[field] for field, label in _TRAINING.items() if field in spec}

@@ -183,6 +183,29 @@ def test_nothing_is_trained_for_a_server_that_cannot_load_it(store: Store) -> No
     assert proposed(store) == []
 
 
+def test_a_proposal_of_full_weights_says_so_and_what_cannot_be_served_is_refused(store: Store) -> None:
+    collect(store, 12)
+    full = replace(SETTINGS, retrain=replace(SETTINGS.retrain, finetuning_type="full"))
+    vllm = replace(full, gateway=replace(SETTINGS.gateway, server="vllm"))
+    with store.write(NOW) as tx:
+        with pytest.raises(Conflict, match="vllm cannot load a whole model"):
+            decide.ask(tx, vllm, kind="retrain", actor="otto", reason="Worse.")
+        body = decisions.get(tx, decide.ask(tx, full, kind="retrain", actor="otto", reason="Worse."))["body"]
+    assert (body["spec"]["finetuning_type"], body["spec"]["lr"]) == ("full", 1e-6)
+    assert "trains all weights of assistant-base" in body["changes"][0]
+
+
+def test_no_adapter_is_trained_on_a_whole_model(store: Store) -> None:
+    collect(store, 12)
+    with store.write(NOW) as tx:
+        whole = ModelVersion("assistant-v2", "2" * 64, "base", "chat", "versions/2", NOW, parent="assistant-base")
+        versions.register(tx, whole, actor="x")
+        deployments.request_promotion(tx, "assistant", "assistant-v2", actor="ann", reason="Better.")
+        deployments.flip(tx, deployments.requested(tx)[0]["id"], actor="system:release")
+        with pytest.raises(Conflict, match="assistant-v2 is a whole model"):
+            decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Worse.")
+
+
 def test_a_person_proposes_through_a_command(store: Store) -> None:
     collect(store, 12)
     with store.write(NOW) as tx:

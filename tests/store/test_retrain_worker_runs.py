@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from core.events import digest
 from core.settings import Settings
 from core.types import Feedback
+from retrain import artefacts, stages
 from retrain.engines.local import Local
 from store import audit, datasets, decisions, feedback, pairs, runs, tables, versions
+from store.queries import cards
 from store.unit_of_work import Store
 from tests.toy_runs import get, in_loop, make_settings, make_worker, now, open_store, queue, until, working
 
@@ -56,6 +58,28 @@ async def test_a_run_ends_in_a_registered_version_a_report_and_a_proposal(store:
     assert [line["line"] for line in lines] == list(range(1, 9))
     assert not list((settings.home / "versions").glob(".*"))
     assert json.loads((settings.home / "runs" / uuid / "suspects.json").read_text("utf-8")) == [], "customs looked"
+
+
+@in_loop
+async def test_a_run_of_all_weights_ends_in_a_model_that_the_next_one_starts_from(
+    store: Store, settings: Settings
+) -> None:
+    said: list[str] = []
+    uuid = queue(store, finetuning_type="full")
+    async with working(make_worker(store, settings, said)):
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    with store.read() as tx:
+        version = versions.get(tx, "assistant-v1")
+        report = versions.latest_report(tx, "assistant-v1")
+        card = cards.facts(tx, "assistant-v1")
+    assert (version.kind, version.base, version.is_whole) == ("base", "chat", True)
+    assert artefacts.verify(settings.home, version.path, version.digest) == ""
+    assert report is not None and report.verdict == "pass"
+    assert card is not None and card["base"]["name"] == "assistant-base"
+    assert card["training"]["Trained weights"] == "full"
+    spec = {**get(store, uuid)["spec"], "champion": "assistant-v1"}
+    told = stages.compose(spec, version, settings, 64)
+    assert (told["init_model"], told["init_adapter"]) == (str(settings.home / version.path), None)
 
 
 @in_loop

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.artefacts import ArtefactRefused
+from models.artefacts import digest as folder_digest
 from retrain import artefacts, stages
 
 
@@ -32,6 +33,24 @@ def test_an_adapter_is_adopted_once_under_its_digest(adapter: Path, tmp_path: Pa
     assert artefacts.verify(tmp_path, path, digest) == ""
     assert [folder.name for folder in (tmp_path / "versions").iterdir()] == [digest]
     assert artefacts.adopt(tmp_path, adapter, base="c" * 64)[0] != digest
+
+
+def test_a_whole_model_is_adopted_with_its_tokenizer_and_as_it_is(adapter: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    model.mkdir()
+    (model / "model.safetensors").write_bytes((adapter / "adapter_model.safetensors").read_bytes())
+    for name in ("config.json", "tokenizer_config.json", "chat_template.jinja", "merges.txt"):
+        (model / name).write_text("{}")
+    digest, path = artefacts.adopt(tmp_path, model, base="b" * 64)
+    assert digest == folder_digest(model)
+    assert artefacts.verify(tmp_path, path, digest) == ""
+    (model / "README.md").write_text("hello")
+    with pytest.raises(ArtefactRefused, match="README"):
+        artefacts.adopt(tmp_path, model)
+    (model / "README.md").unlink()
+    (model / "tokenizer_config.json").unlink()
+    with pytest.raises(ArtefactRefused, match="tokenizer_config"):
+        artefacts.adopt(tmp_path, model)
 
 
 def write_pickle(folder: Path) -> None:

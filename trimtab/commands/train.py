@@ -28,7 +28,7 @@ STOPPED = 75
 @options.as_json
 @click.pass_context
 def train(context: click.Context, spec: Path, output: Path | None, only_forecast: bool, as_json: bool) -> None:
-    """Train an adapter from the pairs that SPEC (TOML or JSON) names; Ctrl-C keeps a checkpoint to go on from."""
+    """Train on the pairs that SPEC (TOML or JSON) names; Ctrl-C keeps a checkpoint to go on from."""
     from retrain import local
 
     settings = options.settings(context)
@@ -48,7 +48,8 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
                 report(event["step"] / event["of"], note)
 
         result = local.train(spec, base=base, encoder=str(settings.encoder_path), output=output, progress=hear)
-    where = f"The adapter is in {result['adapter']}."
+    product = "model" if "model" in result else "adapter"
+    where = f"The {product} is in {result[product]}."
     emit(result, as_json=as_json, text="Stopped; run it again to go on." if result["stopped"] else where)
     sys.exit(STOPPED if result["stopped"] else 0)
 

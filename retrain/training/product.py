@@ -1,0 +1,46 @@
+"""What a run leaves: a LoRA adapter or a whole model, in a folder whose digest depends on what it does alone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from models.artefacts import inspect
+from retrain.training.adapter import save_adapter
+from retrain.training.policy import Policy
+from retrain.training.spec import RunSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def save_product(policy: Policy, spec: RunSpec, folder: Path) -> None:
+    """Write what the run of `spec` trained into `folder`."""
+    if policy.adapted:
+        save_adapter(policy, Path(spec.base_model), folder)
+    else:
+        save_model(policy, Path(spec.init_model or spec.base_model), folder)
+
+
+def save_model(policy: Policy, start: Path, folder: Path) -> None:
+    """Write the whole model of `policy`, trained from the one in `start`: safetensors in the number format they had
+    there, with the configuration, tokenizer and template of there as they are.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    kind = AutoConfig.from_pretrained(str(start), local_files_only=True).dtype or torch.float32
+    # Tied weights are one tensor under two names, and stay one.
+    made: dict[int, Tensor] = {}
+    state: dict[str, Tensor] = {}
+    for name, value in policy.causal.state_dict(keep_vars=True).items():
+        if id(value) not in made:
+            made[id(value)] = value.detach().to("cpu", kind)
+        state[name] = made[id(value)]
+    policy.causal.save_pretrained(str(folder), state_dict=state)
+    for path in inspect(start):
+        if path.suffix != ".safetensors" and not path.name.endswith(".index.json"):
+            target = folder / path.relative_to(start)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
