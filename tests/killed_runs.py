@@ -65,9 +65,9 @@ def draw_kills(draw: random.Random, seconds: dict[str, float], count: int) -> li
 class Life:
     """One run on an installation whose gateway answers; `live` carries it through `kills`."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, *, steps: int = world.STEPS) -> None:
         self.settings, self.store = settings, store
-        self.uuid = world.queue(store, settings)
+        self.uuid = world.queue(store, settings, steps=steps)
         self.folder = settings.home / "runs" / self.uuid
         self.worker: subprocess.Popen[bytes] | None = None
         self.outcome = Outcome()
