@@ -188,6 +188,9 @@ class RetrainSettings:
     ray_cpus: float = field(default=1.0, metadata={"help": "Cores that a run takes on the cluster."})
     ray_gpus: float = field(default=0.0, metadata={"help": "GPUs that a run takes on the cluster."})
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
+    devices: int = field(
+        default=1, metadata={"help": "Devices that a run trains on together (torchrun, FSDP), on one machine."}
+    )
     threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 
 

@@ -45,7 +45,7 @@ def adapting(job: Job) -> Job:
         adapt_steps=None,
         eval_every=None,
     )
-    return Job(job.folder / FOLDER, spec, Told(job.progress.path), job.stop, job.clock)
+    return replace(job, folder=job.folder / FOLDER, spec=spec, progress=Told(job.progress.path))
 
 
 def add(first: Forecast, then: Forecast) -> Forecast:

@@ -208,6 +208,7 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "pairs_per_step": int(spec["pairs_per_step"]),
         "device": spec["device"],
         "threads": settings.retrain.threads or count_threads(settings),
+        "devices": settings.retrain.devices,
         "checkpoint_every_s": settings.retrain.checkpoint_seconds,
     }
 

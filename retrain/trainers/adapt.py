@@ -41,7 +41,7 @@ class NextToken(loop.Objective):
             raise InvalidInput(
                 f"{spec.texts} holds no text without personal data ({self.private} left out).", "Add texts."
             )
-        self.policy = start_policy(spec)
+        self.policy = start_policy(spec, job.ranks)
         self.texts, self.skipped = encode_texts(self.policy.tokenizer, texts, spec.max_length)
         if not self.texts:
             raise InvalidInput(f"Every text of {spec.texts} is too long or empty.", "Raise max_length.")
@@ -66,12 +66,14 @@ class NextToken(loop.Objective):
         spec, policy = self.job.spec, self.policy
         groups = [self.texts[i].sequences for i in chosen]
         predicted = sum(len(tokens.completion) for (tokens,) in groups)
-        total, computed = 0.0, 0
-        for micro in make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share):
+        total, computed = 0.0, 0.0
+        every = make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share)
+        for micro in policy.ranks.deal(every):
             if self.job.stop():
                 return None
-            loss = -policy.score(micro.batch).sum() / predicted
-            torch.autograd.backward(loss + policy.spread(len(micro.groups) / len(groups)))
+            loss = -micro.weight * policy.score(micro.batch).sum() / predicted
+            torch.autograd.backward(loss + policy.spread(micro.weight * len(micro.groups) / len(groups)))
             total += float(loss.detach())
-            computed += micro.batch.tokens
-        return {"loss": total, "perplexity": math.exp(min(total, 100.0)), "tokens": computed}
+            computed += micro.weight * micro.batch.tokens
+        told = policy.ranks.sum({"loss": total, "tokens": computed})
+        return told | {"perplexity": math.exp(min(told["loss"], 100.0))}

@@ -81,7 +81,8 @@ class Preference(loop.Objective):
             return False
         found = reliability.estimate(margins, self.noise_rate, margins.new_tensor([pair.weight for pair in self.pairs]))
         self.right, self.noise_rate, self.estimated_at = found.right.tolist(), found.noise_rate, step
-        reliability.write(self.job.folder, [pair.id for pair in self.pairs], found)
+        if self.job.ranks.is_first:
+            reliability.write(self.job.folder, [pair.id for pair in self.pairs], found)
         self.job.progress.write("reliability", step=step, **reliability.describe(found))
         return True
 
@@ -115,7 +116,7 @@ def prepare(job: Job) -> tuple[Policy, list[EncodedPair], list[str]]:
     texts = read_pairs(job.folder / spec.pairs)
     if not texts:
         raise InvalidInput(f"{spec.pairs} holds no pairs.", "Add pairs and start again.")
-    policy = start_policy(spec)
+    policy = start_policy(spec, job.ranks)
     train, skipped = encode_pairs(policy.tokenizer, texts, spec.max_length)
     train = [pair for pair in train if pair.weight > 0]
     if not train:
@@ -134,12 +135,13 @@ def accumulate(
     joint = Joint(policy.trainable().values(), spec.beta_prime) if spec.loss in JOINED else None
     total = sum(pair.weight for pair in pairs)
     sums: dict[str, float] = dict.fromkeys(FIGURES, 0.0)
-    tokens = 0
+    tokens = 0.0
     for micro in micros(spec, policy, pairs):
         if job.stop():
             return None
         members = [pairs[i] for i in micro.groups]
-        weights = torch.tensor([pair.weight / total for pair in members], device=policy.hardware.device)
+        shares = [micro.weight * pair.weight / total for pair in members]
+        weights = torch.tensor(shares, device=policy.hardware.device)
         chosen, rejected, scores = margins(policy, micro, members, cache)
         losses = pair_losses(spec, members, chosen, rejected)
         if joint is None:
@@ -148,7 +150,7 @@ def accumulate(
             joint.add(losses, weights)
         with torch.no_grad():
             add_figures(sums, spec.beta, weights, losses, chosen, rejected, scores)
-        tokens += micro.batch.tokens
+        tokens += micro.weight * micro.batch.tokens
     if joint is not None:
         sums["loss"] = joint.finish()
-    return sums | {"tokens": tokens}
+    return policy.ranks.sum(sums | {"tokens": tokens})

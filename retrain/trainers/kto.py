@@ -68,7 +68,7 @@ class Prospect(loop.Objective):
         texts = read_thumbs(job.folder / spec.thumbs)
         if not texts:
             raise InvalidInput(f"{spec.thumbs} holds no thumbs.", "Add thumbs and start again.")
-        self.policy: Policy = start_policy(spec)
+        self.policy: Policy = start_policy(spec, job.ranks)
         self.thumbs, self.skipped = encode_thumbs(self.policy.tokenizer, texts, spec.max_length, spec.seed)
         if not self.thumbs:
             raise InvalidInput(f"Every thumb of {spec.thumbs} is too long.", "Raise max_length.")
@@ -113,7 +113,7 @@ class Prospect(loop.Objective):
         if drift is None:
             return None
         z0, tokens = drift
-        found: list[tuple[Thumb, float, float]] = []
+        found = torch.zeros(len(thumbs), 2, dtype=torch.float64, device=self.job.ranks.device)
         for micro in self.micros([thumb.own for thumb in thumbs]):
             if self.job.stop():
                 return None
@@ -121,21 +121,23 @@ class Prospect(loop.Objective):
             ratios = self.ratios(self.policy.score(micro.batch), members, side=0)
             desirable = torch.tensor([thumb.desirable for thumb in members], device=ratios.device)
             losses = kto(ratios, desirable, z0, spec.beta, self.lambdas)
-            torch.autograd.backward(losses.sum() / len(thumbs) + self.policy.spread(len(members) / len(thumbs)))
-            found += zip(members, losses.tolist(), ratios.tolist(), strict=True)
-            tokens += micro.batch.tokens
-        return summarise(found, z0, spec.beta) | {"tokens": tokens}
+            share = micro.weight / len(thumbs)
+            torch.autograd.backward(losses.sum() * share + self.policy.spread(len(members) * share))
+            found[micro.groups] = micro.weight * torch.stack([losses, ratios], 1).detach().to(found)
+            tokens += micro.weight * micro.batch.tokens
+        told = self.job.ranks.add(found).tolist()
+        rows = [(thumb, *row) for thumb, row in zip(thumbs, told, strict=True)]
+        return summarise(rows, z0, spec.beta) | self.job.ranks.sum({"tokens": tokens})
 
-    def measure_drift(self, thumbs: Sequence[Thumb]) -> tuple[float, int] | None:
-        """The reference point, nats, and the tokens it took: the mean log-ratio on mismatched answers, at least 0.
+    def measure_drift(self, thumbs: Sequence[Thumb]) -> tuple[float, float] | None:
+        """The reference point, nats, and the tokens it took here: the mean log-ratio on mismatched answers, at least 0.
 
         It estimates the divergence of the policy from the reference without a gradient, as the paper does; a stop
         gives None.
         """
         import torch
 
-        ratios: list[float] = []
-        tokens = 0
+        total = tokens = 0.0
         self.policy.model.eval()
         try:
             with torch.no_grad():
@@ -143,15 +145,17 @@ class Prospect(loop.Objective):
                     if self.job.stop():
                         return None
                     members = [thumbs[i] for i in micro.groups]
-                    ratios += self.ratios(self.policy.score(micro.batch), members, side=1).tolist()
-                    tokens += micro.batch.tokens
+                    ratios = self.ratios(self.policy.score(micro.batch), members, side=1)
+                    total += micro.weight * float(ratios.double().sum())
+                    tokens += micro.weight * micro.batch.tokens
         finally:
             self.policy.model.train()
-        return max(0.0, sum(ratios) / len(ratios)), tokens
+        return max(0.0, self.job.ranks.sum({"total": total})["total"] / len(thumbs)), tokens
 
     def micros(self, sequences: Sequence[Tokens]) -> Any:
         groups, spec = [[tokens] for tokens in sequences], self.job.spec
-        return make_micros(groups, spec.row_tokens, spec.tokens_per_batch, self.policy.padding, self.policy.share)
+        every = make_micros(groups, spec.row_tokens, spec.tokens_per_batch, self.policy.padding, self.policy.share)
+        return self.policy.ranks.deal(every)
 
     def ratios(self, scores: Tensor, members: Sequence[Thumb], side: int) -> Tensor:
         """Log-ratios to the reference, which without a cache is the policy itself."""

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from retrain.training.policy import Policy
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEPT_KEYS = frozenset({"peft_type", "task_type", "r", "lora_alpha", "lora_dropout", "bias"})
 
 
-def save_adapter(policy: Policy, base: Path, folder: Path) -> None:
-    """Write the adapter of `policy`, made for the model in `base`: safetensors and its configuration, nothing else."""
+def save_adapter(policy: Policy, base: Path, folder: Path, state: Mapping[str, Tensor] | None = None) -> None:
+    """Write the adapter of `policy`, made for the model in `base`: safetensors and its configuration, nothing else.
+
+    `state` are its weights by name, where the policy has only a part of them.
+    """
     from peft import LoraConfig
 
-    policy.model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False)
+    policy.model.save_pretrained(
+        str(folder), safe_serialization=True, save_embedding_layers=False, state_dict=dict(state) if state else None
+    )
     (folder / "README.md").unlink(missing_ok=True)
     config = folder / "adapter_config.json"
     values = json.loads(config.read_text("utf-8"))

@@ -11,10 +11,14 @@ from retrain.training.rows import Batch, Row, Tokens, build_row, count_nodes, pa
 
 @dataclass(frozen=True, slots=True)
 class Micro:
-    """One forward pass. `groups` are the indices of its groups, in the order in which its sequences are numbered."""
+    """One forward pass. `groups` are the indices of its groups, in the order in which its sequences are numbered.
+
+    With weight 0 it is made only because others that make theirs need it (retrain.training.ranks).
+    """
 
     batch: Batch
     groups: list[int]
+    weight: float = 1.0
 
 
 def count_steps(pairs: int, step_pairs: int, epochs: float | None, max_steps: int | None) -> int:

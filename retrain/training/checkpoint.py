@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
+from retrain.training.shards import cut, put_together
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -110,16 +111,19 @@ def load_checkpoint(root: Path, identity: str) -> Checkpoint | None:
 
 
 def gather(
-    parameters: Mapping[str, Parameter], optimizer: Optimizer, generators: Mapping[str, Tensor]
+    parameters: Mapping[str, Parameter], optimizer: Optimizer, generators: Mapping[str, Tensor], *, keep: bool = True
 ) -> dict[str, Tensor]:
     """Everything a step changes, as it is now: weights, optimiser moments by parameter name, generator states.
 
-    On a CPU they are the tensors themselves: a copy would be as large as the run.
+    On a CPU they are the tensors themselves: a copy would be as large as the run. Weights in parts are put together,
+    which takes all ranks, and stay only with one that is to `keep` them.
     """
-    tensors = {f"weight.{name}": p.detach().cpu() for name, p in parameters.items()}
+    tensors: dict[str, Tensor] = {}
     for name, parameter in parameters.items():
-        for moment, value in optimizer.state[parameter].items():
-            tensors[f"{moment}.{name}"] = value.detach().cpu()
+        for kind, value in (("weight", parameter), *optimizer.state[parameter].items()):
+            whole = put_together(value.detach())
+            if keep:
+                tensors[f"{kind}.{name}"] = whole.cpu()
     return tensors | {f"generator.{name}": state for name, state in generators.items()}
 
 
@@ -137,9 +141,9 @@ def restore(
             kept[name][kind] = value
     for name, parameter in parameters.items():
         moments = kept[name]
-        parameter.data.copy_(moments.pop("weight"))
+        parameter.data.copy_(cut(moments.pop("weight"), parameter))
         optimizer.state[parameter] = {
-            moment: value if moment == "step" else value.to(parameter.device) for moment, value in moments.items()
+            moment: value if moment == "step" else cut(value, parameter) for moment, value in moments.items()
         }
     return generators
 

@@ -23,8 +23,9 @@ from retrain.training.checkpoint import (
     set_generators,
 )
 from retrain.training.policy import Policy
-from retrain.training.product import save_product
+from retrain.training.product import gather_state, save_product
 from retrain.training.progress import peak_memory_mb
+from retrain.training.shards import add_gradients, clip, group
 from retrain.training.spec import RESULTS, RunSpec
 from retrain.training.trainer import DONE, STOPPED, Forecast, Job
 from retrain.training.work import measure_peak
@@ -38,6 +39,7 @@ TIMED_STEPS = 3
 # Settings that change how a run goes about it, not the weights it ends with.
 WITHOUT_EFFECT = (
     "threads",
+    "devices",
     "reference_cache",
     "checkpoint_every_s",
     "checkpoint_every_steps",
@@ -154,11 +156,11 @@ def train(job: Job, build: Build) -> int:
         figures = objective.accumulate(chosen) if objective.begin_step(step) else None
         if figures is None:
             optimizer.zero_grad(set_to_none=True)
-            tensors = gather(parameters, optimizer, generators) | give_state(objective)
+            tensors = gather(parameters, optimizer, generators, keep=job.ranks.is_first) | give_state(objective)
             save(job, step, identity, tensors, tokens_done, spent + job.clock() - began)
             progress.write("stopped", step=step, of=steps)
             return STOPPED
-        figures |= take_step(spec, step, steps, parameters, optimizer)
+        figures |= take_step(job, step, steps, parameters, optimizer)
         tokens_done += int(figures["tokens"])
         elapsed = job.clock() - step_began
         progress.write(
@@ -174,15 +176,19 @@ def train(job: Job, build: Build) -> int:
         )
         if spec.eval_every and (step + 1) % spec.eval_every == 0 and (held_out := objective.evaluate()) is not None:
             progress.write("eval", step=step + 1, of=steps, **held_out)
-        due = job.clock() - saved_at >= spec.checkpoint_every_s
+        due = job.ranks.any(job.clock() - saved_at >= spec.checkpoint_every_s)
         if spec.checkpoint_every_steps and step + 1 - saved_step >= spec.checkpoint_every_steps:
             due = True
         if due and step + 1 < steps:
-            tensors = gather(parameters, optimizer, get_generators(policy.hardware.device)) | give_state(objective)
+            generators = get_generators(policy.hardware.device)
+            tensors = gather(parameters, optimizer, generators, keep=job.ranks.is_first) | give_state(objective)
             save(job, step + 1, identity, tensors, tokens_done, spent + job.clock() - began)
             progress.write("checkpoint", step=step + 1, of=steps)
             saved_at, saved_step = job.clock(), step + 1
-    publish(product, lambda folder: save_product(policy, spec, folder))
+    state = gather_state(policy)
+    if job.ranks.is_first:
+        publish(product, lambda folder: save_product(policy, spec, folder, state))
+    job.ranks.wait()
     progress.write(
         "end",
         step=steps,
@@ -236,19 +242,20 @@ def forecast(job: Job, build: Build) -> Forecast:
 def build_optimizer(spec: RunSpec, parameters: dict[str, Parameter], lr: float) -> Optimizer:
     import torch
 
-    return torch.optim.AdamW(list(parameters.values()), lr=lr, weight_decay=spec.weight_decay, fused=True)
+    groups = [{"params": kind} for kind in group(parameters.values())]
+    return torch.optim.AdamW(groups, lr=lr, weight_decay=spec.weight_decay, fused=True)
 
 
 def take_step(
-    spec: RunSpec, step: int, steps: int, parameters: dict[str, Parameter], optimizer: Optimizer
+    job: Job, step: int, steps: int, parameters: dict[str, Parameter], optimizer: Optimizer
 ) -> dict[str, float]:
     """Move the parameters by their gradients; returns the rate and the gradient's norm before it was cut."""
-    import torch
-
+    spec = job.spec
+    add_gradients(parameters, job.ranks)
     rate = spec.lr * schedule(spec, step, steps)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    norm = float(torch.nn.utils.clip_grad_norm_(list(parameters.values()), spec.max_grad_norm))
+    for settings in optimizer.param_groups:
+        settings["lr"] = rate
+    norm = clip(parameters, spec.max_grad_norm, job.ranks)
     if not math.isfinite(norm):
         raise InvalidInput(f"Step {step + 1} gave a gradient that is not a number.", "Lower lr or use precision fp32.")
     optimizer.step()
@@ -276,7 +283,9 @@ def identify(spec: RunSpec, objective: Objective) -> str:
 
 def save(job: Job, step: int, identity: str, tensors: dict[str, Tensor], tokens: int, seconds: float) -> None:
     state = {"step": step, "identity": identity, "tokens": tokens, "seconds": seconds}
-    save_checkpoint(job.folder / "checkpoints", step, Checkpoint(tensors, state))
+    if job.ranks.is_first:
+        save_checkpoint(job.folder / "checkpoints", step, Checkpoint(tensors, state))
+    job.ranks.wait()
 
 
 STATE = "objective."

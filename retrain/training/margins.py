@@ -28,8 +28,10 @@ def read_held_out(job: Job, policy: Policy) -> list[EncodedPair]:
 
 
 def micros(spec: RunSpec, policy: Policy, pairs: Sequence[EncodedPair]) -> Iterator[Micro]:
+    """The forward passes over `pairs` that are this rank's."""
     groups = [pair.sequences for pair in pairs]
-    return make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share)
+    every = make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share)
+    return policy.ranks.deal(every)
 
 
 def margins(
@@ -61,10 +63,10 @@ def score_margins(
                 if job.stop():
                     return None
                 chosen, rejected, _ = margins(policy, micro, [pairs[i] for i in micro.groups], cache)
-                found[micro.groups] = job.spec.beta * (chosen - rejected).double().cpu()
+                found[micro.groups] = micro.weight * job.spec.beta * (chosen - rejected).double().cpu()
     finally:
         policy.model.train()
-    return found
+    return policy.ranks.add(found.to(policy.ranks.device)).cpu()
 
 
 def pair_losses(spec: RunSpec, members: Sequence[EncodedPair], chosen: Tensor, rejected: Tensor) -> Tensor:
@@ -105,9 +107,9 @@ def evaluate(job: Job, policy: Policy, pairs: Sequence[EncodedPair], cache: Refe
             if job.stop():
                 break
             members = [pairs[i] for i in micro.groups]
-            weights = torch.full((len(members),), 1 / len(pairs), device=policy.hardware.device)
+            weights = torch.full((len(members),), micro.weight / len(pairs), device=policy.hardware.device)
             chosen, rejected, scores = margins(policy, micro, members, cache)
             losses = pair_losses(job.spec, members, chosen, rejected)
             add_figures(sums, job.spec.beta, weights, losses, chosen, rejected, scores)
     policy.model.train()
-    return sums
+    return policy.ranks.sum(sums)

@@ -15,7 +15,9 @@ from retrain.training.attention import BLOCK, FLEX, build_blocks, register
 from retrain.training.experts import find_router, list_targets
 from retrain.training.likelihood import score_batch
 from retrain.training.lora import fuse
+from retrain.training.ranks import ALONE, Ranks
 from retrain.training.rows import Group, build_row, join, stack
+from retrain.training.shards import shard
 from retrain.training.spec import LoraSpec, RunSpec
 from retrain.training.work import count_cost
 
@@ -82,6 +84,7 @@ class Policy:
         tokens = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
         self.padding = next(token for token in tokens if token is not None)
         self.share = True
+        self.ranks = ALONE
         self.router = find_router(causal.config)
         self.router_weight = 0.0
         self.cost = count_cost(causal)
@@ -190,10 +193,11 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
 
 
-def load_base(folder: Path, hardware: Hardware, *, masters: bool = False) -> Any:
+def load_base(folder: Path, hardware: Hardware, *, masters: bool = False, move: bool = True) -> Any:
     """The causal model in `folder`, frozen. With bf16 only the weights of matrix products are bf16.
 
     With `masters` those too are fp32, of which a pass takes bf16 copies: small steps would be lost to bf16's rounding.
+    Without `move` it stays in the machine's own memory.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -221,7 +225,7 @@ def load_base(folder: Path, hardware: Hardware, *, masters: bool = False) -> Any
                 # Several products read a norm's output: cast it once, or each keeps a copy for the backward pass.
                 module.register_forward_hook(cast_output)
     model.requires_grad_(False)
-    return model.to(hardware.device)
+    return model.to(hardware.device) if move else model
 
 
 def cast_output(module: Any, given: Any, output: Tensor) -> Tensor:
@@ -236,14 +240,18 @@ def is_tied(model: Any, weight: Parameter) -> bool:
     return head is not None and head.weight is weight
 
 
-def start_policy(spec: RunSpec) -> Policy:
-    """The policy that `spec` starts from, on the hardware that it names."""
+def start_policy(spec: RunSpec, ranks: Ranks = ALONE) -> Policy:
+    """The policy that `spec` starts from, on the hardware that it names, in parts where there are several `ranks`."""
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     adapter = Path(spec.init_adapter) if spec.init_adapter else None
+    alone = ranks.size == 1
     if spec.finetuning_type == "full":
-        policy = load_whole(Path(spec.init_model or spec.base_model), adapter, hardware, spec.seed)
+        policy = load_whole(Path(spec.init_model or spec.base_model), adapter, hardware, spec.seed, move=alone)
     else:
-        policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed)
+        policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed, move=alone)
+    if not alone:
+        policy.ranks = ranks
+        shard(policy.causal, ranks)
     policy.router_weight = spec.router_aux_weight
     if spec.router_aux_weight and policy.router is None:
         raise InvalidInput(
@@ -259,12 +267,14 @@ def load_policy(
     lora: LoraSpec,
     hardware: Hardware,
     seed: int,
+    *,
+    move: bool = True,
 ) -> Policy:
     """The policy to train: `adapter` continued, or a new adapter of shape `lora` that changes nothing yet."""
     import torch
     from peft import LoraConfig, PeftModel, get_peft_model
 
-    model = load_base(base, hardware)
+    model = load_base(base, hardware, move=move)
     torch.manual_seed(seed)
     with quiet():
         if adapter is not None:
@@ -294,12 +304,12 @@ def load_policy(
     return Policy(tuned, load_tokenizer(base), hardware)
 
 
-def load_whole(folder: Path, adapter: Path | None, hardware: Hardware, seed: int) -> Policy:
+def load_whole(folder: Path, adapter: Path | None, hardware: Hardware, seed: int, *, move: bool = True) -> Policy:
     """The policy whose weights all train: the model in `folder`, with `adapter`, if any, added into its weights."""
     import torch
     from peft import PeftModel
 
-    model = load_base(folder, hardware, masters=True)
+    model = load_base(folder, hardware, masters=True, move=move)
     torch.manual_seed(seed)
     if adapter is not None:
         with quiet():

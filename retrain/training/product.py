@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.artefacts import inspect
 from retrain.training.adapter import save_adapter
 from retrain.training.policy import Policy
+from retrain.training.shards import put_together
 from retrain.training.spec import RunSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-def save_product(policy: Policy, spec: RunSpec, folder: Path) -> None:
-    """Write what the run of `spec` trained into `folder`."""
+def gather_state(policy: Policy) -> dict[str, Tensor]:
+    """What `policy` has learnt, by name; weights in parts are put together, which takes all ranks."""
     if policy.adapted:
-        save_adapter(policy, Path(spec.base_model), folder)
+        return {name: put_together(p.detach()) for name, p in policy.trainable().items()}
+    # Tied weights are one tensor under two names, and stay one.
+    made: dict[int, Tensor] = {}
+    state: dict[str, Tensor] = {}
+    for name, value in policy.causal.state_dict(keep_vars=True).items():
+        if id(value) not in made:
+            made[id(value)] = put_together(value.detach())
+        state[name] = made[id(value)]
+    return state
+
+
+def save_product(policy: Policy, spec: RunSpec, folder: Path, state: Mapping[str, Tensor]) -> None:
+    """Write what the run of `spec` trained, its `state`, into `folder`."""
+    if policy.adapted:
+        save_adapter(policy, Path(spec.base_model), folder, state)
     else:
-        save_model(policy, Path(spec.init_model or spec.base_model), folder)
+        save_model(policy, Path(spec.init_model or spec.base_model), folder, state)
 
 
-def save_model(policy: Policy, start: Path, folder: Path) -> None:
+def save_model(policy: Policy, start: Path, folder: Path, state: Mapping[str, Tensor]) -> None:
     """Write the whole model of `policy`, trained from the one in `start`: safetensors in the number format they had
     there, with the configuration, tokenizer and template of there as they are.
     """
@@ -31,14 +47,13 @@ def save_model(policy: Policy, start: Path, folder: Path) -> None:
     from transformers import AutoConfig
 
     kind = AutoConfig.from_pretrained(str(start), local_files_only=True).dtype or torch.float32
-    # Tied weights are one tensor under two names, and stay one.
     made: dict[int, Tensor] = {}
-    state: dict[str, Tensor] = {}
-    for name, value in policy.causal.state_dict(keep_vars=True).items():
+    told: dict[str, Tensor] = {}
+    for name, value in state.items():
         if id(value) not in made:
-            made[id(value)] = value.detach().to("cpu", kind)
-        state[name] = made[id(value)]
-    policy.causal.save_pretrained(str(folder), state_dict=state)
+            made[id(value)] = value.to("cpu", kind)
+        told[name] = made[id(value)]
+    policy.causal.save_pretrained(str(folder), state_dict=told)
     for path in inspect(start):
         if path.suffix != ".safetensors" and not path.name.endswith(".index.json"):
             target = folder / path.relative_to(start)

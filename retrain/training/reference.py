@@ -50,14 +50,19 @@ def score_reference(job: Job, policy: Policy, examples: Sequence[Example]) -> Re
     policy.model.eval()
     off = policy.adapted and (spec.reference == "base" or not spec.init_adapter)
     done = 0
+    micros = make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share)
     with torch.no_grad(), policy.as_base() if off else nullcontext():
-        for micro in make_micros(groups, spec.row_tokens, spec.tokens_per_batch, policy.padding, policy.share):
+        for micro in job.ranks.deal(micros):
             if job.stop():
                 return None
-            scores = policy.score(micro.batch).cpu().tolist()
-            members = [unique[i] for i in micro.groups]
-            cache.put([(p.key, scores[2 * i], scores[2 * i + 1]) for i, p in enumerate(members)])
-            done += len(members)
+            # A row an example: whether it was scored now, by whichever rank, and both values.
+            found = torch.zeros(len(unique), 3, dtype=torch.float64, device=job.ranks.device)
+            scores = policy.score(micro.batch).view(-1, 2).to(found)
+            found[micro.groups] = micro.weight * torch.nn.functional.pad(scores, (1, 0), value=1.0)
+            told = job.ranks.add(found).cpu()
+            rows = [(unique[i].key, *told[i, 1:].tolist()) for i in told[:, 0].nonzero()[:, 0].tolist()]
+            cache.put(rows, keep=job.ranks.is_first)
+            done += len(rows)
             job.progress.write("reference", step=done, of=len(unique))
     return cache
 

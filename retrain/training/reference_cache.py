@@ -45,8 +45,11 @@ class ReferenceCache:
         """The values of the pair `key`. Raises KeyError."""
         return self._values[key]
 
-    def put(self, rows: Sequence[tuple[str, float, float]]) -> None:
-        """Append values and flush them to the operating system in one write."""
+    def put(self, rows: Sequence[tuple[str, float, float]], *, keep: bool = True) -> None:
+        """Append values and flush them to the operating system in one write; only remember them where not to `keep`."""
+        self._values.update({key: (chosen, rejected) for key, chosen, rejected in rows})
+        if not keep:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # A line torn by a crash must not swallow the next one, so every write begins on a line of its own.
         data = "".join("\n" + json.dumps(row) for row in rows) + "\n"
@@ -55,4 +58,3 @@ class ReferenceCache:
             os.write(handle, data.encode())
         finally:
             os.close(handle)
-        self._values.update({key: (chosen, rejected) for key, chosen, rejected in rows})

@@ -73,6 +73,7 @@ class RunSpec:
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     threads: int | None = None
+    devices: int = 1
     checkpoint_every_s: float = 60.0
     checkpoint_every_steps: int | None = None
     eval_every: int | None = None
@@ -162,13 +163,17 @@ def check_spec(spec: RunSpec) -> None:
         raise refuse(f"spec.json: the loss {spec.loss} takes no reliability weights.", remedy)
     if spec.router_aux_weight and spec.loss in JOINED:
         raise refuse(f"spec.json: the loss {spec.loss} takes no router_aux_weight.", "Use another loss.")
+    if spec.devices != 1 and spec.loss in JOINED:
+        raise refuse(f"spec.json: the loss {spec.loss} trains on one device.", "Use another loss, or set devices to 1.")
+    if spec.devices != 1 and spec.lora.dropout:
+        raise refuse("spec.json: lora.dropout is drawn on one device.", "Set it to 0, or devices to 1.")
     if spec.adapt_steps and spec.trainer == "adapt":
         raise refuse("spec.json: the trainer adapt takes no adapt_steps.", "Give max_steps, or train on pairs.")
     positive = {
         "epochs": spec.epochs, "max_steps": spec.max_steps, "lr": spec.lr, "beta": spec.beta,
         "lora.r": spec.lora.r, "lora.alpha": spec.lora.alpha, "pairs_per_step": spec.pairs_per_step,
         "accumulate": spec.accumulate, "tokens_per_batch": spec.tokens_per_batch, "row_tokens": spec.row_tokens,
-        "max_length": spec.max_length, "threads": spec.threads, "eval_every": spec.eval_every,
+        "max_length": spec.max_length, "threads": spec.threads, "devices": spec.devices, "eval_every": spec.eval_every,
         "checkpoint_every_s": spec.checkpoint_every_s, "checkpoint_every_steps": spec.checkpoint_every_steps,
         "max_grad_norm": spec.max_grad_norm, "beta_prime": spec.beta_prime,
         "reliability_every": spec.reliability_every, "noise_rate": spec.noise_rate,
@@ -184,7 +189,7 @@ def check_spec(spec: RunSpec) -> None:
     for name, (value, limit) in fractions.items():
         if not 0 <= value < limit:
             raise refuse(f"spec.json: {name} must be at least 0 and below {limit}, not {value}.", "Correct it.")
-    for name in ("seed", "pairs_per_step", "accumulate", "tokens_per_batch", "row_tokens", "max_length"):
+    for name in ("seed", "pairs_per_step", "accumulate", "tokens_per_batch", "row_tokens", "max_length", "devices"):
         if not isinstance(getattr(spec, name), int):
             raise refuse(f"spec.json: {name} must be a whole number.", "Correct it and start again.")
 

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from core.registry import Registry
 from retrain.training.progress import Progress
+from retrain.training.ranks import ALONE, Ranks
 from retrain.training.spec import RunSpec
 
 DONE, BAD_SPEC, STOPPED = 0, 2, 75
@@ -16,18 +17,23 @@ DONE, BAD_SPEC, STOPPED = 0, 2, 75
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run in a folder. `stop` says whether to end at the next chance, `clock` gives seconds that only go forward."""
+    """A run in a folder. `stop` says whether to end at the next chance, `clock` gives seconds that only go forward.
+
+    With several `ranks` each has a job, all ask `stop` together, and only the first's `progress` is kept.
+    """
 
     folder: Path
     spec: RunSpec
     progress: Progress
     stop: Callable[[], bool]
     clock: Callable[[], float]
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a run will take here: seconds from `seconds_low` to `seconds_high`, peak memory in MiB, measured how."""
+    """What a run will take here: seconds from `seconds_low` to `seconds_high`, peak memory in MiB of each device,
+    measured how."""
 
     device: str
     pairs: int

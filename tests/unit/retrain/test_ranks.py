@@ -1,0 +1,161 @@
+"""Two processes that train one model in parts, on the CPU: as one alone, stopped, resumed, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from core.errors import InvalidInput
+from retrain.train import main
+from retrain.training.batches import Micro, make_micros
+from retrain.training.progress import read_events
+from retrain.training.ranks import Ranks
+from retrain.training.spec import load_spec, parse_spec
+from tests.unit.retrain.test_rows import SEQUENCES
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 240
+# Small passes, an odd number of them in a step: one process then makes one that does not count.
+SETTINGS = {"max_steps": 3, "tokens_per_batch": 60, "row_tokens": 60, "pairs_per_step": 5, "eval_every": 3}
+
+
+def events_of(folder: Path, name: str) -> list[dict]:
+    return [event for event in read_events(folder / "progress.jsonl") if event["event"] == name]
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = (folder / load_spec(folder).product).glob("*.safetensors")
+    return load_file(path)
+
+
+def write_examples(folder: Path) -> Path:
+    rows = [json.loads(line) for line in (folder / "train.jsonl").read_text("utf-8").splitlines()]
+    thumbs = [{**row, "completion": row["chosen"], "desirable": n % 2 == 0} for n, row in enumerate(rows)]
+    texts = [{"id": row["id"], "text": row["prompt"] + row["chosen"]} for row in rows]
+    for name, told in (("thumbs", thumbs), ("texts", texts)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in told), "utf-8")
+    return folder
+
+
+def assert_alike(one: Path, two: Path) -> None:
+    for name in ("adapt_step", "step", "eval"):
+        pairs = list(zip(events_of(one, name), events_of(two, name), strict=True))
+        for left, right in pairs:
+            for figure in ("loss", "margin", "accuracy", "grad_norm", "tokens", "kl", "perplexity"):
+                if figure in left and not (left[figure] is None and right[figure] is None):
+                    assert left[figure] == pytest.approx(right[figure], rel=1e-4, abs=1e-6), (name, figure)
+    left, right = weights_of(one), weights_of(two)
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        torch.testing.assert_close(tensor, right[name], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "change"),
+    [
+        ("dpo", {"finetuning_type": "full", "lr": 1e-3, "adapt_steps": 1}),
+        ("kto", {}),
+    ],
+)
+def test_two_train_as_one_alone(make_run, start_child, trainer, change):
+    settings = SETTINGS | {"trainer": trainer} | change
+    one = write_examples(make_run("one", **settings))
+    two = write_examples(make_run("two", devices=2, **settings))
+    child = start_child("retrain.train", two)
+    assert main([str(one)]) == 0
+    _, error = child.communicate(timeout=SECONDS)
+    assert child.returncode == 0, error
+    assert_alike(one, two)
+    told = [event["event"] for event in read_events(two / "progress.jsonl")]
+    assert told.count("start") == told.count("end") == 1, "one of them tells"
+    if trainer == "dpo":
+        scored = events_of(two, "reference")
+        assert scored[-1]["step"] == scored[-1]["of"]
+
+
+def wait_for(folder: Path, event: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not events_of(folder, event):
+        assert time.monotonic() < deadline, f"no {event}"
+        time.sleep(0.02)
+
+
+def test_sigterm_keeps_a_checkpoint_and_both_go_on_from_it(make_run, start_child):
+    settings = SETTINGS | {"max_steps": 40, "eval_every": None, "reliability_every": 15}
+    one, two = make_run("one", **settings), make_run("two", devices=2, **settings)
+    child = start_child("retrain.train", two)
+    wait_for(two, "step")
+    child.send_signal(signal.SIGTERM)
+    assert child.wait(SECONDS) == 75, child.stderr.read()
+    (stopped,) = events_of(two, "stopped")
+    assert 0 < stopped["step"] < 40
+    (kept,) = (two / "checkpoints").iterdir()
+    assert kept.name == f"step-{stopped['step']:08d}"
+    child = start_child("retrain.train", two)
+    assert main([str(one)]) == 0
+    _, error = child.communicate(timeout=SECONDS)
+    assert child.returncode == 0, error
+    assert [event["step"] for event in events_of(two, "start")] == [0, stopped["step"]]
+    assert [step["step"] for step in events_of(two, "step")] == list(range(1, 41))
+    assert_alike(one, two)
+
+
+def find_trainers(folder: Path) -> list[psutil.Process]:
+    return [p for p in psutil.process_iter(["cmdline"]) if str(folder) in (p.info["cmdline"] or [])]
+
+
+def test_a_kill_of_the_one_that_started_them_leaves_none_behind(make_run, start_child):
+    folder = make_run("a", devices=2, **SETTINGS | {"max_steps": 4000})
+    child = start_child("retrain.train", folder)
+    wait_for(folder, "step")
+    assert len(find_trainers(folder)) >= 3
+    child.kill()
+    child.wait()
+    deadline = time.monotonic() + 30
+    while find_trainers(folder):
+        assert time.monotonic() < deadline, "somebody trains on"
+        time.sleep(0.1)
+
+
+def test_what_they_are_told_wrong_ends_with_its_sentence_and_a_forecast_with_one_object(make_run, start_child):
+    wrong = start_child("retrain.train", make_run("wrong", devices=2, pairs="other.jsonl"))
+    right = start_child("retrain.train", make_run("right", devices=2), "--forecast")
+    wrong.communicate(timeout=SECONDS)
+    assert wrong.returncode == 2
+    out, error = right.communicate(timeout=SECONDS)
+    assert right.returncode == 0, error
+    assert json.loads(out.strip().splitlines()[-1])["steps"] == 4
+
+
+@given(st.lists(SEQUENCES, min_size=1, max_size=8), st.integers(1, 5))
+def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
+    every = list(make_micros(groups, 30, 60, 0))
+    dealt: list[list[Micro]] = [list(Ranks(rank, size).deal(every)) for rank in range(size)]
+    assert {len(own) for own in dealt} == {math.ceil(len(every) / size)}
+    counted = [micro.groups for own in dealt for micro in own if micro.weight]
+    assert sorted(counted) == sorted(micro.groups for micro in every)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"devices": 0}, "devices must be above 0"),
+        ({"devices": 1.5}, "devices must be a whole number"),
+        ({"devices": 2, "loss": "drdpo"}, "drdpo trains on one device"),
+        ({"devices": 2, "lora": {"dropout": 0.1}}, "dropout is drawn on one device"),
+    ],
+)
+def test_what_does_not_go_with_several_devices_is_refused(change: dict, sentence: str) -> None:
+    with pytest.raises(InvalidInput, match=sentence):
+        parse_spec({"base_model": "models/chat", "max_steps": 3} | change)
