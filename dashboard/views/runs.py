@@ -216,11 +216,13 @@ def buttons(console: Console, row: Mapping[str, Any], latest: Mapping[str, Any])
 
 
 def figures(events: Sequence[Mapping[str, Any]]) -> None:
-    """Loss, margin and accuracy by step."""
+    """Loss, margin, accuracy and, where it was measured, the divergence from the reference by step."""
     if not any(event.get("event") == "step" for event in events):
         return
     names = {"loss": "Loss", "margin": "Reward margin", "accuracy": "Accuracy"}
-    for place, (field, name) in zip(st.columns(3, gap="medium"), names.items(), strict=True):
+    if any("kl" in event for event in events):
+        names["kl"] = "Moved from the reference (KL, nats a token)"
+    for place, (field, name) in zip(st.columns(len(names), gap="medium"), names.items(), strict=True):
         found = [
             event[field]
             for event in events
