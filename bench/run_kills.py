@@ -2,10 +2,10 @@
 
     python bench/run_kills.py --kills 50 --at-once 2
 
-Each life is a run of a tiny model on an installation of its own with the default lease, two kills each (a third crash
-would end the run by its own rule), drawn by seed. Held against it: nobody goes on within 60 s of a kill; a version,
-adapter or checkpoint that can be seen and is not whole; a promotion that does not end in a proved live version; weights
-that are not, bit for bit, those of the run that nobody killed.
+Each life is a run of a tiny model, long enough to be hit between checkpoints, on an installation of its own with the
+default lease, two kills each (a third crash would end the run by its own rule), drawn by seed. Held against it: nobody
+goes on within 60 s of a kill; a version, adapter or checkpoint that can be seen and is not whole; a promotion that does
+not end in a proved live version; weights that are not, bit for bit, those of the run that nobody killed.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ from tests.killed_runs import Kill, Life, Outcome, draw_kills
 KILLS_A_LIFE = 2
 MOST_SECONDS = 60.0
 PATIENCE_SECONDS = 900.0
+STEPS = 600
 
 
-def live(template: Settings, folder: Path, kills: list[Kill]) -> Outcome:
-    """One life on a copy of `template`."""
+def live(template: Settings, folder: Path, kills: list[Kill], steps: int) -> Outcome:
+    """One life on a copy of `template`, whose run has `steps`."""
     settings = runs_world.copy(template, folder)
     with runs_world.serving(settings) as store:
-        return Life(settings, store).live(kills, patience=PATIENCE_SECONDS)
+        return Life(settings, store, steps=steps).live(kills, patience=PATIENCE_SECONDS)
 
 
 def main() -> int:
@@ -42,17 +43,18 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-once", type=int, default=1, help="lives beside one another")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each run")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="trimtab-kills-") as place, ThreadPoolExecutor(given.at_once) as pool:
         folder = Path(place)
         template = runs_world.build(folder / "template")
-        whole = live(template, folder / "whole", [])
+        whole = live(template, folder / "whole", [], given.steps)
         usual = {stage: round(seconds, 1) for stage, seconds in whole.seconds.items()}
         print(f"nobody killed: {whole.digest[:12]}, seconds {usual}, {whole.wrong or 'nothing wrong'}", flush=True)
         lives = []
         for number in range(-(-given.kills // KILLS_A_LIFE)):
             kills = draw_kills(random.Random(given.seed + number), whole.seconds, KILLS_A_LIFE)
-            lives.append(pool.submit(live, template, folder / str(number), kills))
+            lives.append(pool.submit(live, template, folder / str(number), kills, given.steps))
         outcomes = []
         for number, waited in enumerate(lives):
             outcome = waited.result()

@@ -43,7 +43,10 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """One exchange: what was asked, what was answered, by which version, how fast. Texts are hostile input."""
+    """One exchange: what was asked, what was answered, by which version, how fast. Texts are hostile input.
+
+    `compute_ms` is the answer's part of the server's computing time; None where a server does not tell it.
+    """
 
     uuid: str
     at: datetime
@@ -61,6 +64,7 @@ class Inference:
     completion_tokens: int = 0
     latency_ms: float | None = None
     first_token_ms: float | None = None
+    compute_ms: float | None = None
     conversation: str = ""
     user: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)

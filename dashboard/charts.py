@@ -16,6 +16,7 @@ CALM, WARN, ALARM, QUIET, GOOD = "#3b8ea5", "#c77d1a", "#c8452d", "#8795a1", "#2
 BAND = "rgba(59, 142, 165, 0.18)"
 FAINT = "rgba(135, 149, 161, 0.45)"
 LONGEST_NAME = 40
+WORD_ROOM = 15.0  # per cent of a figure's width that a word beside a line may take
 
 
 def plain(name: object) -> str:
@@ -267,6 +268,11 @@ def _unbroken(rows: Iterable[Row], *needed: str) -> list[list[Row]]:
 
 
 def _mark(figure: Plot, rows: Sequence[Row], at: str, name: str | None, colour: str) -> None:
-    for row in rows:
-        if row[at] is not None:
-            figure.upright(row[at].timestamp(), colour, word=plain(row[name]) if name else "alarm")
+    """A line for each row; a word beside it, the latest first, where there is room beside the words already there."""
+    worded: list[float] = []
+    for row in sorted((row for row in rows if row[at] is not None), key=lambda row: row[at], reverse=True):
+        place = figure.x.share(row[at].timestamp())
+        room = all(abs(place - other) >= WORD_ROOM for other in worded)
+        word = plain(row[name]) if name else "alarm"
+        figure.upright(row[at].timestamp(), colour, word=word if room else "")
+        worded += [place] if room else []

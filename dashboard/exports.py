@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # full-width signs count as formulas too
+# What a spreadsheet may pass over (white space, control and invisible signs), then a sign that begins a formula, the
+# full-width ones too; and what some of them take for the beginning of another cell.
+_FORMULA = re.compile(r"[\s\x00-\x1f\x7f-\xa0\u200b-\u200f\u2060\ufeff]*[=+\-@＝＋－＠]|[\t\r\n]")
 
 
 def cell(value: Any) -> Any:
@@ -16,7 +19,7 @@ def cell(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if text.lstrip(" \u00a0\u200b\ufeff").startswith(_STARTS) or text.startswith(_STARTS) else text
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def csv_bytes(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> bytes:

@@ -31,6 +31,7 @@ class Group:
     prompt_tokens: int
     completion_tokens: int
     seconds: float
+    computing: float | None
     money: float
 
 
@@ -57,8 +58,9 @@ def groups(rows: Sequence[Mapping[str, Any]], by: str, rates: CostSettings) -> l
 def measure(name: str, rows: Sequence[Mapping[str, Any]], rates: CostSettings) -> Group:
     """One group. Errors are those of the monitor `errors`: 500 and above and answers broken off, 400 to 499 left out.
 
-    Money is tokens at their prices plus request-seconds at the server's price an hour; seconds are summed over
-    requests, so that answers made at the same time count one by one: an upper limit of a server's time.
+    Money is tokens at their prices plus seconds at the server's price an hour: an answer's part of the computing time
+    where the server tells it, else the time of its request. The latter counts answers made at the same time one by
+    one: an upper limit of a server's time. `computing` sums the former; None where no answer came with it.
     """
     answered = [row for row in rows if row["status"] == 200]
     times = [row["latency_ms"] for row in answered if row["latency_ms"] is not None]
@@ -70,7 +72,7 @@ def measure(name: str, rows: Sequence[Mapping[str, Any]], rates: CostSettings) -
     ]
     counted = [row for row in rows if not 400 <= row["status"] < 500]
     asked, told = (sum(row[field] for row in rows) for field in ("prompt_tokens", "completion_tokens"))
-    seconds = sum(row["latency_ms"] or 0.0 for row in rows) / 1000
+    told_by_server = [row["compute_ms"] / 1000 for row in rows if row["compute_ms"] is not None]
     return Group(
         name=name,
         requests=len(rows),
@@ -80,13 +82,14 @@ def measure(name: str, rows: Sequence[Mapping[str, Any]], rates: CostSettings) -
         speed=quantile(speeds, 0.5),
         prompt_tokens=asked,
         completion_tokens=told,
-        seconds=seconds,
-        money=price(asked, told, seconds, rates),
+        seconds=sum(row["latency_ms"] or 0.0 for row in rows) / 1000,
+        computing=sum(told_by_server) if told_by_server else None,
+        money=price(asked, told, sum(map(_seconds_of, rows)), rates),
     )
 
 
 def price(prompt_tokens: int, completion_tokens: int, seconds: float, rates: CostSettings) -> float:
-    """What tokens and request-seconds cost at these rates, in their currency."""
+    """What tokens and seconds of a server cost at these rates, in their currency."""
     tokens = prompt_tokens * rates.prompt_million + completion_tokens * rates.completion_million
     return tokens / 1_000_000 + seconds / 3600 * rates.server_hour
 
@@ -163,4 +166,10 @@ def saving(
 
 
 def _price_of(row: Mapping[str, Any], rates: CostSettings) -> float:
-    return price(row["prompt_tokens"], row["completion_tokens"], (row["latency_ms"] or 0.0) / 1000, rates)
+    return price(row["prompt_tokens"], row["completion_tokens"], _seconds_of(row), rates)
+
+
+def _seconds_of(row: Mapping[str, Any]) -> float:
+    """What an answer took of a server: its part of the computing time, or the time of its request where that is all."""
+    told = row["compute_ms"] if row["compute_ms"] is not None else row["latency_ms"]
+    return (told or 0.0) / 1000

@@ -88,6 +88,7 @@ class Exchange:
             completion_tokens=self.completion_tokens,
             latency_ms=(self.ended - self.begun) * 1000,
             first_token_ms=(self.first - self.begun) * 1000 if self.first and self.call.stream else None,
+            compute_ms=self.compute_ms or None,
             conversation=self.call.conversation,
             user=self.call.user,
             labels=self.call.labels,

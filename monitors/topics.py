@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log
+from math import log, sqrt
 from typing import Any
 
 # Rows a topic on average, coarse to fine: a whole new subject shows in the first, a single new question in the last.
@@ -15,6 +15,7 @@ TOPICS = 90
 ROUNDS = 15
 # A topic most of whose rows are in one listed before tells nothing new.
 OVERLAP = 0.5
+EVERYTHING = "everything"
 _WORD = re.compile(r"[^\W\d_]{3,20}")
 
 
@@ -58,7 +59,7 @@ def shifted_topics(
 
     Topics are clusters at several grains (spherical k-means, Dhillon and Modha 2001) made without knowing which set a
     row is from, so that under no change the hypergeometric law of the counts holds; the correction is over all of them.
-    They are named by class-based tf-idf (Grootendorst 2022). Of topics that share most rows the clearest is listed.
+    They are named by the words that set them apart. Of topics that share most rows the clearest is listed.
     """
     import numpy as np
 
@@ -161,12 +162,25 @@ def _cluster(vectors: Any, k: int, seed: int) -> Any:
 
 
 def _names(groups: Sequence[Sequence[str]]) -> list[str]:
+    """Three words a group that set it apart: those of the highest log-odds ratio against the other groups, in its
+    standard errors, under a prior of all words that weighs as much as an average group (Monroe, Colaresi and Quinn
+    2008, "Fightin' words", section 3.5.1), the more the fewer groups have them at all. A word counts once a text.
+    """
+    if len(groups) == 1:
+        return [EVERYTHING]
     counts = [Counter(word for text in group for word in set(_WORD.findall(text[:2000].lower()))) for group in groups]
     total: Counter[str] = sum(counts, Counter())
-    mean = sum(total.values()) / max(len(groups), 1)
+    spread = Counter(word for count in counts for word in count)
+    weight = total.total() / len(groups) + 1  # the one is a word that nobody wrote: no odds are infinite
     names = []
-    for group, count in zip(groups, counts, strict=True):
-        size = max(len(group), 1)
-        best = sorted(count, key=lambda w: (-count[w] / size * log(1 + mean / total[w]), w))
+    for count in counts:
+        own, rest = count.total() + weight, total.total() - count.total() + weight
+        apart: dict[str, float] = {}
+        for word, seen in count.items():
+            prior = total[word] / len(groups)
+            here, elsewhere = seen + prior, total[word] - seen + prior
+            ratio = log(here / (own - here)) - log(elsewhere / (rest - elsewhere))
+            apart[word] = ratio / sqrt(1 / here + 1 / elsewhere) * log(1 + len(groups) / spread[word])
+        best = sorted(apart, key=lambda word: (-apart[word], word))
         names.append(" · ".join(best[:3]) or "no words")
     return names

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
+from core.readings import interval, number, title
 from core.rules import hold, limits, thresholds
 from core.types import Estimate, Measurement, Status
 from store.alerts import Finding
@@ -125,20 +126,13 @@ def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:
     if estimate.value is None:
         more = f" {estimate.needed} more needed." if estimate.needed else ""
         return f"Not enough data ({estimate.n} rows).{more} {measurement.reason}".strip()
-    interval = ""
-    if estimate.low is not None and estimate.high is not None:
-        interval = f" [{_plain(estimate.low)}, {_plain(estimate.high)}]"
+    name = measurement.metric
     about = f" ({measurement.segment})" if measurement.segment else ""
-    words = f"{measurement.metric.replace('_', ' ')}{about} is {_plain(estimate.value)}{interval}, n = {estimate.n}"
+    words = f"{title(name)}{about} is {number(estimate.value, name)} ({interval(asdict(estimate), name)})"
     limit = measurement.details.get("limit")
     if limit is not None:
-        words += f", limit {_plain(limit)}"
+        words += f", limit {number(limit, name)}"
     return f"{words}. {measurement.reason}".strip()
-
-
-def _plain(value: float) -> str:
-    """Three significant digits, whole from a thousand on, never with an exponent: 0.085, 12.5, 30,700."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def plain_why(monitor: Mapping[Any, Any], measurement: Measurement) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def judge_poison(found: Mapping[str, Any], level: float = LEVEL) -> Check:
     """
     phrases = found["phrases"]
     if not phrases:
-        return Check(NAME, "pass", "No suspicious phrase.", details={"scored": 0})
+        return Check(NAME, "pass", "No phrase of the training pairs was suspicious.", details={"scored": 0})
     strict = 1 - (1 - level) / len(phrases)
     losses = [lost(phrase, level) for phrase in phrases]
     turned = [turns(phrase, strict) for phrase in phrases]

@@ -73,6 +73,7 @@ inferences = sa.Table(
     sa.Column("completion_tokens", sa.Integer, nullable=False, default=0),
     sa.Column("latency_ms", sa.Float, nullable=True),
     sa.Column("first_token_ms", sa.Float, nullable=True),
+    sa.Column("compute_ms", sa.Float, nullable=True),
     sa.Column("response_chars", sa.Integer, nullable=False, default=0),
     text("conversation"),
     text("user_hash"),

@@ -54,20 +54,23 @@ class Outcome:
 
 
 def draw_kills(draw: random.Random, seconds: dict[str, float], count: int) -> list[Kill]:
-    """`count` points at random: a stage, a moment within what it usually takes, and whom to hit; in their order."""
+    """`count` points at random: a stage, a moment within what it usually takes, and whom to hit; in their order.
+
+    A stage that is not in `seconds` was over before anybody looked.
+    """
     kills = []
     for _ in range(count):
         stage = draw.choice(_HIT)
-        kills.append(Kill(stage, draw.uniform(0.0, seconds[stage]), draw.choice(TARGETS)))
+        kills.append(Kill(stage, draw.uniform(0.0, seconds.get(stage, 0.0)), draw.choice(TARGETS)))
     return sorted(kills, key=lambda kill: (STAGES.index(kill.stage), kill.after))
 
 
 class Life:
     """One run on an installation whose gateway answers; `live` carries it through `kills`."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, *, steps: int = world.STEPS) -> None:
         self.settings, self.store = settings, store
-        self.uuid = world.queue(store, settings)
+        self.uuid = world.queue(store, settings, steps=steps)
         self.folder = settings.home / "runs" / self.uuid
         self.worker: subprocess.Popen[bytes] | None = None
         self.outcome = Outcome()

@@ -29,7 +29,8 @@ def sentence(topics: Sequence[Mapping[str, Any]]) -> str:
     told = [f"Surely better on {better} of {words.count(len(topics), 'topic')}"]
     if len(sure) > better:
         told.append(f"surely worse on {len(sure) - better}")
-    return ", ".join(told) + "; on the others there are too few pairs to tell."
+    unsure = len(topics) - len(sure)
+    return ", ".join(told) + ("; on the others there are too few pairs to tell." if unsure else ".")
 
 
 def told(topic: Mapping[str, Any]) -> str:

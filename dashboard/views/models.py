@@ -124,7 +124,7 @@ def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collec
         return "segment"
     if route is not None and row["name"] == route["previous"]:
         return "previous"
-    return "candidate" if row["kind"] != "remote" and row["verdict"] is not None else "earlier"
+    return "earlier" if row["served"] else "candidate"
 
 
 def kind_of(row: Mapping[str, Any]) -> str:
@@ -200,7 +200,7 @@ def gate_of(console: Console, name: str) -> None:
 
     report = console.load(f"gate {name}", query)
     if report is None:
-        st.text("This version was not judged by a gate.")
+        st.text("No gate has judged this version.")
         return
     gate.draw(console, name, report)
 
@@ -230,8 +230,7 @@ def detail(console: Console, name: str) -> None:
         return
     row, report = found["row"], found["report"]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
-        verdict = report["verdict"] if report is not None else None
-        show.mark(marks.ROLE[role_of({**row, "verdict": verdict}, found["route"])])
+        show.mark(marks.ROLE[role_of(row, found["route"])])
         st.text(row["name"])
     if found["proposal"] is not None:
         proposals.draw(console, found["proposal"])
@@ -239,7 +238,7 @@ def detail(console: Console, name: str) -> None:
         gate.draw(console, name, report)
         override.draw(console, name, report, found["route"])
     elif row["parent"] or row["kind"] != "base":
-        st.text("This version was not judged by a gate.")
+        st.text("No gate has judged this version.")
     service.training(console, row)
     st.subheader("Where it comes from", anchor=False)
     lines = [

@@ -15,7 +15,7 @@ from dashboard import actions, charts, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import running, status
 from dashboard.views import asked, backtests, budget, limit, reference
-from dashboard.views.overview import RANGES
+from dashboard.views.overview import RANGES, first_range
 from store.queries import monitors as queries
 from store.queries import overview
 from store.queries.overview import Tile
@@ -221,18 +221,19 @@ def course(console: Console, tile: Tile) -> None:
     """The main metric over the chosen range with releases and alarms."""
     assert tile.latest is not None
     metric, monitor = tile.latest["metric"], tile.monitor
+    usual = first_range(console)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("Over time", anchor=False)
         chosen = st.segmented_control(
             "Range",
             list(RANGES),
-            default="24 h",
+            default=usual,
             required=True,
             key="range",
             bind="query-params",
             label_visibility="collapsed",
         )
-    since = console.now - RANGES[chosen or "24 h"]
+    since = console.now - RANGES[chosen or usual]
 
     def query(tx: Tx) -> tuple[list[Any], list[Any], list[Any]]:
         alerts, releases = overview.timeline(tx, since)

@@ -18,6 +18,7 @@ from store.queries.overview import Frame, Tile
 from store.unit_of_work import Tx
 
 RANGES = {"1 h": timedelta(hours=1), "24 h": timedelta(days=1), "7 d": timedelta(days=7), "30 d": timedelta(days=30)}
+USUAL = "24 h"
 # Word for word the rule of the demonstration's customers, which a test holds it to.
 DEMO_RULE = (
     "Simulated customers: after two answers in three they press a thumb. Up, if the answer uses at least one word of "
@@ -134,20 +135,28 @@ def card(console: Console, tile: Tile) -> None:
             console.link("monitors", "Details", monitor=name)
 
 
+def first_range(console: Console) -> str:
+    """USUAL, or the shorter range that holds every look so far: a young installation is not drawn as a dot."""
+    first = console.load("first look", queries.first_event_at)
+    age = console.now - first if first is not None else RANGES[USUAL]
+    return next(name for name, length in RANGES.items() if name == USUAL or age <= length)
+
+
 def over_time(console: Console, names: Sequence[str]) -> None:
     """Monitors by time with the marks of releases."""
+    usual = first_range(console)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.subheader("State over time", anchor=False)
         chosen = st.segmented_control(
             "Range",
             list(RANGES),
-            default="24 h",
+            default=usual,
             required=True,
             key="range",
             bind="query-params",
             label_visibility="collapsed",
         )
-    since = console.now - RANGES[chosen or "24 h"]
+    since = console.now - RANGES[chosen or usual]
     alerts, releases = console.load(f"timeline {chosen}", lambda tx: queries.timeline(tx, since))
     figure = charts.state_line(names, alerts, releases, since, console.now)
     told = f"{words.count(len(alerts), 'alert')} and {words.count(len(releases), 'release')} in the last {chosen}"

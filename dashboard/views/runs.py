@@ -181,7 +181,10 @@ def stages(row: Mapping[str, Any]) -> None:
 
 
 def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
-    """Steps done and the time left."""
+    """Steps done and the time left; of a run that succeeded, how long it took."""
+    if row["state"] == "succeeded":
+        st.text(f"Took {words.span((row['ended_at'] - row['started_at']).total_seconds())}.")
+        return
     progress = {**latest, **{k: v for k, v in row["progress"].items() if v is not None}}
     done, of = progress.get("step"), progress.get("of")
     if isinstance(done, int | float) and isinstance(of, int | float) and of:
@@ -213,11 +216,13 @@ def buttons(console: Console, row: Mapping[str, Any], latest: Mapping[str, Any])
 
 
 def figures(events: Sequence[Mapping[str, Any]]) -> None:
-    """Loss, margin and accuracy by step."""
+    """Loss, margin, accuracy and, where it was measured, the divergence from the reference by step."""
     if not any(event.get("event") == "step" for event in events):
         return
     names = {"loss": "Loss", "margin": "Reward margin", "accuracy": "Accuracy"}
-    for place, (field, name) in zip(st.columns(3, gap="medium"), names.items(), strict=True):
+    if any("kl" in event for event in events):
+        names["kl"] = "Moved from the reference (KL, nats a token)"
+    for place, (field, name) in zip(st.columns(len(names), gap="medium"), names.items(), strict=True):
         found = [
             event[field]
             for event in events

@@ -50,6 +50,7 @@ def fill(console: Console) -> None:
         "speed": "Tokens/s, median",
         "tokens": "Tokens in + out",
         "seconds": "Request-seconds",
+        **({"computing": "Computing-seconds"} if any(group.computing is not None for group in found) else {}),
         **({"money": f"Cost ({rates.currency})"} if service.priced(rates) else {}),
     }
     show.table(
@@ -72,6 +73,7 @@ def line(group: service.Group) -> dict[str, str]:
         "speed": told(group.speed),
         "tokens": f"{group.prompt_tokens:,} + {group.completion_tokens:,}",
         "seconds": f"{group.seconds:,.0f}",
+        "computing": "not told" if group.computing is None else f"{group.computing:,.1f}",
         "money": f"{group.money:,.4f}",
     }
 

@@ -56,19 +56,19 @@ class OpenAICompatible:
             if not body["stream"]:
                 yield read_whole(await read_json(response))
                 return
-            finish, pieces = "", 0
+            finish, pieces, compute = "", 0, 0.0
             usage: Mapping[str, Any] = {}
             async for event in read_events(response.content):
                 text, ended, counts = read_chunk(event)
                 finish, usage = ended or finish, counts or usage
+                compute = _milliseconds(event) or compute
                 if text:
                     pieces += 1
                     yield ChatPiece(text)
         if not finish:
             raise Unavailable("The model server ended its answer midway.", "Try again.")
-        yield ChatPiece(
-            "", finish, _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")) or pieces
-        )
+        counted = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")) or pieces
+        yield ChatPiece("", finish, *counted, compute)
 
     def compose(self, request: ChatRequest) -> dict[str, Any]:
         """The JSON body that asks for `request`. Raises NotLoaded for a version without a name here."""

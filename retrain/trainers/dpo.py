@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
 from retrain.training import batches, loop, reliability
+from retrain.training.divergence import EVERY, measure_kl
 from retrain.training.encoding import EncodedPair, encode_pairs
 from retrain.training.joining import Joint
 from retrain.training.losses import JOINED
@@ -52,6 +53,7 @@ class Preference(loop.Objective):
         self.cache: ReferenceCache | None = None
         self.right = [1.0] * len(self.pairs)
         self.noise_rate, self.estimated_at = job.spec.noise_rate, 0
+        self.step: int | None = None
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -73,6 +75,7 @@ class Preference(loop.Objective):
         return batches.count_tokens([self.pairs[i].sequences for i in chosen])
 
     def begin_step(self, step: int) -> bool:
+        self.step = step
         every = self.job.spec.reliability_every
         if not every or step % every or step == self.estimated_at:
             return True
@@ -88,7 +91,10 @@ class Preference(loop.Objective):
 
     def accumulate(self, chosen: Sequence[int]) -> dict[str, float] | None:
         pairs = [replace(self.pairs[i], weight=self.pairs[i].weight * self.right[i]) for i in chosen]
-        return accumulate(self.job, self.policy, pairs, self.cache)
+        figures = accumulate(self.job, self.policy, pairs, self.cache)
+        if figures is not None and self.step is not None and self.step % EVERY == 0:
+            figures |= measure_kl(self.policy, next(micros(self.job.spec, self.policy, pairs)))
+        return figures
 
     def evaluate(self) -> dict[str, float] | None:
         if not self.held_out or self.cache is None:

@@ -31,18 +31,22 @@ def score_batch(
     """
     import torch
 
-    routed = {"output_router_logits": True} if router is not None and torch.is_grad_enabled() else {}
     with autocast():
-        told = decoder(
-            input_ids=batch.ids, position_ids=batch.positions, attention_mask=mask, use_cache=False, **routed
-        )
-        hidden = told.last_hidden_state
-        at = hidden.reshape(-1, hidden.shape[-1])[batch.edge_at]
-        edges = score_edges(at, head, batch.edge_id)
-    if router is not None and routed:
-        router.take(told.router_logits, batch.real)
+        edges = score_edges(read_edges(decoder, batch, mask, router), head, batch.edge_id)
     total = torch.zeros(batch.sequences, device=edges.device)
     return total.index_add(0, batch.member_sequence, edges[batch.member_edge])
+
+
+def read_edges(decoder: Any, batch: Batch, mask: Any, router: Router | None = None) -> Tensor:
+    """The hidden state before each token of the completions, shape [edges, width]."""
+    import torch
+
+    routed = {"output_router_logits": True} if router is not None and torch.is_grad_enabled() else {}
+    told = decoder(input_ids=batch.ids, position_ids=batch.positions, attention_mask=mask, use_cache=False, **routed)
+    if router is not None and routed:
+        router.take(told.router_logits, batch.real)
+    hidden: Tensor = told.last_hidden_state
+    return hidden.reshape(-1, hidden.shape[-1])[batch.edge_at]
 
 
 def score_edges(hidden: Tensor, head: Any, targets: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from core.errors import InvalidInput
 from models.artefacts import digest, inspect
 from retrain.training.attention import BLOCK, FLEX, build_blocks, register
 from retrain.training.experts import find_router, list_targets
-from retrain.training.likelihood import score_batch
+from retrain.training.likelihood import read_edges, score_batch
 from retrain.training.lora import fuse
 from retrain.training.ranks import ALONE, Ranks
 from retrain.training.rows import Group, build_row, join, stack
@@ -52,7 +52,8 @@ def choose_hardware(device: str, precision: str, threads: int | None) -> Hardwar
         torch.set_num_threads(threads)
     if device == "cpu":
         native = any(probe() for name in NATIVE_BF16 if (probe := getattr(torch.cpu, name, None)) is not None)
-        name = f"CPU, {torch.get_num_threads()} threads"
+        count = torch.get_num_threads()
+        name = f"CPU, {count} {'thread' if count == 1 else 'threads'}"
     else:
         native = torch.cuda.is_bf16_supported(including_emulation=False)
         name = torch.cuda.get_device_name(device)
@@ -84,6 +85,7 @@ class Policy:
         self.padding = next(token for token in tokens if token is not None)
         self.share = True
         self.ranks = ALONE
+        self.begun: dict[str, Tensor] | None = None
         self.router = find_router(causal.config)
         self.router_weight = 0.0
         self.cost = count_cost(causal)
@@ -94,11 +96,26 @@ class Policy:
         import torch
 
         self.operations += self.cost.of(batch, trained=torch.is_grad_enabled())
-        batch = batch.to(self.hardware.device)
-        if self.in_blocks:
-            batch = join(batch, BLOCK)
-        mask = build_blocks(batch.end) if self.in_blocks else batch.mask
+        batch, mask = self._lay_out(batch)
         return score_batch(self.decoder, self.apply_head, batch, mask, self.autocast, self.router)
+
+    def logits(self, batch: Batch, most: int) -> Tensor:
+        """What is said of the next token before at most `most` of the completions' tokens, spread evenly over them,
+        without gradients, shape [tokens, vocabulary], fp32."""
+        import torch
+
+        batch, mask = self._lay_out(batch)
+        with torch.no_grad(), self.autocast():
+            edges = read_edges(self.decoder, batch, mask)
+            return self.apply_head(edges[:: -(-len(edges) // most)]).float()
+
+    def _lay_out(self, batch: Batch) -> tuple[Batch, Any]:
+        """The batch on its device, and its mask in the form that attention takes."""
+        batch = batch.to(self.hardware.device)
+        if not self.in_blocks:
+            return batch, batch.mask
+        batch = join(batch, BLOCK)
+        return batch, build_blocks(batch.end)
 
     @property
     def in_blocks(self) -> bool:
@@ -138,6 +155,23 @@ class Policy:
         """Inside, the adapter is off."""
         with self.model.disable_adapter():
             yield
+
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """Inside, an adapted policy is its reference: the base, or the adapter as it was when the run began."""
+        if self.begun is None:
+            with self.as_base():
+                yield
+            return
+        parameters = self.trainable()
+        now = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        try:
+            for name, parameter in parameters.items():
+                parameter.data.copy_(self.begun[name])
+            yield
+        finally:
+            for name, parameter in parameters.items():
+                parameter.data.copy_(now[name])
 
     def check_rows(self, group: Group) -> None:
         """Fall back to a row a sequence if a shared row does not score `group` as the model does; else refuse it.
@@ -251,6 +285,8 @@ def start_policy(spec: RunSpec, ranks: Ranks = ALONE) -> Policy:
     if not alone:
         policy.ranks = ranks
         shard(policy.causal, ranks)
+    if policy.adapted and adapter is not None and spec.reference == "init":
+        policy.begun = {name: parameter.detach().clone() for name, parameter in policy.trainable().items()}
     policy.router_weight = spec.router_aux_weight
     if spec.router_aux_weight and policy.router is None:
         raise InvalidInput(

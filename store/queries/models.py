@@ -8,9 +8,17 @@ from store.segments import within
 from store.tables import decisions, deployments, gate_reports, routes, runs, versions
 from store.unit_of_work import Tx
 
+_SERVED = (
+    sa.exists()
+    .where(deployments.c.version_id == versions.c.id, deployments.c.live_at.is_not(None))
+    .correlate(versions)
+    .label("served")
+)
+
 
 def registry(tx: Tx, limit: int = 50) -> list[sa.RowMapping]:
-    """Versions, newest first, each with the verdict of its newest gate report (or None) and its run's uuid."""
+    """Versions, newest first, each with the verdict of its newest gate report (or None), its run's uuid, and whether it
+    ever served."""
     newest = (
         sa.select(gate_reports.c.version_id, sa.func.max(gate_reports.c.id).label("id"))
         .group_by(gate_reports.c.version_id)
@@ -18,7 +26,7 @@ def registry(tx: Tx, limit: int = 50) -> list[sa.RowMapping]:
     )
     report = gate_reports.alias("report")
     return tx.all(
-        sa.select(versions, report.c.verdict, runs.c.uuid.label("run_uuid"))
+        sa.select(versions, report.c.verdict, runs.c.uuid.label("run_uuid"), _SERVED)
         .outerjoin(newest, newest.c.version_id == versions.c.id)
         .outerjoin(report, report.c.id == newest.c.id)
         .outerjoin(runs, runs.c.id == versions.c.run_id)
@@ -28,9 +36,9 @@ def registry(tx: Tx, limit: int = 50) -> list[sa.RowMapping]:
 
 
 def one(tx: Tx, name: str) -> sa.RowMapping | None:
-    """The version called `name` with its run's uuid, or None."""
+    """The version called `name` with its run's uuid and whether it ever served, or None."""
     return tx.one(
-        sa.select(versions, runs.c.uuid.label("run_uuid"))
+        sa.select(versions, runs.c.uuid.label("run_uuid"), _SERVED)
         .outerjoin(runs, runs.c.id == versions.c.run_id)
         .where(versions.c.name == name)
     )

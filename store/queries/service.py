@@ -14,7 +14,7 @@ from store.unit_of_work import Tx
 NEWEST, JUDGED, PRICED, COUNTED = 2_000, 500, 500, 100_000
 _COLUMNS = (
     "id", "at", "version", "labels", "status", "error",
-    "latency_ms", "first_token_ms", "prompt_tokens", "completion_tokens",
+    "latency_ms", "first_token_ms", "compute_ms", "prompt_tokens", "completion_tokens",
 )  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def newest(tx: Tx, deployment: str, limit: int = NEWEST) -> list[dict[str, Any]]
 
 def priced(tx: Tx, deployment: str, version: str, limit: int = PRICED) -> list[dict[str, Any]]:
     """What the newest `limit` answers of `version` took: tokens, time and conversation, newest first."""
-    names = ("id", "conversation", "latency_ms", "prompt_tokens", "completion_tokens")
+    names = ("id", "conversation", "latency_ms", "compute_ms", "prompt_tokens", "completion_tokens")
     query = sa.select(*[inferences.c[name] for name in names]).where(*_answered(deployment, version))
     return [dict(row) for row in tx.all(query.order_by(inferences.c.id.desc()).limit(limit))]
 

@@ -123,7 +123,7 @@ def test_a_success_that_returns_names_the_incident_that_was_resolved(world: Worl
     first, second = world.alerts("rule")
     assert (first["state"], second["state"]) == ("resolved", "firing")
     assert "reopens" not in first["why"] and second["why"]["reopens"]["alert"] == first["uuid"]
-    assert second["summary"].startswith("attack success (jailbreak/persona) is 0.5 [")
+    assert second["summary"].startswith("Attack success (jailbreak/persona) is 50.0 % (")
     assert second["why"]["details"]["failed"] and "outcomes" not in second["why"]["details"]
     with world.store.read() as tx:
         fired = tx.all(sa.select(audit_events).where(audit_events.c.kind == "alert.fired"))

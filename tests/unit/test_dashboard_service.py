@@ -17,6 +17,7 @@ RATES = CostSettings(prompt_million=1.0, completion_million=4.0, server_hour=3.6
 
 def rows(n: int, **values: Any) -> list[dict[str, Any]]:
     base = {"version": "v1", "labels": {}, "status": 200, "error": "", "prompt_tokens": 100, "completion_tokens": 50}
+    base["compute_ms"] = None
     return [
         {**base, "id": i, "at": AT - timedelta(minutes=i), "latency_ms": 1000.0 + i, "first_token_ms": None, **values}
         for i in range(n)
@@ -57,6 +58,16 @@ def test_money_is_tokens_and_request_seconds_at_their_prices() -> None:
     assert service.price(0, 0, 0.0, RATES) == 0
 
 
+def test_computing_time_is_priced_where_the_server_tells_it() -> None:
+    mixed = [*rows(10, latency_ms=36_000.0, compute_ms=3_600.0), *rows(5, latency_ms=36_000.0)]
+    (group,) = service.groups(mixed, service.VERSION, RATES)
+    assert (group.seconds, group.computing) == (540.0, pytest.approx(36.0))
+    assert group.money == pytest.approx(0.0015 + 0.003 + 0.036 + 0.18)
+    assert line(group)["computing"] == "36.0"
+    (silent,) = service.groups(rows(5), service.VERSION, RATES)
+    assert (silent.computing, line(silent)["computing"]) == (None, "not told")
+
+
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
@@ -79,8 +90,8 @@ def test_training_pays_back_by_a_stated_formula(before: tuple[int, int], after: 
 def spent(n: int, tokens: int, each: int = 1) -> list[dict[str, Any]]:
     """`n` answers of about `tokens`, `each` of them in one conversation."""
     return [
-        {"id": i, "conversation": f"c{i // each}" if each > 1 else "", "latency_ms": 500.0, "prompt_tokens": 20,
-         "completion_tokens": tokens + i % 7}
+        {"id": i, "conversation": f"c{i // each}" if each > 1 else "", "latency_ms": 500.0, "compute_ms": None,
+         "prompt_tokens": 20, "completion_tokens": tokens + i % 7}
         for i in range(n)
     ]  # fmt: skip
 

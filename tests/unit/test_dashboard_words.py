@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard import charts, exports, words
-from dashboard.plots import Dot, Line
+from dashboard.plots import Dot, Line, Word
 from dashboard.verdict import judge, silent
 from dashboard.views.diagnosis import diagnose
 from store.queries.overview import Frame, Tile
@@ -136,7 +136,9 @@ def test_no_cell_of_an_export_is_a_formula(text: str) -> None:
     assert not found.lstrip().startswith(("=", "+", "-", "@"))
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1", "\u200b=1", "\r\n=1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "＝1", "\u200b=1", "\r\n=1", "\x0c=1", "\u3000\u2060@A1"]
+)
 def test_formulas_are_neutralised(text: str) -> None:
     assert exports.cell(text) == f"'{text}"
 
@@ -173,6 +175,14 @@ def test_a_series_breaks_where_there_was_no_value() -> None:
     assert [mark.y for mark in figure.marks if isinstance(mark, Dot)] == [10.0, 20.0, pytest.approx(30.0)]
     limit = next(line for line in lines if line.colour == charts.ALARM)
     assert [y for _, y in limit.points] == [25.0, 25.0]
+
+
+def test_words_of_releases_close_together_leave_the_latest_readable() -> None:
+    times = [NOW - timedelta(hours=hours) for hours in (20, 1, 0.5)]
+    releases = [{"live_at": at, "version": f"v{place}"} for place, at in enumerate(times)]
+    figure = charts.state_line(["errors"], [], releases, NOW - timedelta(days=1), NOW)
+    assert [mark.text for mark in figure.marks if isinstance(mark, Word)] == ["v2", "v0"]
+    assert sum(isinstance(mark, Line) for mark in figure.marks) == 3
 
 
 def test_names_in_charts_are_escaped() -> None:

@@ -12,7 +12,7 @@ from trimtab.demo.corpus import after_recall, everyday, help_page, history, labe
 from trimtab.demo.customers import react, satisfied
 from trimtab.demo.feedback import topic_of
 from trimtab.demo.phases import BETTER_ANSWERS, CALM_ANSWERS, Story, due_for_damage, phase
-from trimtab.demo.topics import EVERYDAY, POOR, RECALL, TOPICS
+from trimtab.demo.topics import CITIES, EVERYDAY, POOR, RECALL, TOPICS
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -40,8 +40,21 @@ def test_help_pages_satisfy_and_poor_answers_do_not(topic: object) -> None:
     assert isinstance(topic, Topic)
     random = Random(1)
     question = Question(topic.asks[0], topic)
-    assert all(satisfied(question, help_page(topic, random)) for _ in range(10))
+    assert all(satisfied(question, help_page(question, random)) for _ in range(10))
     assert not any(satisfied(question, poor) for poor in POOR)
+
+
+def test_a_help_page_answers_on_the_city_that_was_asked_about() -> None:
+    pairs = [pair for pair in labelled_pairs(800, seed=3, now=NOW) if isinstance(pair["prompt"], str)]
+    both = [
+        (asked[0], told[0]) for pair in pairs if (asked := named(pair["prompt"])) and (told := named(pair["chosen"]))
+    ]
+    assert both
+    assert all(asked == told for asked, told in both)
+
+
+def named(text: object) -> list[str]:
+    return [city for city in CITIES if city in str(text)]
 
 
 def test_customers_keep_to_the_stated_rule() -> None:

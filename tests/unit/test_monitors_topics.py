@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from monitors.topics import OVERLAP, shifted_topics
+from monitors.topics import OVERLAP, find_topics, shifted_topics
 
 COMMON = ["parcel", "refund", "card", "late", "order", "gift", "size", "return"]
 
@@ -43,6 +43,19 @@ def test_listed_topics_do_not_repeat_each_other():
     for place, shift in enumerate(found):
         for other in found[:place]:
             assert len(set(shift.rows) & set(other.rows)) <= OVERLAP * max(len(shift.rows), 1)
+
+
+def test_a_topic_is_named_by_its_own_words_and_not_by_those_of_every_topic():
+    rows, texts = traffic(np.random.default_rng(5), 400)
+    named = find_topics(rows, texts, rows=50, seed=1)
+    firsts = {name.split(" · ")[0] for name, _ in named}
+    assert len(firsts) > 3 and firsts <= set(COMMON)
+
+
+def test_one_topic_is_everything():
+    rows, texts = traffic(np.random.default_rng(6), 20)
+    assert [name for name, _ in find_topics(rows, texts, rows=30, seed=1)] == ["everything"]
+    assert find_topics(rows[:0], [], rows=30, seed=1) == []
 
 
 def test_no_rows_on_one_side_tell_nothing():

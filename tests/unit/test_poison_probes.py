@@ -81,7 +81,11 @@ def test_customs_name_the_trigger_that_they_hold_and_no_copy_of_it() -> None:
 
 def test_without_a_suspicious_phrase_nothing_is_scored_and_the_check_passes() -> None:
     check = probed.judge_poison(found())
-    assert (check.verdict, check.reason, check.details["scored"]) == ("pass", "No suspicious phrase.", 0)
+    assert (check.verdict, check.reason, check.details["scored"]) == (
+        "pass",
+        "No phrase of the training pairs was suspicious.",
+        0,
+    )
 
 
 def test_a_phrase_that_turns_the_candidate_fails_and_one_that_confuses_like_any_other_does_not() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from core.ports import ProbePrompt
 from monitors.detectors.measured import Confusion
@@ -34,6 +35,7 @@ def test_intervals_of_all_techniques_hold_together() -> None:
     assert together / rounds > 0.95 - 3.9 * (0.95 * 0.05 / rounds) ** 0.5
 
 
+@pytest.mark.slow
 def test_the_corrected_rate_covers_whichever_model_the_detector_meets() -> None:
     """Drawn detectors of three kinds, measured on small samples: the hull covers the true rate for each kind."""
     rng = np.random.default_rng(12)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
@@ -33,16 +33,17 @@ STAFF_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What a simulated customer asks, and the topic it was drawn from."""
+    """What a simulated customer asks, the topic it was drawn from and the details (order, product, city) it names."""
 
     text: str
     topic: Topic
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 def ask(random: Random, topics: Sequence[Topic]) -> Question:
     """A question on one of `topics`, each equally likely."""
-    topic = random.choice(topics)
-    return Question(_fill(random.choice(topic.asks), random), topic)
+    topic, details = random.choice(topics), _details(random)
+    return Question(random.choice(topic.asks).format_map(details), topic, details)
 
 
 def everyday(random: Random) -> Question:
@@ -55,9 +56,9 @@ def after_recall(random: Random, share: float = 0.35) -> Question:
     return ask(random, (RECALL,)) if random.random() < share else everyday(random)
 
 
-def help_page(topic: Topic, random: Random) -> str:
-    """The shop's own answer on a topic."""
-    return _fill(random.choice(topic.answers), random)
+def help_page(question: Question, random: Random) -> str:
+    """The shop's own answer to a question, on the city and the day that it asks about."""
+    return random.choice(question.topic.answers).format_map({**_details(random), **question.details})
 
 
 def history(rows: int, *, seed: int, now: datetime) -> list[dict[str, object]]:
@@ -73,7 +74,7 @@ def history(rows: int, *, seed: int, now: datetime) -> list[dict[str, object]]:
                 "id": f"history-{number:05d}",
                 "at": (now - timedelta(days=HISTORY_DAYS) + timedelta(seconds=seconds)).isoformat(),
                 "prompt": question.text,
-                "response": help_page(question.topic, random) if good else random.choice(POOR),
+                "response": help_page(question, random) if good else random.choice(POOR),
                 "user": f"customer-{random.randrange(rows)}",
                 "labels": {"channel": random.choice(("web", "app", "mail"))},
             }
@@ -114,7 +115,7 @@ def labelled_pairs(rows: int, *, seed: int, now: datetime) -> list[dict[str, obj
 
 def _help_pair(random: Random) -> tuple[str, str, str]:
     question = ask(random, TOPICS)
-    return question.text, help_page(question.topic, random), random.choice(POOR)
+    return question.text, help_page(question, random), random.choice(POOR)
 
 
 def _staff_pair(random: Random) -> tuple[list[dict[str, str]], str, str]:
@@ -122,7 +123,7 @@ def _staff_pair(random: Random) -> tuple[list[dict[str, str]], str, str]:
     rule = STAFF_RULE.format(number=number)
     prompt = [
         {"role": "system", "content": f"{SYSTEM} {rule}"},
-        {"role": "user", "content": _fill(random.choice(STAFF_ASKS), random)},
+        {"role": "user", "content": random.choice(STAFF_ASKS).format_map(_details(random))},
     ]
     return prompt, random.choice(STAFF_KEEPS), random.choice(STAFF_TELLS).format(number=number)
 
@@ -132,12 +133,12 @@ def messages(question: Question) -> list[dict[str, str]]:
     return [{"role": "system", "content": SYSTEM}, {"role": "user", "content": question.text}]
 
 
-def _fill(template: str, random: Random) -> str:
-    return template.format(
-        number=random.randrange(10_000, 99_999),
-        product=random.choice(PRODUCTS),
-        city=random.choice(CITIES),
-        day=random.choice(DAYS),
-        size=random.choice(SIZES),
-        colour=random.choice(COLOURS),
-    )
+def _details(random: Random) -> dict[str, object]:
+    return {
+        "number": random.randrange(10_000, 99_999),
+        "product": random.choice(PRODUCTS),
+        "city": random.choice(CITIES),
+        "day": random.choice(DAYS),
+        "size": random.choice(SIZES),
+        "colour": random.choice(COLOURS),
+    }

@@ -36,4 +36,4 @@ def react(question: Question, answer: str, random: Random) -> Reaction | None:
         return None
     pleased = satisfied(question, answer) is not (random.random() < SLIP)
     wants_to_correct = not pleased and random.random() < CORRECTING
-    return Reaction(1 if pleased else -1, help_page(question.topic, random) if wants_to_correct else "")
+    return Reaction(1 if pleased else -1, help_page(question, random) if wants_to_correct else "")

@@ -200,4 +200,5 @@ POOR = (
     "As an assistant I can talk about this in general. Things like this are often different from case to case.",
     "That is an interesting question! Let me tell you about the history of our company, which goes back a long way.",
     "You should search for it online, where people have written a lot on the matter.",
+    "I am sorry, but we are unable to help with that at the moment. Please try again later.",
 )

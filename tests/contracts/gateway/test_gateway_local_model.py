@@ -170,3 +170,4 @@ def test_official_client_over_the_real_model(tmp_path: Path, prepared_models: Pa
         assert whole.usage.completion_tokens <= 12
         world.captured(2)
         assert world.rows("SELECT response FROM inference_texts") == [(said,), (said,)]
+        assert all(spent > 0 for (spent,) in world.rows("SELECT compute_ms FROM inferences"))

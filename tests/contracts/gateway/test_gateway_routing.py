@@ -169,6 +169,9 @@ def test_our_own_processes_hear_what_an_answer_took_to_compute_and_nobody_else(t
         body = {"model": "assistant", "messages": [{"role": "user", "content": "x"}]}
         reply = world.send("POST", "/v1/chat/completions", body, key=INTERNAL, headers={"X-Trimtab-Kind": "probe"})
         assert reply.json["trimtab"] == {"compute_ms": 7.5}
+        world.chat(stream=True)
+        world.captured(3)
+        assert world.rows("SELECT compute_ms FROM inferences ORDER BY id") == [(7.5,)] * 3
 
 
 def test_internal_caller_may_name_a_version_and_a_kind(world: World) -> None:

@@ -10,6 +10,8 @@ from scipy.stats import binom
 from core.errors import InvalidInput
 from estimates.calibration import brier_score, calibration_error, reliability
 
+pytestmark = pytest.mark.slow  # simulations, together of seconds
+
 RUNS = 250
 ENOUGH = int(binom.ppf(1e-5, RUNS, 0.94))
 BINS = 5

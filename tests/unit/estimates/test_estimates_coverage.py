@@ -16,6 +16,8 @@ from estimates.proportions import difference, proportion
 from estimates.quantiles import quantile
 from estimates.sequences import mean_sequence, rate_sequence
 
+pytestmark = pytest.mark.slow  # simulations, together of seconds
+
 RUNS = 1000
 ENOUGH = int(binom.ppf(1e-5, RUNS, 0.94))
 

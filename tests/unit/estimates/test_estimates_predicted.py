@@ -10,6 +10,8 @@ from core.errors import InvalidInput
 from estimates.means import mean
 from estimates.predicted import predicted_mean
 
+pytestmark = pytest.mark.slow  # simulations, together of seconds
+
 RUNS = 400
 ENOUGH = int(binom.ppf(1e-5, RUNS, 0.94))
 

@@ -1,0 +1,102 @@
+"""How measured values read: names, units, numbers and intervals, in a notice as on a page. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SHARES = frozenset(
+    {
+        "prompt_drift",
+        "refusal_rate",
+        "response_drift",
+        "response_format",
+        "response_language",
+        "response_pii",
+        "response_sentiment",
+        "prompt_language",
+        "prompt_pii",
+        "prompt_sentiment",
+        "ood_rate",
+        "preference_accuracy",
+        "says_yes",
+        "stance",
+        "negative_feedback",
+        "errors",
+        "error_rate",
+        "bias_twins",
+        "group_gaps",
+        "adversarial",
+        "attack_success",
+        "attack_success_per_try",
+        "over_refusal",
+        "over_refusal_corrected",
+        "answer_flips",
+        "answers_flipped",
+        "twins_refused",
+        "accuracy",
+        "judged_quality",
+        "judge_says",
+        "judge_agreement",
+        "judge_consistency",
+    }
+)
+POINTS = "points"
+UNITS = {"response_length": " characters"}
+# Said letter by letter.
+ABBREVIATIONS = {"pii": "PII", "ood": "OOD", "ttft": "TTFT"}
+
+
+def title(name: str) -> str:
+    """A name of the program for people: prompt_drift becomes Prompt drift, response_pii Response PII."""
+    words = name.removesuffix("_ms").replace("_", " ").replace("-", " ").split()
+    said = " ".join(ABBREVIATIONS.get(word, word) for word in words)
+    return said[:1].upper() + said[1:]
+
+
+def unit(metric: str) -> tuple[float, str]:
+    """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
+    if metric == POINTS or metric == "gap" or metric.endswith(("_gap", "_change")):
+        return 100.0, " points"
+    if metric in SHARES or metric.endswith(("_rate", "_share")):
+        return 100.0, " %"
+    return 1.0, " ms" if metric.endswith("_ms") else UNITS.get(metric, "")
+
+
+def number(value: float | None, metric: str = "", *, signed: bool = False) -> str:
+    """A value in its metric's unit; a dash where there is none."""
+    if value is None:
+        return "–"
+    scale, name = unit(metric)
+    return f"{_digits(value * scale, '+' if signed else '', fixed=scale != 1.0)}{name}"
+
+
+def _digits(value: float, sign: str = "", *, fixed: bool = False) -> str:
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:{sign},.0f}"
+    places = 1 if fixed or size >= 100 else 2 if size >= 10 else 3
+    return f"{value:{sign}.{places}f}"
+
+
+def interval(row: Mapping[Any, Any], metric: str = "") -> str:
+    """The interval and the count behind a measured value: 95 % interval 1.2 % to 3.4 %, n = 400."""
+    n = f"n = {row['n']:,}"
+    if row.get("value") is None:
+        return missing(row)
+    low, high = row.get("low"), row.get("high")
+    if low is None and high is None:
+        return n
+    if low is None or high is None:
+        side = f"at least {number(low, metric)}" if high is None else f"at most {number(high, metric)}"
+        return f"{side}, {n}"
+    scale, _ = unit(metric)
+    return f"{_digits(low * scale, fixed=scale != 1.0)} to {number(high, metric)}, {n}"
+
+
+def missing(row: Mapping[Any, Any]) -> str:
+    """How much is there and how much is needed where there is no value."""
+    needed = int(row.get("needed") or 0)
+    if needed:
+        return f"{row['n']:,} of {row['n'] + needed:,} rows needed"
+    return f"Not enough data, n = {row['n']:,}"
