@@ -1,5 +1,6 @@
 """The one thread that owns the model: it admits requests, steps the decoder, loads, scores and prints in between."""
 
+import gc
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
@@ -159,7 +160,11 @@ class Engine:
             try:
                 while self.uses(name):
                     yield
-                return self.whole.pop(name, None) is not None or self.versions.unload(name)
+                if self.whole.pop(name, None) is None:
+                    return self.versions.unload(name)
+                # A module refers to itself in circles, and the next collection may be far off.
+                gc.collect()
+                return True
             finally:
                 self.leaving.discard(name)
 

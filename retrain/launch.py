@@ -24,9 +24,9 @@ def launch(folder: Path, devices: int, arguments: Sequence[str], stop: Callable[
     before = len(read_events(path))
     # The folder not last: an engine knows a run's process by it, and that is this one.
     trainer = ["-m", "retrain.train", str(folder), *arguments, "--started-by", str(os.getpid())]
-    child = subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}", *trainer]
-    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={devices}", *trainer]
+    # In a session of its own, so that a signal to this one's group reaches torchrun once: a second ends its waiting.
+    child = subprocess.Popen(command, start_new_session=True)
     asked = False
     while (code := child.poll()) is None:
         if stop() and not asked:
@@ -35,6 +35,9 @@ def launch(folder: Path, devices: int, arguments: Sequence[str], stop: Callable[
         time.sleep(_LOOK_SECONDS)
     events = read_events(path)[before:]
     last = events[-1] if events else {}
-    if str(last.get("event", "")).endswith("stopped"):
+    event = str(last.get("event", ""))
+    if event == "error":
+        return int(last["code"])
+    if event.endswith("stopped") or (asked and event != "end"):
         return STOPPED
-    return int(last["code"]) if last.get("event") == "error" else DONE if code == 0 else 1
+    return DONE if code == 0 else 1

@@ -14,7 +14,7 @@ from retrain.training.shards import put_together
 from retrain.training.spec import RunSpec
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Generator, Tensor
 
 
 def gather_state(policy: Policy) -> dict[str, Tensor]:
@@ -36,22 +36,23 @@ def save_product(policy: Policy, spec: RunSpec, folder: Path, state: Mapping[str
     if policy.adapted:
         save_adapter(policy, Path(spec.base_model), folder, state)
     else:
-        save_model(policy, Path(spec.init_model or spec.base_model), folder, state)
+        save_model(policy, Path(spec.init_model or spec.base_model), folder, state, spec.seed)
 
 
-def save_model(policy: Policy, start: Path, folder: Path, state: Mapping[str, Tensor]) -> None:
+def save_model(policy: Policy, start: Path, folder: Path, state: Mapping[str, Tensor], seed: int) -> None:
     """Write the whole model of `policy`, trained from the one in `start`: safetensors in the number format they had
-    there, with the configuration, tokenizer and template of there as they are.
+    there, with the configuration, tokenizer and template of there as they are. `seed` draws how bf16 is rounded.
     """
     import torch
     from transformers import AutoConfig
 
     kind = AutoConfig.from_pretrained(str(start), local_files_only=True).dtype or torch.float32
+    generator = torch.Generator().manual_seed(seed)
     made: dict[int, Tensor] = {}
     told: dict[str, Tensor] = {}
     for name, value in state.items():
         if id(value) not in made:
-            made[id(value)] = value.to("cpu", kind)
+            made[id(value)] = narrow(value.cpu(), generator) if kind == torch.bfloat16 else value.to("cpu", kind)
         told[name] = made[id(value)]
     policy.causal.save_pretrained(str(folder), state_dict=told)
     for path in inspect(start):
@@ -59,3 +60,17 @@ def save_model(policy: Policy, start: Path, folder: Path, state: Mapping[str, Te
             target = folder / path.relative_to(start)
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)
+
+
+def narrow(values: Tensor, generator: Generator) -> Tensor:
+    """fp32 `values` in bf16, rounded up as often as they are near to the number above (stochastic rounding).
+
+    Training moves most weights by less than half the distance to the next bf16 number, so that the nearest is the one
+    that they began as: what was learnt would be gone. Rounded so it stays on average.
+    """
+    import torch
+
+    bits = values.contiguous().view(torch.int32)
+    draw = torch.randint(0, 1 << 16, bits.shape, dtype=torch.int32, generator=generator)
+    # The upper 16 bits of an fp32 number are a bf16 number; a draw added to the lower ones carries that often.
+    return ((bits + draw) & ~0xFFFF).view(torch.float32).bfloat16()

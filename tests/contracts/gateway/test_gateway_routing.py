@@ -213,6 +213,16 @@ def test_guests_are_unloaded_late_and_champion_and_previous_never(world: World) 
     wait_until(lambda: set(world.gateway.router.loaded()) == kept == set(world.server.paths))
 
 
+def test_a_whole_model_is_loaded_from_its_folder_and_the_base_from_none(world: World) -> None:
+    whole = ModelVersion("assistant-v3", "3" * 64, "base", "chat", "versions/three", now(), parent="assistant-base")
+    with world.store.write(now()) as tx:
+        versions.register(tx, whole, actor="system:test")
+    promote(world, "assistant-v3")
+    wait_until(lambda: serving(world) == "assistant-v3")
+    home = world.gateway.settings.home
+    assert world.server.paths == {"assistant-base": "", "assistant-v3": str(home / "versions/three")}
+
+
 def test_store_away_pointer_rolls_back_until_the_route_is_newer(world: World) -> None:
     promote(world, "assistant-v1")
     wait_until(lambda: serving(world) == "assistant-v1")

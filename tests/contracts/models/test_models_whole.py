@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -81,10 +82,12 @@ def test_one_that_reads_text_otherwise_or_is_no_model_is_refused(served: Served,
     assert "custom code" in served.refuse("/load", {"name": "t", "path": str(code)}, 400)
 
 
-def test_unloading_waits_for_its_answers(served: Served, whole: Path) -> None:
+def test_unloading_waits_for_its_answers_and_frees_the_memory(served: Served, whole: Path) -> None:
     served.post("/load", name="full", path=str(whole))
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(served.chat, model="full", max_tokens=200)
         wait_for(lambda: served.engine.uses("full") or answer.done())
+        held = weakref.ref(served.engine.whole["full"].versions.base.model)
         served.post("/unload", name="full")
         assert answer.result()["choices"][0]["finish_reason"] in ("stop", "length")
+        assert held() is None, "its memory is free at once"
