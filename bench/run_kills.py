@@ -53,7 +53,7 @@ def main() -> int:
         print(f"nobody killed: {whole.digest[:12]}, seconds {usual}, {whole.wrong or 'nothing wrong'}", flush=True)
         lives = []
         for number in range(-(-given.kills // KILLS_A_LIFE)):
-            kills = draw_kills(random.Random(given.seed + number), whole.seconds, KILLS_A_LIFE)
+            kills = draw_kills(random.Random(given.seed + number), whole.seconds, KILLS_A_LIFE, whole.steps)
             lives.append(pool.submit(live, template, folder / str(number), kills, given.steps))
         outcomes = []
         for number, waited in enumerate(lives):

@@ -35,11 +35,13 @@ _OVER = ("succeeded", "failed", "cancelled")
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Kill `target` once the stage has lasted `after` seconds, or when it is over before that."""
+    """Kill `target` once the stage has lasted `after` seconds and training has made so many steps, or when it is over
+    before that."""
 
     stage: str
     after: float
     target: str
+    step: int = 0
 
 
 @dataclass(slots=True)
@@ -47,22 +49,27 @@ class Outcome:
     """What a life left: the candidate's digest, what each kill hit, how long nobody went on, what is wrong."""
 
     digest: str = ""
+    steps: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
     killed: list[tuple[str, str, float]] = field(default_factory=list)
     resumed_at: list[int] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
 
-def draw_kills(draw: random.Random, seconds: dict[str, float], count: int) -> list[Kill]:
+def draw_kills(draw: random.Random, seconds: dict[str, float], count: int, steps: int) -> list[Kill]:
     """`count` points at random: a stage, a moment within what it usually takes, and whom to hit; in their order.
 
-    A stage that is not in `seconds` was over before anybody looked.
+    A stage that is not in `seconds` was over before anybody looked. Most of a short run's training is the start of its
+    process: half of the hits there come after a step drawn from its `steps`.
     """
     kills = []
     for _ in range(count):
         stage = draw.choice(_HIT)
-        kills.append(Kill(stage, draw.uniform(0.0, seconds.get(stage, 0.0)), draw.choice(TARGETS)))
-    return sorted(kills, key=lambda kill: (STAGES.index(kill.stage), kill.after))
+        if stage == "train" and draw.random() < 0.5:
+            kills.append(Kill(stage, 0.0, "trainer", draw.randrange(1, steps)))
+        else:
+            kills.append(Kill(stage, draw.uniform(0.0, seconds.get(stage, 0.0)), draw.choice(TARGETS)))
+    return sorted(kills, key=lambda kill: (STAGES.index(kill.stage), kill.step, kill.after))
 
 
 class Life:
@@ -129,8 +136,12 @@ class Life:
     def _reached(self, kill: Kill) -> bool:
         stage = list(self.entered)[-1]
         if stage == kill.stage:
-            return time.monotonic() - self.entered[stage] >= kill.after
+            return time.monotonic() - self.entered[stage] >= kill.after and self._steps() >= kill.step
         return STAGES.index(stage) > STAGES.index(kill.stage)
+
+    def _steps(self) -> int:
+        made = [event["step"] for event in read_events(self.folder / "progress.jsonl") if event["event"] == "step"]
+        return int(made[-1]) if made else 0
 
     def _leave(self, at: float) -> None:
         for stage, since in self.entered.items():
@@ -177,6 +188,7 @@ class Life:
             self.outcome.digest = made[0].digest
         if any(self.uuid in " ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])):
             wrong.append("a trainer was left behind")
+        self.outcome.steps = self._steps()
         starts = [event for event in read_events(self.folder / "progress.jsonl") if event["event"] == "start"]
         self.outcome.resumed_at = [int(event["step"]) for event in starts[1:]]
 

@@ -30,7 +30,7 @@ def test_a_killed_run_is_carried_on_and_ends_with_the_weights_of_one_that_was_no
     whole = live(template, tmp_path / "whole", [])
     assert not whole.wrong and whole.digest
     for seed in SEEDS:
-        kills = draw_kills(random.Random(seed), SECONDS, 2)
+        kills = draw_kills(random.Random(seed), SECONDS, 2, whole.steps)
         outcome = live(template, tmp_path / str(seed), kills)
         assert not outcome.wrong, kills
         assert outcome.digest == whole.digest, kills
