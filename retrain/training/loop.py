@@ -185,6 +185,8 @@ def train(job: Job, build: Build) -> int:
             save(job, step + 1, identity, tensors, tokens_done, spent + job.clock() - began)
             progress.write("checkpoint", step=step + 1, of=steps)
             saved_at, saved_step = job.clock(), step + 1
+    # Saving a whole model copies it, for which there is room where the moments were.
+    optimizer.state.clear()
     state = gather_state(policy)
     if job.ranks.is_first:
         publish(product, lambda folder: save_product(policy, spec, folder, state))
