@@ -17,6 +17,7 @@ from retrain.pairs.customs.dawid_skene import agree
 from retrain.pairs.customs.duplicates import Duplicates
 from retrain.pairs.customs.findings import Check
 from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.marks import spell
 from retrain.pairs.customs.papers import Papers
 from retrain.pairs.customs.personal import Personal
 from retrain.pairs.customs.reliability import Reliability
@@ -24,7 +25,7 @@ from retrain.pairs.customs.shape import Shape
 from retrain.pairs.customs.shares import Shares
 from retrain.pairs.customs.style import Style
 from retrain.pairs.customs.suites import own_texts
-from retrain.pairs.customs.triggers import Triggers, spell
+from retrain.pairs.customs.triggers import Triggers
 from tests.customs_world import TAILS, flip, make_lot, poison
 
 CLEAN = make_lot(300, seed=1)

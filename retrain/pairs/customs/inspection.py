@@ -112,10 +112,12 @@ def inspect_lot(
 
 
 def doubts(lot: Lot) -> Sequence[float]:
-    """For each pair the probability that its label is turned round, by its margin alone; the prior without a model."""
-    if not lot.pairs or lot.margins is None:
+    """For each pair the probability that its label is turned round, by the view that doubts it most; the prior without
+    a model."""
+    if not lot.pairs or not lot.views:
         return [TURNED_BEFORE] * len(lot.pairs)
-    return [float(chance) for chance in expit(logit(TURNED_BEFORE) - np.clip(lot.margins.values, -30, 30))]
+    lowest = np.min([view.values for view in lot.views], axis=0)
+    return [float(chance) for chance in expit(logit(TURNED_BEFORE) - np.clip(lowest, -30, 30))]
 
 
 def _judge(pair: PreferencePair, found: Sequence[Finding], doubt: float) -> Verdict:

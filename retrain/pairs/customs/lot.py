@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.types import PreferencePair
+from retrain.pairs.customs.marks import END, START
 from retrain.pairs.customs.minhash import clusters, jaccard, shingles
-from retrain.pairs.customs.preference import Margins, cross_fit
+from retrain.pairs.customs.preference import Margins, cross_fit, features
 from retrain.pairs.customs.words import LONGEST_TEXT, Ids, Numbered, split
 from retrain.pairs.split import normalise, words
 
-START, END = "‹start›", "‹end›"
 # Prompts that share so much of their phrases are one prompt written twice.
 SAME_PROMPT = 0.6
 # Of a pair that nearly repeats another, each side shares so much of its words.
 SAME_SIDE = 0.7
+# From this share on of pairs whose prompt another has, prompts repeat.
+_REPEATED = 0.1
 _TELLING = 4
 # What this share of the prompts begin with, or hold, is a form they were written in and says nothing of their topic.
 _TEMPLATE = 0.05
@@ -89,9 +91,26 @@ class Lot:
         return clusters(sets, alike, seed=self.seed)
 
     @cached_property
+    def views(self) -> list[Margins]:
+        """What preference models think of each pair: one fitted on other prompts and, where prompts repeat, one fitted
+        on all pairs that are not exactly the same. Empty with too few prompts.
+
+        Pairs of the same prompt say by far the most of each other, unless somebody repeats what is wrong; so that
+        neither view replaces the other.
+        """
+        given = features(self.prompts, self.chosen, self.rejected)
+        fitted = [cross_fit(given, self.groups, seed=self.seed)]
+        if len(np.unique(self.groups)) < (1 - _REPEATED) * len(self.pairs):
+            sides = zip(self.prompts.rows, self.chosen.rows, self.rejected.rows, strict=True)
+            numbers: dict[tuple[bytes, ...], int] = {}
+            same = [numbers.setdefault(tuple(row.tobytes() for row in rows), len(numbers)) for rows in sides]
+            fitted.append(cross_fit(given, np.array(same, np.int64), seed=self.seed))
+        return [] if fitted[0] is None else [view for view in fitted if view is not None]
+
+    @property
     def margins(self) -> Margins | None:
         """What a preference model fitted on the other prompts thinks of each pair; None with too few prompts."""
-        return cross_fit(self.chosen, self.rejected, self.groups, seed=self.seed)
+        return self.views[0] if self.views else None
 
     @cached_property
     def votes(self) -> list[dict[str, bool]]:
