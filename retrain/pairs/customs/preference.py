@@ -23,7 +23,8 @@ RIDGE = 1.0
 _ROUNDS, _FITTED = 3, 10_000
 _LENGTH_WEIGHT, _ECHO_WEIGHT = 0.3, 0.3
 _PHRASE, _FEWEST, _LARGEST = 2, 3, 0.5
-_STEPS = 60
+# Margins are then within about 0.005 of the best fit's.
+_NEAR = 1e-3
 Floats = NDArray[np.float64]
 
 
@@ -87,15 +88,24 @@ def _echo(answer: Ids, prompt: Ids) -> float:
 
 
 def fit(given: sparse.csr_matrix) -> Floats:
-    """The weights under which the rows of `given` are most probably preferred, with a ridge of RIDGE."""
+    """The weights under which the rows of `given` are most probably preferred, with a ridge of RIDGE.
+
+    Newton's method with conjugate gradients: tens of passes over the rows, and little work on the weights themselves.
+    """
     turned = given.T.tocsr()
 
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        margins = given @ weights
-        value = float(np.logaddexp(0, -margins).sum() + RIDGE * weights @ weights / 2)
-        return value, RIDGE * weights - turned @ expit(-margins)
+    def loss(weights: Floats) -> float:
+        return float(np.logaddexp(0, -(given @ weights)).sum() + RIDGE * weights @ weights / 2)
 
-    found = minimize(loss, np.zeros(given.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": _STEPS})
+    def slope(weights: Floats) -> Floats:
+        return np.asarray(RIDGE * weights - turned @ expit(-(given @ weights)))
+
+    def curvature(weights: Floats, along: Floats) -> Floats:
+        odd = expit(-(given @ weights))
+        return np.asarray(RIDGE * along + turned @ (odd * (1 - odd) * (given @ along)))
+
+    start = np.zeros(given.shape[1])
+    found = minimize(loss, start, jac=slope, hessp=curvature, method="Newton-CG", options={"xtol": _NEAR})
     return np.asarray(found.x)
 
 
