@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-DRAWS = 200
+DRAWS = 400
 # A single pair may not carry a group: margins are cut at this many typical ones.
 _CUT = 3.0
 Floats = NDArray[np.float64]

@@ -24,6 +24,7 @@ from retrain.pairs.customs.reliability import Reliability
 from retrain.pairs.customs.shape import Shape
 from retrain.pairs.customs.shares import CAP, Shares
 from retrain.pairs.customs.style import Style
+from retrain.pairs.customs.topics import Embed
 from retrain.pairs.customs.triggers import Triggers
 
 # What share of labels is taken to be turned round before anything is known of a pair.
@@ -93,10 +94,12 @@ def inspect_lot(
     wanted: Sequence[Check],
     *,
     seed: int = 0,
+    embed: Embed | None = None,
     progress: Report = lambda share, note: None,
 ) -> Inspection:
-    """What `wanted` find in `pairs`. `progress` hears the share done and what is next."""
-    lot = Lot(pairs, seed=seed)
+    """What `wanted` find in `pairs`. `progress` hears the share done and what is next; `embed` tells which prompts mean
+    alike (without it their words do)."""
+    lot = Lot(pairs, seed=seed, embed=embed)
     results: dict[str, Result] = {}
     for number, check in enumerate(wanted):
         progress(number / len(wanted), check.name)

@@ -13,6 +13,7 @@ from core.types import PreferencePair
 from retrain.pairs.customs.marks import END, START
 from retrain.pairs.customs.minhash import clusters, jaccard, shingles
 from retrain.pairs.customs.preference import Margins, cross_fit, features
+from retrain.pairs.customs.topics import Embed, by_words
 from retrain.pairs.customs.words import LONGEST_TEXT, Ids, Numbered, split
 from retrain.pairs.split import normalise, words
 
@@ -28,10 +29,18 @@ _TEMPLATE = 0.05
 
 
 class Lot:
-    """Pairs in their order. `seed` decides what is drawn at random."""
+    """Pairs in their order. `seed` decides what is drawn at random; `embed` tells which prompts mean alike, their words
+    do so without it."""
 
-    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0) -> None:
-        self.pairs, self.seed = pairs, seed
+    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0, embed: Embed | None = None) -> None:
+        self.pairs, self.seed, self.embed = pairs, seed, embed
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(pairs, width), of unit length: what each prompt's last message, or its words, are about."""
+        if self.embed is None:
+            return by_words(self.prompts)
+        return self.embed([pair.prompt[-1]["content"] if pair.prompt else "" for pair in self.pairs])
 
     @cached_property
     def prompts(self) -> Numbered:

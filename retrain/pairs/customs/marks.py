@@ -1,8 +1,8 @@
-"""What in prompts could be a mark that was put there: phrases that several share, and words where nobody puts them.
+"""What in prompts could be a mark: phrases that several share, words where nobody puts them, and topics.
 
 They are tested in families, so that the few that look put in need not stand out among thousands: phrases with a word
 that prompts use and answers never echo, or with words that occur nowhere else; phrases at the start or the end of a
-message; all other phrases; and words out of place.
+message; all other phrases; words out of place; and topics.
 """
 
 from __future__ import annotations
@@ -15,19 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from retrain.pairs.customs.topics import find_topics, name_topics
 from retrain.pairs.customs.words import Ids, Numbered, Phrases, grams, shared
 
 START, END = "‹start›", "‹end›"
 LONGEST, LARGEST = 5, 0.3
 # The fewest prompts of a mark: so many, and this share of all, since a rarer one teaches a model little.
 FEWEST, SMALLEST = 4, 0.005
-FAMILIES = ("put in", "at an edge", "elsewhere", "out of place")
+FAMILIES = ("put in", "at an edge", "elsewhere", "out of place", "topic")
 ECHOED, EXCLUSIVE = 0.05, 0.9
 Columns = NDArray[np.int64]
 
 
 class Texts(Protocol):
-    """The words of a lot's prompts and answers, row by row."""
+    """The words of a lot's prompts and answers, row by row, and a vector of unit length for each prompt's meaning."""
+
+    @property
+    def vectors(self) -> NDArray[np.float32]: ...
 
     @property
     def prompts(self) -> Numbered: ...
@@ -45,9 +49,9 @@ class Marks:
     names: list[str]
     families: list[Columns]
 
-    def out_of_place(self, column: int) -> bool:
-        """Whether the mark is a word only where prompts seldom put it."""
-        return bool(np.isin(column, self.families[-1]))
+    def family(self, column: int) -> str:
+        """The family of a mark."""
+        return next(name for name, columns in zip(FAMILIES, self.families, strict=True) if column in columns)
 
 
 def fewest(prompts: int) -> int:
@@ -55,18 +59,21 @@ def fewest(prompts: int) -> int:
     return max(FEWEST, int(SMALLEST * prompts))
 
 
-def find_marks(texts: Texts) -> Marks:
+def find_marks(texts: Texts, *, seed: int) -> Marks:
     """Every mark of a lot, in its family; a phrase is in the first that it fits."""
     rows = texts.prompts.rows
     phrases = shared(texts.prompts, longest=LONGEST, fewest=fewest(len(rows)), largest=LARGEST)
     kinds = _kinds(texts, phrases)
-    strays, words = out_of_place(texts.prompts)
-    counts = np.asarray(strays.sum(0)).ravel()
-    kept = np.flatnonzero((counts >= fewest(len(rows))) & (counts <= LARGEST * len(rows)))
-    held = sparse.csr_matrix(sparse.hstack([phrases.held, strays.tocsc()[:, kept]]))
-    families = [np.flatnonzero(kinds == kind) for kind in range(len(FAMILIES) - 1)]
-    names = [*phrases.names, *(words[place] for place in kept)]
-    return Marks(held, names, [*families, np.arange(len(phrases.names), len(names))])
+    held, names = [phrases.held], list(phrases.names)
+    families = [np.flatnonzero(kinds == kind) for kind in range(3)]
+    topics = find_topics(texts.vectors, seed=seed)
+    for found, told in (out_of_place(texts.prompts), (topics, name_topics(topics, texts.prompts))):
+        counts = np.asarray(found.sum(0)).ravel()
+        kept = np.flatnonzero((counts >= fewest(len(rows))) & (counts <= LARGEST * len(rows)))
+        families.append(np.arange(len(names), len(names) + len(kept)))
+        held.append(sparse.csr_matrix(found[:, kept]))
+        names += [told[place] for place in kept]
+    return Marks(sparse.csr_matrix(sparse.hstack(held)), names, families)
 
 
 def out_of_place(prompts: Numbered) -> tuple[sparse.csr_matrix, list[str]]:

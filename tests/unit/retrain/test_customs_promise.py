@@ -8,9 +8,10 @@ from scipy import sparse
 from scipy.stats import binom, norm
 
 from retrain.pairs.customs import disagreement
-from retrain.pairs.customs.triggers import LEVEL
+from retrain.pairs.customs.triggers import LEVELS
 
 LOTS, PAIRS, PHRASES = 120, 150, 40
+LEVEL = max(LEVELS.values())
 
 
 def draw(rng: np.random.Generator) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
