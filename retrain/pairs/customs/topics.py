@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.cluster.vq import kmeans2
 from scipy.sparse.linalg import svds
 
 from retrain.pairs.customs.words import Numbered, grams, grid
@@ -22,15 +21,27 @@ COMMON = 0.3
 
 
 def find_topics(vectors: NDArray[np.float32], *, seed: int) -> sparse.csr_matrix:
-    """(texts, topics) of 0 and 1: the clusters of `vectors` by k-means, for each of COUNTS that many; each text is in
-    one of each. No label is looked at."""
+    """(texts, topics) of 0 and 1: the clusters of `vectors`, for each of COUNTS that many; each text is in one of each.
+    No label is looked at."""
     parts = [sparse.csr_matrix(np.zeros((len(vectors), 0), np.float32))]
     for count in COUNTS:
         if len(vectors) >= _PER_TOPIC * count:
-            _, labels = kmeans2(vectors, count, iter=_STEPS, minit="++", rng=np.random.default_rng([seed, count]))
+            labels = _cluster(vectors, count, np.random.default_rng([seed, count]))
             ones = np.ones(len(labels), np.float32)
             parts.append(sparse.csr_matrix((ones, (np.arange(len(labels)), labels)), shape=(len(labels), count)))
     return sparse.csr_matrix(sparse.hstack(parts))
+
+
+def _cluster(vectors: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The cluster of each vector by spherical k-means (Dhillon and Modha 2001); some may stay empty."""
+    centres = vectors[rng.choice(len(vectors), count, replace=False)]
+    for _ in range(_STEPS):
+        labels = (vectors @ centres.T).argmax(1)
+        sums = np.zeros_like(centres)
+        np.add.at(sums, labels, vectors)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        centres = np.where(norms > 0, sums / np.maximum(norms, 1e-9), centres)
+    return np.asarray((vectors @ centres.T).argmax(1))
 
 
 def name_topics(topics: sparse.csr_matrix, texts: Numbered) -> list[str]:
