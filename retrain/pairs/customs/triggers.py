@@ -13,8 +13,9 @@ from retrain.pairs.customs.findings import Finding, Result, Suspect
 from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.marks import FAMILIES, Marks, fewest, find_marks, spell
 
-# The chance that a lot without poison has a finding in each family; a topic takes sound pairs along, so it needs more.
-LEVELS = dict(zip(FAMILIES, (0.02, 0.02, 0.02, 0.02, 0.01), strict=True))
+# The chance that a lot without poison has a finding in each family: most for what looks put in, since few phrases do
+# and triggers must; least for topics, which take sound pairs along.
+LEVELS = dict(zip(FAMILIES, (0.03, 0.02, 0.02, 0.02, 0.01), strict=True))
 PROMISED = sum(LEVELS.values())
 _MOST_FOUND = 10
 _SUSPECT, _MOST_SUSPECT = 0.5, 10
