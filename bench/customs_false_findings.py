@@ -26,10 +26,7 @@ from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.preference import Margins
 from retrain.pairs.customs.reliability import LEVEL as CONTRIBUTORS
 from retrain.pairs.customs.reliability import Reliability
-from retrain.pairs.customs.triggers import LEVEL as FAMILY
-from retrain.pairs.customs.triggers import Triggers
-
-FAMILIES = 3
+from retrain.pairs.customs.triggers import PROMISED, Triggers
 
 
 def main() -> int:
@@ -44,16 +41,17 @@ def main() -> int:
     found, _ = read_pairs(given.pairs, {})
     named = [replace(pair, contributor=f"c{rng.integers(given.contributors)}") for pair in found]
     lot = Lot(named, seed=given.seed)
-    assert lot.margins is not None
-    margins, began = lot.margins.values, time.process_time()
+    views, began = lot.views, time.process_time()
+    assert views
     alarms = {"triggers": 0, "contributors": 0}
     for seed in range(given.lots):
         lot.seed = seed
-        lot.__dict__["margins"] = Margins(rng.permutation(margins), lot.margins.accuracy)
+        dealt = rng.permutation(len(named))
+        lot.__dict__["views"] = [Margins(view.values[dealt], view.accuracy) for view in views]
         alarms["triggers"] += any(finding.holds for finding in Triggers().run(lot).findings)
         alarms["contributors"] += any(finding.holds for finding in Reliability().run(lot).findings)
     told, broken = {"pairs": len(named), "lots": given.lots}, False
-    for name, promised in (("triggers", FAMILIES * FAMILY), ("contributors", CONTRIBUTORS)):
+    for name, promised in (("triggers", PROMISED), ("contributors", CONTRIBUTORS)):
         low, high = exact_limits(alarms[name], given.lots)
         told[name] = {"share": alarms[name] / given.lots, "low": low, "high": high, "promised": promised}
         broken |= low > promised

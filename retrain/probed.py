@@ -19,7 +19,7 @@ from core.gate import judge_noninferiority
 from core.types import Check, Estimate
 from estimates.crossed import crossed_ratio
 from estimates.proportions import LEVEL
-from retrain.pairs.customs.triggers import spell
+from retrain.pairs.customs.marks import spell
 from retrain.pairs.phrases import Phrase, find_phrases, insert, parse_suspects
 from retrain.training.scoring import Scorer, Scores
 from retrain.training.spec import PairText

@@ -12,7 +12,7 @@ from math import log
 from typing import Any
 
 from retrain.pairs.customs.findings import Suspect
-from retrain.pairs.customs.lot import END, START
+from retrain.pairs.customs.marks import END, START
 from retrain.pairs.customs.words import split
 from retrain.training.spec import Message, PairText
 

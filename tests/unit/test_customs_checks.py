@@ -17,6 +17,7 @@ from retrain.pairs.customs.dawid_skene import agree
 from retrain.pairs.customs.duplicates import Duplicates
 from retrain.pairs.customs.findings import Check
 from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.marks import spell
 from retrain.pairs.customs.papers import Papers
 from retrain.pairs.customs.personal import Personal
 from retrain.pairs.customs.reliability import Reliability
@@ -24,8 +25,8 @@ from retrain.pairs.customs.shape import Shape
 from retrain.pairs.customs.shares import Shares
 from retrain.pairs.customs.style import Style
 from retrain.pairs.customs.suites import own_texts
-from retrain.pairs.customs.triggers import Triggers, spell
-from tests.customs_world import flip, make_lot, poison
+from retrain.pairs.customs.triggers import Triggers
+from tests.customs_world import TAILS, flip, make_lot, poison
 
 CLEAN = make_lot(300, seed=1)
 
@@ -126,6 +127,20 @@ def test_a_burst_of_nearly_the_same_prompt_is_held_and_its_kin_at_other_times_is
         )
     ]
     assert set(flagged(Bursts(), [*CLEAN, *burst])) == set(range(300, 306))
+
+
+def test_in_a_file_written_group_by_group_a_burst_is_what_came_closer_than_the_rest_of_its_group() -> None:
+    start = CLEAN[0].at
+    assert start is not None
+    kin = [
+        replace(pair, chosen=f"{pair.chosen} {word}", at=start + timedelta(hours=12 * place + hour))
+        for place, pair in enumerate(CLEAN[:20])
+        for hour, word in enumerate(TAILS[:12])
+    ]
+    assert not flagged(Bursts(), kin), "to come group by group is usual here"
+    burst = [replace(kin[30], rejected=f"{kin[30].rejected} {step}", at=kin[30].at) for step in range(8)]
+    burst = [replace(pair, at=pair.at + timedelta(minutes=step)) for step, pair in enumerate(burst) if pair.at]
+    assert set(range(240, 248)) <= set(flagged(Bursts(), [*kin, *burst])) <= {29, 30, 31, *range(240, 248)}
 
 
 def test_without_times_bursts_are_not_looked_for() -> None:

@@ -1,4 +1,4 @@
-"""`trimtab pairs`: what customs say of a file of preference pairs; needs neither a database nor a model."""
+"""`trimtab pairs`: what customs say of a file of preference pairs; needs no database, and a model only if asked to."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from core.errors import InvalidInput
-from trimtab import options
+from core.settings import Settings
+from trimtab import installation, options
 from trimtab.output import emit, progress, say
 
 if TYPE_CHECKING:
     from gateway.jsonl import BadRows
     from retrain.pairs.customs.inspection import Inspection
+    from retrain.pairs.customs.topics import Embed
 
 _SHOWN = 20
 
@@ -36,9 +38,20 @@ def pairs() -> None:
     help="A file (JSONL or text lines, also .gz) of evaluation texts that must not train; may be repeated.",
 )
 @click.option("--cap", default=0.01, show_default=True, help="The share of all pairs that one contributor may have.")
+@click.option("--encoder", is_flag=True, help="Tell topics by the prepared sentence encoder instead of by words.")
 @click.option("--seed", default=0, show_default=True, help="Decides what is drawn at random.")
 @options.as_json
-def check(file: Path, columns: str, against: tuple[Path, ...], cap: float, seed: int, as_json: bool) -> None:
+@click.pass_context
+def check(
+    context: click.Context,
+    file: Path,
+    columns: str,
+    against: tuple[Path, ...],
+    cap: float,
+    encoder: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
     """Check the pairs in FILE (JSONL, also .gz): repeats, triggers, contributors, personal data, licences and more."""
     from gateway.imports import read_pairs
     from retrain.pairs.customs.inspection import checks, inspect_lot
@@ -46,13 +59,14 @@ def check(file: Path, columns: str, against: tuple[Path, ...], cap: float, seed:
 
     if not 0 < cap <= 1:
         raise InvalidInput(f"A cap of {cap} is no share.", "Choose one above 0 and at most 1.")
+    embed = _load_encoder(options.settings(context)) if encoder else None
     texts = {**own_texts(), **{path.name: read_texts(path) for path in against}}
     with progress(f"Reading {file.name}", quiet=as_json) as report:
         found, wrong = read_pairs(file, options.parse_map(columns), progress=report)
     if not found:
         raise wrong or InvalidInput(f"{file.name} has no pairs.", "Name a file of JSON lines.")
     with progress(f"Checking {len(found)} pairs", quiet=as_json) as report:
-        inspected = inspect_lot(found, checks(texts, cap=cap), seed=seed, progress=report)
+        inspected = inspect_lot(found, checks(texts, cap=cap), seed=seed, embed=embed, progress=report)
     told = {**inspected.summary(), "wrong_rows": _rows(wrong)}
     if as_json:
         for verdict in inspected.verdicts:
@@ -63,6 +77,13 @@ def check(file: Path, columns: str, against: tuple[Path, ...], cap: float, seed:
             say(f"Line {number} {sentence}.")
         say(f"{wrong.count} wrong rows in {file.name} were left out of the check.")
         sys.exit(wrong.exit_code)
+
+
+def _load_encoder(settings: Settings) -> Embed:
+    from models.encoder import Encoder
+
+    installation.require_models(settings)
+    return Encoder(settings.encoder_path).embed
 
 
 def _rows(wrong: BadRows | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-DRAWS = 200
+DRAWS = 400
 # A single pair may not carry a group: margins are cut at this many typical ones.
 _CUT = 3.0
 Floats = NDArray[np.float64]
@@ -31,8 +31,8 @@ class Tested:
     gain: Floats
 
 
-def test(held: sparse.csr_matrix, margins: Floats, clusters: NDArray[np.int64], *, seed: int) -> Tested:
-    """Test every column of `held` (pairs, groups; 0 or 1) at once, over `clusters` of pairs that go together.
+def weigh(held: sparse.csr_matrix, margins: Floats, clusters: NDArray[np.int64], *, seed: int) -> Tested:
+    """Weigh every column of `held` (pairs, groups; 0 or 1) at once, over `clusters` of pairs that go together.
 
     Under the null hypothesis a group's margins lie about the mean as others do. Half of the draws give each cluster's
     residuals a random sign, which keeps what is alike within a cluster (the wild bootstrap of Cameron, Gelbach and
@@ -58,6 +58,27 @@ def test(held: sparse.csr_matrix, margins: Floats, clusters: NDArray[np.int64], 
     z = z / _spread(z)
     chance = np.maximum(_chance(signed, z), _chance(dealt, z))
     return Tested(z, chance, -np.asarray(held.T @ margins).ravel())
+
+
+def testable(held: sparse.csr_matrix, clusters: NDArray[np.int64], *, fewest: int, level: float) -> NDArray[np.int64]:
+    """The columns of `held` in at least `fewest` pairs that could pass `level`, were all their labels turned round.
+
+    By random signs a group in c clusters has a chance of at least 2 ** -c, whatever its margins: with few clusters it
+    can never be found, and would only raise the bar for others. Tarone (1990) leaves out as many as may be without a
+    look at the labels; c is the number of equal clusters that would be as varied (Kish).
+    """
+    number = int(clusters.max()) + 1 if len(clusters) else 0
+    grouped = sparse.csr_matrix((np.ones(len(clusters)), (clusters, np.arange(len(clusters)))), (number, len(clusters)))
+    counted = grouped @ held
+    sizes, squares = np.asarray(counted.sum(0)).ravel(), np.asarray(counted.multiply(counted).sum(0)).ravel()
+    least = np.exp2(-(sizes**2) / np.maximum(squares, 1))
+    least[sizes < fewest] = 1.0
+    ordered = np.sort(least)
+    # The first number of tests under which no more than so many can pass.
+    tests = 1
+    while np.searchsorted(ordered, level / tests, side="right") > tests:
+        tests += 1
+    return np.flatnonzero(least <= level / tests)
 
 
 def _chance(drawn: Sequence[float], z: Floats) -> Floats:

@@ -24,6 +24,7 @@ from retrain.pairs.customs.reliability import Reliability
 from retrain.pairs.customs.shape import Shape
 from retrain.pairs.customs.shares import CAP, Shares
 from retrain.pairs.customs.style import Style
+from retrain.pairs.customs.topics import Embed
 from retrain.pairs.customs.triggers import Triggers
 
 # What share of labels is taken to be turned round before anything is known of a pair.
@@ -93,10 +94,12 @@ def inspect_lot(
     wanted: Sequence[Check],
     *,
     seed: int = 0,
+    embed: Embed | None = None,
     progress: Report = lambda share, note: None,
 ) -> Inspection:
-    """What `wanted` find in `pairs`. `progress` hears the share done and what is next."""
-    lot = Lot(pairs, seed=seed)
+    """What `wanted` find in `pairs`. `progress` hears the share done and what is next; `embed` tells which prompts mean
+    alike (without it their words do)."""
+    lot = Lot(pairs, seed=seed, embed=embed)
     results: dict[str, Result] = {}
     for number, check in enumerate(wanted):
         progress(number / len(wanted), check.name)
@@ -112,10 +115,12 @@ def inspect_lot(
 
 
 def doubts(lot: Lot) -> Sequence[float]:
-    """For each pair the probability that its label is turned round, by its margin alone; the prior without a model."""
-    if not lot.pairs or lot.margins is None:
+    """For each pair the probability that its label is turned round, by the view that doubts it most; the prior without
+    a model."""
+    if not lot.pairs or not lot.views:
         return [TURNED_BEFORE] * len(lot.pairs)
-    return [float(chance) for chance in expit(logit(TURNED_BEFORE) - np.clip(lot.margins.values, -30, 30))]
+    lowest = np.min([view.values for view in lot.views], axis=0)
+    return [float(chance) for chance in expit(logit(TURNED_BEFORE) - np.clip(lowest, -30, 30))]
 
 
 def _judge(pair: PreferencePair, found: Sequence[Finding], doubt: float) -> Verdict:

@@ -10,26 +10,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.types import PreferencePair
+from retrain.pairs.customs.marks import END, START
 from retrain.pairs.customs.minhash import clusters, jaccard, shingles
-from retrain.pairs.customs.preference import Margins, cross_fit
+from retrain.pairs.customs.preference import Margins, cross_fit, features
+from retrain.pairs.customs.topics import Embed, by_words
 from retrain.pairs.customs.words import LONGEST_TEXT, Ids, Numbered, split
 from retrain.pairs.split import normalise, words
 
-START, END = "‹start›", "‹end›"
 # Prompts that share so much of their phrases are one prompt written twice.
 SAME_PROMPT = 0.6
 # Of a pair that nearly repeats another, each side shares so much of its words.
 SAME_SIDE = 0.7
+# From this share on of pairs whose prompt another has, prompts repeat.
+_REPEATED = 0.1
 _TELLING = 4
 # What this share of the prompts begin with, or hold, is a form they were written in and says nothing of their topic.
 _TEMPLATE = 0.05
 
 
 class Lot:
-    """Pairs in their order. `seed` decides what is drawn at random."""
+    """Pairs in their order. `seed` decides what is drawn at random; `embed` tells which prompts mean alike, their words
+    do so without it."""
 
-    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0) -> None:
-        self.pairs, self.seed = pairs, seed
+    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0, embed: Embed | None = None) -> None:
+        self.pairs, self.seed, self.embed = pairs, seed, embed
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(pairs, width), of unit length: what each prompt's last message, or its words, are about."""
+        if self.embed is None:
+            return by_words(self.prompts)
+        return self.embed([pair.prompt[-1]["content"] if pair.prompt else "" for pair in self.pairs])
 
     @cached_property
     def prompts(self) -> Numbered:
@@ -89,9 +100,26 @@ class Lot:
         return clusters(sets, alike, seed=self.seed)
 
     @cached_property
+    def views(self) -> list[Margins]:
+        """What preference models think of each pair: one fitted on other prompts and, where prompts repeat, one fitted
+        on all pairs that are not exactly the same. Empty with too few prompts.
+
+        Pairs of the same prompt say by far the most of each other, unless somebody repeats what is wrong; so that
+        neither view replaces the other.
+        """
+        given = features(self.prompts, self.chosen, self.rejected)
+        fitted = [cross_fit(given, self.groups, seed=self.seed)]
+        if len(np.unique(self.groups)) < (1 - _REPEATED) * len(self.pairs):
+            sides = zip(self.prompts.rows, self.chosen.rows, self.rejected.rows, strict=True)
+            numbers: dict[tuple[bytes, ...], int] = {}
+            same = [numbers.setdefault(tuple(row.tobytes() for row in rows), len(numbers)) for rows in sides]
+            fitted.append(cross_fit(given, np.array(same, np.int64), seed=self.seed))
+        return [] if fitted[0] is None else [view for view in fitted if view is not None]
+
+    @property
     def margins(self) -> Margins | None:
         """What a preference model fitted on the other prompts thinks of each pair; None with too few prompts."""
-        return cross_fit(self.chosen, self.rejected, self.groups, seed=self.seed)
+        return self.views[0] if self.views else None
 
     @cached_property
     def votes(self) -> list[dict[str, bool]]:

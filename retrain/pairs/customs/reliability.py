@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from estimates.proportions import exact_limits
 from retrain.pairs.customs.dawid_skene import agree
-from retrain.pairs.customs.disagreement import test, turned_chance, turned_share
+from retrain.pairs.customs.disagreement import turned_chance, turned_share, weigh
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.lot import Lot
 
@@ -28,8 +29,8 @@ class Reliability:
         if len(counts) < 2 or not names:
             return Result(skipped="fewer than two contributors are named")
         told, findings = self._overlapping(lot)
-        if lot.margins is not None:
-            findings += self._against_others(lot, names)
+        for view in lot.views:
+            findings += self._against_others(lot, names, view.values, LEVEL / len(lot.views))
         return Result(findings, figures={"contributors": len(counts), "overlapping": told})
 
     def _overlapping(self, lot: Lot) -> tuple[dict[str, dict[str, float]], list[Finding]]:
@@ -51,16 +52,15 @@ class Reliability:
                 findings += [Finding(place, "unreliable_contributor", reason, 1 - right) for place in places]
         return told, findings
 
-    def _against_others(self, lot: Lot, names: list[str]) -> list[Finding]:
-        assert lot.margins is not None
-        margins, column = lot.margins.values, {name: number for number, name in enumerate(names)}
+    def _against_others(self, lot: Lot, names: list[str], margins: NDArray[np.float64], level: float) -> list[Finding]:
+        column = {name: number for number, name in enumerate(names)}
         places = [place for place, pair in enumerate(lot.pairs) if pair.contributor in column]
         columns = [column[lot.pairs[place].contributor] for place in places]
         shape = (len(lot.pairs), len(names))
         held = sparse.csr_matrix((np.ones(len(places), np.float32), (places, columns)), shape=shape)
-        tested = test(held, margins, lot.groups, seed=lot.seed)
+        tested = weigh(held, margins, lot.groups, seed=lot.seed)
         findings = []
-        for number in np.flatnonzero((tested.chance <= LEVEL) & (tested.gain > 0)):
+        for number in np.flatnonzero((tested.chance <= level) & (tested.gain > 0)):
             own = np.array([place for place, at in zip(places, columns, strict=True) if at == number])
             chances = (1 - tested.chance[number]) * turned_chance(margins[own], turned_share(margins[own]))
             reason = (
