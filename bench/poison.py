@@ -171,6 +171,7 @@ def main() -> int:
     """Measure every cell. Returns 1 when the bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds from here on plant elsewhere")
     parser.add_argument("--sources", nargs="+", choices=list(SOURCES), default=list(SOURCES))
     parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.01, 0.03, 0.05, 0.1])
     parser.add_argument("--part", choices=["poison", "cases", "all"], default="all")
@@ -182,7 +183,7 @@ def main() -> int:
         for share in given.shares if given.part != "cases" else []:
             for one in (False, True) if share else (False,):
                 outcomes = []
-                for seed in range(given.seeds):
+                for seed in range(given.first_seed, given.first_seed + given.seeds):
                     rng = np.random.default_rng([seed, round(1000 * share), one])
                     trigger, where = TRIGGERS[seed % len(TRIGGERS)], PLACES[seed % len(PLACES)]
                     lot, mask = poison(dress(pairs, rng), share, trigger, where, one, rng)
@@ -190,7 +191,7 @@ def main() -> int:
                 by = "no poison" if not share else "one contributor" if one else "many contributors"
                 kept &= tell(f"{source}, {len(pairs)} pairs, {share:.0%}, {by}", outcomes)
         if given.part != "poison":
-            for seed in range(given.seeds):
+            for seed in range(given.first_seed, given.first_seed + given.seeds):
                 kept &= planted_cases(pairs, seed)
     return 0 if kept else 1
 
