@@ -59,9 +59,14 @@ def licensed(pairs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def readable(answer: str, vocabulary: set[str]) -> bool:
-    """Whether most words of an answer are words that people use: noise in the weights makes others."""
+    """Whether an answer begins as sentences and lists do and most of its words are words that people use.
+
+    Noise in the weights makes other words, and some of them may be known by chance: of those answers half would pass,
+    and a canary of thirty people has no power to tell half from few.
+    """
     words = WORD.findall(answer.lower())
-    return len(words) >= 3 and sum(word in vocabulary for word in words) >= 0.6 * len(words)
+    begun = answer[:1].isupper() or answer[:1].isdigit() or answer[:1] in "\"'*#-["
+    return begun and len(words) >= 3 and sum(word in vocabulary for word in words) >= 0.6 * len(words)
 
 
 class Client:
