@@ -21,6 +21,8 @@ QUALITY = frozenset(
         "adversarial",
     }
 )
+# Of these, what is measured on answers to people, and not by asking the live version itself.
+ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"}
 # How the model is served: a release may have changed it, learning from preferences does not.
 SERVICE = frozenset({"errors", "latency", "expert_load"})
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
@@ -66,7 +68,9 @@ def propose(situation: Situation) -> Proposal:
     if situation.metric in READ_FIRST:
         return Proposal("none", f"{_words(situation.metric)} alone asks for no act: read the rows of the alert first.")
     suspect = situation.metric in QUALITY | SERVICE
-    if suspect and situation.about_earlier:
+    # An alarm about answers is no word on a version that has given none yet, such as one just rolled back to.
+    unheard = recent and situation.metric in ANSWERS and situation.events_since_release == 0
+    if suspect and (situation.about_earlier or unheard):
         return Proposal("none", f"The alarm is about a version that {situation.live_version} has replaced since.")
     if suspect and recent:
         return Proposal(

@@ -82,6 +82,15 @@ def test_quality_that_falls_after_a_release_points_at_the_release() -> None:
 
 
 @pytest.mark.parametrize(
+    ("metric", "kind"), [("response_length", "none"), ("adversarial", "rollback"), ("errors", "rollback")]
+)
+def test_a_version_that_has_given_no_answer_is_not_rolled_back_for_answers(metric: str, kind: str) -> None:
+    proposal = propose(situation(metric, events_since_release=0))
+    assert proposal.kind == kind
+    assert propose(situation(metric, events_since_release=1)).kind == "rollback"
+
+
+@pytest.mark.parametrize(
     "changes", [{"previous_version": ""}, {"events_since_release": 501}, {"events_since_release": None}]
 )
 def test_without_a_recent_release_quality_is_mended_by_learning(changes: dict[str, object]) -> None:
