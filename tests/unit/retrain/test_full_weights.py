@@ -7,7 +7,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -24,17 +23,9 @@ from retrain.training.product import narrow
 from retrain.training.progress import Progress, read_events
 from retrain.training.spec import load_spec, parse_spec
 from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
+from tests.unit.retrain.test_retrain_train_steps import never, stop_after
 
 FULL = {"finetuning_type": "full", "lr": 1e-3}
-
-
-def never() -> bool:
-    return False
-
-
-def stop_after(calls: int) -> Callable[[], bool]:
-    numbers = count(1)
-    return lambda: next(numbers) > calls
 
 
 def run(folder: Path, stop: Callable[[], bool] = never) -> int:
@@ -155,10 +146,10 @@ def test_experts_and_their_routers_train_too(make_run, tmp_path, precision):
 
 
 def test_a_forecast_counts_the_moments_and_changes_nothing(make_run):
-    folder = make_run("a", max_steps=6, **FULL)
+    folder = make_run("a", max_steps=600, **FULL)  # a tiny step is milliseconds, told to a tenth of a second
     job = Job(folder, load_spec(folder), Progress(folder / "progress.jsonl"), never, time.monotonic)
     told = TRAINERS.get("dpo")().forecast(job)
-    assert told.steps == 6 and 0 < told.seconds_low <= told.seconds_high
+    assert told.steps == 600 and 0 < told.seconds_low <= told.seconds_high
     assert not (folder / "model").exists()
 
 
