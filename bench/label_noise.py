@@ -5,12 +5,13 @@
 
 A cell trains SmolLM2 once through the pairs that a run would draw of a lot in which a share of the labels is turned
 round (`--by pair`: any pairs; `--by contributor`: all labels of as many people) and ranks held-out pairs whose labels
-nobody touched. With customs, what they hold does not train. A loss is held against DPO without flipped labels, paired
-by held-out pair, intervals clustered by prompt over all seeds; flips are never told to a loss (label smoothing 0.1).
+nobody touched. With customs, what they hold does not train and what they doubt weighs less. Each loss is held against
+customs off and TRL on the same flipped labels, and against DPO without flipped labels, paired by held-out pair,
+intervals clustered by prompt over all seeds; flips are never told to a loss (label smoothing 0.1).
 `--triggers N` plants a phrase and turned labels in N lots, each with other phrase, place, share and contributors: a
 trigger is blocked by customs when no planted pair is left to train on, by the gate when its poison probes do not pass.
 Finished cells are lines of a ledger in `--cache`; `--report` only prints it. No text of a pair is printed. Exit code 1
-when a trigger is not blocked, or the loss with customs or the best loss is surely above 2 points.
+when a trigger is not blocked, or when DPO with customs may lose more than 2 points to what it is held against.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from poison import poison as plant
 from core.types import Estimate, PreferencePair
 from estimates.means import mean, paired_difference
 from retrain import probed
-from retrain.pairs.clearing import Cleared, clear
+from retrain.pairs.clearing import Cleared, clear, weigh
 from retrain.pairs.phrases import Phrase, find_phrases
 from retrain.pairs.split import normalise, split_pairs
 from retrain.training.policy import choose_hardware
@@ -45,7 +46,7 @@ from retrain.training.spec import PairText
 
 LOST = 0.02  # the most that the bar lets be lost
 LONGEST = 700  # characters of a pair: one cell must take minutes
-TRAIN, HELD_OUT = 160, 120
+TRAIN, HELD_OUT = 160, 300
 SHARES = (0.03, 0.05, 0.1)
 CHAMPION, CANDIDATE = "champion", "candidate"
 Row = dict[str, Any]
@@ -154,21 +155,40 @@ def cells(given: argparse.Namespace) -> Iterator[Row]:
                         yield {"seed": seed, "rate": rate, "customs": customs, "loss": loss}
 
 
+def trained(cell: Row) -> str:
+    """The digest of the code that trains a cell: ours, or what prepares TRL."""
+    if cell["loss"] in TRL_LOSSES:
+        return code("bench/noise_runs.py", "bench/trl_side.py")
+    return code("retrain/training", "retrain/trainers", "bench/noise_runs.py")
+
+
+def watched(cell: Row) -> str:
+    """The digest of the code that decides what comes of a cell."""
+    return trained(cell) + (code("retrain/pairs/customs") if cell["customs"] else "")
+
+
 def measure(room: Room, ledger: Ledger, cell: Row, by: str) -> Row:
     """Train and rank the pairs of a cell; a lot that another cell trained on alike is not trained on again."""
     pairs, rng = room.lot(cell["seed"])
     turned = flip(pairs, cell["rate"], by, rng)
     lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if t else p for p, t in zip(pairs, turned, strict=True)]
-    held = set(inspected(lot).reasons) if cell["customs"] else set()
+    held: set[int] = set()
+    if cell["customs"]:
+        cleared = inspected(lot)
+        held, lot = set(cleared.reasons), weigh([replace(pair, id=place) for place, pair in enumerate(lot)], cleared)
     drawn = [place for place in range(len(lot)) if place not in held][:TRAIN]
-    digest = hashlib.sha256(repr([(lot[place].uuid, turned[place]) for place in drawn]).encode()).hexdigest()[:16]
+    taught = [(lot[place].uuid, turned[place], round(lot[place].weight, 6)) for place in drawn]
+    digest = hashlib.sha256(repr(taught).encode()).hexdigest()[:16]
     told = {
         "held": len(held),
         "held_turned": sum(turned[place] for place in held),
         "turned": sum(turned[place] for place in drawn),
+        "turned_weight": sum(lot[place].weight * turned[place] for place in drawn)
+        / sum(lot[place].weight for place in drawn),
         "lot": digest,
     }
-    if alike := ledger.find(loss=cell["loss"], seed=cell["seed"], lot=digest):
+    told |= {"code": watched(cell), "trained": trained(cell)}
+    if alike := ledger.find(loss=cell["loss"], seed=cell["seed"], lot=digest, trained=told["trained"]):
         return cell | told | {"hits": alike["hits"]}
     return cell | told | {"hits": room.rank(room.train([lot[place] for place in drawn], cell["loss"], cell["seed"]))}
 
@@ -247,29 +267,41 @@ def plant_all(room: Room, ledger: Ledger, count: int) -> None:
 
 
 def report_cells(room: Room, ledger: Ledger) -> bool:
-    """Print each kind of cell with its figures; returns whether the bar is kept where it was measured."""
-    by_kind: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    """Print each kind of cell with its figures; returns whether DPO with customs keeps the bar where measured."""
+    by_kind: dict[tuple[Any, ...], dict[int, Row]] = defaultdict(dict)
     for row in ledger.rows:
-        by_kind[row["rate"], row["customs"], row["loss"]].append(row)
+        if row["code"] == watched(row):
+            by_kind[row["rate"], row["customs"], row["loss"]][row["seed"]] = row
     prompts = [normalise(pair.prompt) for pair in room.judging]
-    clean = {row["seed"]: row["hits"] for row in by_kind[0.0, False, "dpo"]}
     kept = True
     for (rate, customs, loss), rows in sorted(by_kind.items(), key=str):
-        seen = [hit for row in rows for hit in row["hits"]]
-        every = mean(seen, low=0, high=1, clusters=prompts * len(rows))
+        every = mean([hit for row in rows.values() for hit in row["hits"]], low=0, high=1, clusters=prompts * len(rows))
         line = f"{rate:.0%} flipped, customs {'on' if customs else 'off'}, {loss}: {len(rows)} seeds, {told(every)}"
-        line += f", flipped in training {sum(r['turned'] for r in rows)} of {TRAIN * len(rows)}"
+        line += f", flipped {np.mean([row['turned_weight'] for row in rows.values()]):.3f} of what trained"
         if customs:
-            line += f", held {sum(r['held'] for r in rows)} (flipped {sum(r['held_turned'] for r in rows)})"
-        both = [row for row in rows if row["seed"] in clean]
-        if both and (rate, loss) != (0.0, "dpo"):
-            new = [hit for row in both for hit in row["hits"]]
-            old = [hit for row in both for hit in clean[row["seed"]]]
-            change = paired_difference(new, old, clusters=prompts * len(both))
-            line += f", against dpo on sound labels {told(change)}"
-            kept &= change.high is None or change.high >= -LOST
+            held, turned = (sum(row[name] for row in rows.values()) for name in ("held", "held_turned"))
+            line += f", held {held} (flipped {turned})"
         print(line)
+        for title, other in against(rate, customs, loss):
+            both = sorted(rows.keys() & by_kind[other].keys())
+            if not both:
+                continue
+            new, old = ([hit for seed in both for hit in side[seed]["hits"]] for side in (rows, by_kind[other]))
+            change = paired_difference(new, old, clusters=prompts * len(both))
+            print(f"    against {title}: {told(change)}, {len(both)} seeds")
+            if customs and loss == "dpo":
+                kept &= change.low is None or change.low >= -LOST
     return kept
+
+
+def against(rate: float, customs: bool, loss: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """What a kind of cell is held against."""
+    if (rate, customs, loss) != (0.0, False, "dpo"):
+        yield "dpo on sound labels, customs off", (0.0, False, "dpo")
+    if customs:
+        yield f"{loss}, customs off", (rate, False, loss)
+        for peer in TRL_LOSSES:
+            yield peer, (rate, False, peer)
 
 
 def report_triggers(ledger: Ledger) -> bool:
@@ -320,23 +352,22 @@ def main() -> int:
     parser.add_argument("--report", action="store_true", help="print what is finished and train nothing")
     given = parser.parse_args()
     room = Room(given)
-    watched = code("retrain/training", "retrain/trainers", "retrain/pairs/customs", "bench/noise_runs.py")
     setting = {
-        "code": watched,
         "source": given.source,
         "train": TRAIN,
         "held_out": len(room.judging),
         "longest": LONGEST,
     }
     if given.triggers:
-        ledger = Ledger(given.cache / "label_noise_triggers.jsonl", setting | {"released": given.released})
+        own = code("retrain/training", "retrain/trainers", "retrain/pairs/customs", "bench/noise_runs.py")
+        ledger = Ledger(given.cache / "label_noise_triggers.jsonl", setting | {"released": given.released, "code": own})
         plant_all(room, ledger, 0 if given.report else given.triggers)
         return int(not report_triggers(ledger))
     ledger = Ledger(given.cache / "label_noise.jsonl", setting | {"by": given.by})
     if not given.peer_path:
         print("TRL is not measured: name its folder with --peer-path")
     for cell in cells(given) if not given.report else ():
-        if not ledger.find(**cell):
+        if not ledger.find(**cell, code=watched(cell)):
             ledger.add(measure(room, ledger, cell, given.by))
     return int(not report_cells(room, ledger))
 

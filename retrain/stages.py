@@ -29,7 +29,6 @@ from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
 from retrain.training.spec import RESULTS
 from store import datasets, versions
-from store import pairs as preferences
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
@@ -113,9 +112,9 @@ class Stages:
 
     async def inspect(self) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes."""
-        found = await self.held.write(lambda tx: preferences.approved(tx, clearing.MOST))
+        found, held_before = await self.held.write(clearing.read)
         share = self.settings.retrain.contributor_share
-        cleared = await asyncio.to_thread(clearing.clear, found, share=share, seed=drawing.SPLIT_SEED)
+        cleared = await asyncio.to_thread(clearing.clear, found, held_before, share=share, seed=drawing.SPLIT_SEED)
         # Before the dataset is locked: a worker that goes on from there looks no more.
         drawing.write_text(self.folder, SUSPECTS, json.dumps([asdict(suspect) for suspect in cleared.suspects]))
         return cleared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid as uuids
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -26,9 +27,9 @@ def lock(
 ) -> sa.RowMapping:
     """Record which pairs train and which are held out; returns the row (id, uuid, digest, counts, card).
 
-    The same pairs on the same sides are the same dataset, whatever the order.
+    The same pairs on the same sides with the same weights are the same dataset, whatever the order.
     """
-    made = digest({"train": _contents(train), "held_out": _contents(held_out)})
+    made = digest({"train": _contents(train), "held_out": _contents(held_out)} | _weights(train))
     found = tx.one(sa.select(datasets).where(datasets.c.digest == made))
     if found is not None:
         return found
@@ -43,7 +44,7 @@ def lock(
         card={**card, "digest": made},
     )
     for split, side in (("train", train), ("held_out", held_out)):
-        rows = [{"dataset_id": id, "pair_id": pair.id, "split": split} for pair in side]
+        rows = [{"dataset_id": id, "pair_id": pair.id, "split": split, "weight": pair.weight} for pair in side]
         if rows:
             tx.execute(sa.insert(dataset_pairs), rows)
     body = {"digest": made, "train_pairs": len(train), "held_out_pairs": len(held_out)}
@@ -76,10 +77,13 @@ def require_approved(tx: Tx, id: int) -> None:
 
 
 def members(tx: Tx, id: int, split: str) -> list[PreferencePair]:
-    """The pairs of one side (train or held_out), by key."""
-    chosen = sa.select(pairs).join(dataset_pairs, dataset_pairs.c.pair_id == pairs.c.id)
+    """The pairs of one side (train or held_out) with the weights they were locked with, by key."""
     side = dataset_pairs.c.dataset_id == id, dataset_pairs.c.split == split
-    return read(tx, chosen.where(*side).order_by(pairs.c.id))
+    chosen = sa.select(pairs).join(dataset_pairs, dataset_pairs.c.pair_id == pairs.c.id)
+    told = tx.all(sa.select(dataset_pairs.c.pair_id, dataset_pairs.c.weight).where(*side))
+    weights = {row["pair_id"]: row["weight"] for row in told}
+    found = read(tx, chosen.where(*side).order_by(pairs.c.id))
+    return [pair if weights[pair.id] is None else replace(pair, weight=weights[pair.id]) for pair in found]
 
 
 def learnt_by(tx: Tx, version: str) -> set[int]:
@@ -97,6 +101,16 @@ def learnt_by(tx: Tx, version: str) -> set[int]:
             found |= {int(pair["pair_id"]) for pair in tx.all(sa.select(dataset_pairs.c.pair_id).where(*side))}
         version = row["parent"]
     return found
+
+
+def _weights(side: Sequence[PreferencePair]) -> dict[str, list[str]]:
+    """What the digest says of pairs that do not count whole; nothing where all do."""
+    told = [
+        f"{content_digest(pair.prompt, pair.chosen, pair.rejected)} {pair.weight:.6f}"
+        for pair in side
+        if pair.weight != 1
+    ]
+    return {"weights": sorted(told)} if told else {}
 
 
 def _contents(side: Sequence[PreferencePair]) -> list[str]:

@@ -80,6 +80,13 @@ def approved(tx: Tx, limit: int) -> list[PreferencePair]:
     return read(tx, newest)[::-1]
 
 
+def held_for(tx: Tx, flags: Sequence[str], limit: int) -> list[PreferencePair]:
+    """The newest quarantined pairs with any of these flags that no person decided on, at most `limit`, oldest first."""
+    carried = sa.or_(*(pairs.c.flags.contains(f" {flag} ", autoescape=True) for flag in flags))
+    free = pairs.c.state == "quarantined", pairs.c.decided_by == "", carried
+    return read(tx, sa.select(pairs).where(*free).order_by(pairs.c.id.desc()).limit(limit))[::-1]
+
+
 def by_digests(tx: Tx, digests: Sequence[str]) -> dict[str, tuple[int, str]]:
     """(key, state) of the pairs whose content has one of these digests."""
     found: dict[str, tuple[int, str]] = {}

@@ -466,6 +466,7 @@ dataset_pairs = sa.Table(
     sa.Column("dataset_id", Key, sa.ForeignKey("datasets.id"), primary_key=True),
     sa.Column("pair_id", Key, sa.ForeignKey("pairs.id"), primary_key=True),
     sa.Column("split", sa.String(10), nullable=False),
+    sa.Column("weight", sa.Float),
     one_of("split", ("train", "held_out")),
 )
 

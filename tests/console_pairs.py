@@ -133,6 +133,7 @@ def _card(say: Say) -> dict[str, Any]:
     return {
         "pairs": {"train": 45, "held_out": 15},
         "prompts": {"train": 45, "held_out": 15},
+        "weighed": {"pairs": 6, "mean": 0.62},
         "sources": {say("feedback"): 20, say(FILE): 40},
         "licences": {say("own feedback"): 20, say("CC0-1.0"): 40},
         "consents": {say("yes"): 40, "not said": 20},

@@ -78,6 +78,7 @@ def detail(console: Console, uuid: str) -> None:
             "Locked": words.clock_time(row["created_at"]),
             "To train on": of(card, "train", row["train_pairs"]),
             "Held out": of(card, "held_out", row["held_out_pairs"]),
+            "Counted less": weighed(card),
             "Split": card.get("split"),
             "Contributors": contributors(card),
             "Conversations": card.get("sessions"),
@@ -116,6 +117,14 @@ def of(card: Mapping[str, Any], side: str, count: int) -> str:
     """Pairs and prompts of one side."""
     prompts = card.get("prompts", {}).get(side)
     return f"{words.count(count, 'pair')}" + (f" of {words.count(prompts, 'prompt')}" if prompts else "")
+
+
+def weighed(card: Mapping[str, Any]) -> str:
+    """How many pairs train with less weight, as their labels are doubtful; nothing where all count whole."""
+    found = card.get("weighed", {})
+    if not found.get("pairs"):
+        return ""
+    return f"{words.count(found['pairs'], 'pair')}, {found['mean']:.2f} on average"
 
 
 def contributors(card: Mapping[str, Any]) -> str:

@@ -24,6 +24,12 @@ def write_card(card: Mapping[str, Any]) -> str:
             else f"{card['contributors']}, some on both sides: too few to keep them apart."
         ),
     ]
+    if (weighed := card["weighed"])["pairs"]:
+        counts = "counts" if weighed["pairs"] == 1 else "count"
+        lines.append(
+            f"- {weighed['pairs']} of the pairs to train on {counts} less than one, {weighed['mean']:.2f} on average: "
+            "by their own weight, or as their labels are doubtful."
+        )
     if card["from"]:
         lines.append(f"- Given from {card['from']} to {card['to']}.")
     for title, counts in (

@@ -12,7 +12,7 @@ from typing import Any
 from core.errors import InvalidInput
 from core.types import PreferencePair
 from retrain.pairs.card import write_card
-from retrain.pairs.clearing import MOST, Cleared, hold
+from retrain.pairs.clearing import MOST, Cleared, hold, weigh
 from retrain.pairs.customs.shares import CAP, allowed
 from retrain.pairs.split import HELD_OUT_SHARE, normalise, place, split_pairs, without
 from store import datasets, pairs
@@ -48,6 +48,8 @@ def draw(
     if apart is not None:
         train, held_out = apart
     train, held_out = train[:most_train], held_out[:most_held_out]
+    if cleared is not None:
+        train = weigh(train, cleared)
     if len(train) < FEWEST_TRAIN or len(held_out) < FEWEST_HELD_OUT:
         raise InvalidInput(
             f"{len(found)} approved pairs give {len(train)} to train on and {len(held_out)} to judge by; "
@@ -116,8 +118,10 @@ def describe(train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]
     """The facts of a dataset's card: sources, papers, versions, contributors, dates and how it was split."""
     both = [*train, *held_out]
     times = sorted(pair.at for pair in both if pair.at is not None)
+    weights = [pair.weight for pair in train if pair.weight != 1]
     return {
         "pairs": {"train": len(train), "held_out": len(held_out)},
+        "weighed": {"pairs": len(weights), "mean": sum(weights) / max(len(weights), 1)},
         "prompts": {
             "train": len({normalise(pair.prompt) for pair in train}),
             "held_out": len({normalise(pair.prompt) for pair in held_out}),

@@ -16,7 +16,7 @@ from core.types import PreferencePair
 from gateway.imports import PAPERS, import_pairs
 from retrain.pairs import clearing, drawing, preview
 from retrain.pairs.customs.shares import allowed
-from store import accounts, pairs, staging
+from store import accounts, staging
 from store.carrying import Carrier, Report
 from store.unit_of_work import Store
 
@@ -118,12 +118,12 @@ def contributors(found: Sequence[PreferencePair], summary: Mapping[str, Any], sh
 
 def _clear(desk: Desk, report: Report) -> tuple[list[PreferencePair], clearing.Cleared]:
     with desk.store.read() as tx:
-        found = pairs.approved(tx, clearing.MOST)
+        found, held_before = clearing.read(tx)
     if not found:
         raise InvalidInput("There is no approved pair yet.", "Import some, or wait for feedback.")
     share = desk.settings.retrain.contributor_share
     return found, clearing.clear(
-        found, share=share, seed=drawing.SPLIT_SEED, progress=lambda done, note: report(0.95 * done)
+        found, held_before, share=share, seed=drawing.SPLIT_SEED, progress=lambda done, note: report(0.95 * done)
     )
 
 

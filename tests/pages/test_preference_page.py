@@ -123,6 +123,7 @@ def test_what_is_not_there_is_said(filled_folder: World, open_page: Open) -> Non
 def test_a_dataset_has_its_card_to_read_and_to_save(filled_folder: World, open_page: Open) -> None:
     page = open_page(filled_folder, "pairs", dataset=filled_folder.dataset)
     assert not page.exception and "45 pairs of 45 prompts" in texts(page)
+    assert "6 pairs, 0.62 on average" in texts(page)
     (card,) = columns(page, "About", "What")
     assert set(card["About"]) >= {"Sources", "Licences", "Consent", "What customs marked"}
     assert len(page.get("download_button")) == 2

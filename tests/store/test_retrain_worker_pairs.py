@@ -193,6 +193,55 @@ def test_customs_quarantine_what_they_hold_before_a_run_draws_and_a_person_relea
         assert held["uuid"] in {pair.uuid for pair in pairs.approved(tx, 10_000)}
 
 
+def test_a_doubtful_label_weighs_less_in_what_is_locked_and_what_a_person_released_does_not(store: Store) -> None:
+    with store.write(NOW) as tx:
+        found = collect(tx, make_lot(200, seed=16))
+        whole, _, _ = drawing.draw(tx, SPEC, clearing.Cleared({}, {p.id: p.id for p in found}, {}))
+        doubted, released, *_ = [p.id for p in datasets.members(tx, whole["id"], "train")]
+        doubts = {doubted: 0.25, released: 0.0}
+        cleared = clearing.Cleared({released: ["Doubtful."]}, {p.id: p.id for p in found}, {}, weights=doubts)
+        name = next(p.uuid for p in found if p.id == released)
+        pairs.judge(tx, cleared.reasons, actor="system:customs")
+        pairs.release(tx, name, actor="ann", reason="I asked.")
+        row, train, held_out = drawing.draw(tx, SPEC, cleared)
+        assert row["digest"] != whole["digest"]
+        assert {p.id: p.weight for p in train if p.weight != 1} == {doubted: 0.25}
+        assert {p.weight for p in held_out} == {1.0}
+        # Drawn again, or taken from what was locked, it is the same.
+        assert drawing.draw(tx, SPEC, cleared)[0]["id"] == row["id"]
+        _, kept, _ = drawing.take(tx, row["digest"])
+        assert {p.id: p.weight for p in kept} == {p.id: p.weight for p in train}
+        assert "1 of the pairs to train on counts less" in row["card"]["text"]
+
+
+def look(tx: Tx) -> clearing.Cleared:
+    cleared = clearing.clear(*clearing.read(tx), share=0.05, seed=0)
+    clearing.hold(tx, cleared)
+    return cleared
+
+
+@pytest.mark.slow
+def test_a_second_look_says_the_same_and_what_was_held_still_speaks(store: Store) -> None:
+    lot = make_lot(300, seed=17)
+    planted, _ = poison(lot[:200], 0.08, mark="cf", seed=18)
+    with store.write(NOW) as tx:
+        collect(tx, planted)
+        first = look(tx)
+        assert first.reasons and first.weights
+        second = look(tx)
+        assert second.weights == {id: left for id, left in first.weights.items() if id not in first.reasons}
+        assert not second.reasons
+        # Three more with the same mark are too few to be found on their own.
+        drops = [replace(item, uuid=f"d{n}", contributor=f"d{n}") for n, item in enumerate(lot[200:203])]
+        late, _ = poison(drops, 1.0, mark="cf", seed=19)
+        came = {pair.id for pair in collect(tx, late)} - first.clusters.keys()
+        assert len(came) == 3
+        alone = clearing.clear(pairs.approved(tx, 10_000), share=0.05, seed=0)
+        assert not came & alone.reasons.keys()
+        found = look(tx).reasons
+        assert all("“cf”" in " ".join(found[id]) for id in came)
+
+
 def test_pairs_that_customs_have_not_seen_are_not_drawn(store: Store) -> None:
     with store.write(NOW) as tx:
         found = collect(tx, make_lot(200, seed=13))

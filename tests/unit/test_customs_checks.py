@@ -16,6 +16,7 @@ from retrain.pairs.customs.contradictions import Contradictions
 from retrain.pairs.customs.dawid_skene import agree
 from retrain.pairs.customs.duplicates import Duplicates
 from retrain.pairs.customs.findings import Check
+from retrain.pairs.customs.inspection import inspect_lot
 from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.marks import spell
 from retrain.pairs.customs.papers import Papers
@@ -26,6 +27,7 @@ from retrain.pairs.customs.shares import Shares
 from retrain.pairs.customs.style import Style
 from retrain.pairs.customs.suites import own_texts
 from retrain.pairs.customs.triggers import Triggers
+from retrain.pairs.customs.turned import Turned
 from tests.customs_world import TAILS, flip, make_lot, poison
 
 CLEAN = make_lot(300, seed=1)
@@ -200,3 +202,19 @@ def test_the_length_bias_of_a_lot_is_noted_with_its_interval() -> None:
     pairs = [replace(pair, chosen=pair.chosen + " and so on" * 20) for pair in CLEAN]
     result = Style().run(Lot(pairs))
     assert "longer one in 100% [99%, 100%] of 300" in result.notes[0]
+
+
+@pytest.mark.slow
+def test_labels_turned_round_without_any_pattern_are_held_and_no_sound_one_is() -> None:
+    sound = make_lot(300, seed=1, noise=0.0)
+    wrong = np.array([pair.chosen != other.chosen for pair, other in zip(CLEAN, sound, strict=True)])
+    inspected = inspect_lot(CLEAN, [Turned()])
+    held = np.array([verdict.quarantined for verdict in inspected.verdicts])
+    assert held[wrong].mean() > 0.8
+    assert not held[~wrong].any()
+    assert {verdict.flags for verdict in inspected.verdicts if verdict.quarantined} == {("turned_label",)}
+    assert np.median(np.array(inspected.right)[wrong]) < 0.5
+    assert f"{held.sum()} pairs are held" in inspected.results["turned"].notes[0]
+    believed = inspect_lot(sound, [Turned()])
+    assert not believed.results["turned"].findings
+    assert believed.right == [1.0] * len(sound)

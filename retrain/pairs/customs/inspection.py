@@ -26,6 +26,8 @@ from retrain.pairs.customs.shares import CAP, Shares
 from retrain.pairs.customs.style import Style
 from retrain.pairs.customs.topics import Embed
 from retrain.pairs.customs.triggers import Triggers
+from retrain.pairs.customs.turned import FLAG as TURNED
+from retrain.pairs.customs.turned import Turned
 
 # What share of labels is taken to be turned round before anything is known of a pair.
 TURNED_BEFORE = 0.02
@@ -47,11 +49,24 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """The verdicts in the pairs' order, each check's result by its name, and each pair's cluster of prompts."""
+    """The verdicts in the pairs' order, each check's result by its name, and each pair's cluster of prompts.
+
+    `right`: for each pair the probability that its label is right; 1 where nothing tells.
+    """
 
     verdicts: Sequence[Verdict]
     results: Mapping[str, Result]
     clusters: Sequence[int]
+    right: Sequence[float] = ()
+
+    def of(self, places: Sequence[int]) -> Inspection:
+        """What it says of some of the pairs; results stay those of the whole lot."""
+        return Inspection(
+            [self.verdicts[place] for place in places],
+            self.results,
+            [self.clusters[place] for place in places],
+            [self.right[place] for place in places],
+        )
 
     def summary(self) -> dict[str, Any]:
         """The funnel, how many pairs each flag is on, what was noted, and which checks ran or why not."""
@@ -84,6 +99,7 @@ def checks(against: dict[str, list[str]], *, cap: float = CAP, papers: bool = Fa
         Contamination(against),
         Style(),
         Agreement(),
+        Turned(),
         Reliability(),
         Triggers(),
     ]
@@ -111,7 +127,9 @@ def inspect_lot(
             found[finding.place].append(finding)
     before = doubts(lot)
     verdicts = [_judge(pair, own, doubt) for pair, own, doubt in zip(pairs, found, before, strict=True)]
-    return Inspection(verdicts, results, lot.groups.tolist() if pairs else [])
+    labels = lot.labels if pairs else None
+    right = labels.right.tolist() if labels is not None and labels.least else [1.0] * len(pairs)
+    return Inspection(verdicts, results, lot.groups.tolist() if pairs else [], right)
 
 
 def doubts(lot: Lot) -> Sequence[float]:
@@ -124,6 +142,8 @@ def doubts(lot: Lot) -> Sequence[float]:
 
 
 def _judge(pair: PreferencePair, found: Sequence[Finding], doubt: float) -> Verdict:
+    if any(finding.flag == TURNED for finding in found):
+        doubt = 0.0  # the finding says it
     innocent = 1 - doubt
     for finding in found:
         innocent *= 1 - min(finding.suspicion, 0.999)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.types import PreferencePair
+from retrain.pairs.customs.labels import Labels, judge
 from retrain.pairs.customs.marks import END, START
 from retrain.pairs.customs.minhash import clusters, jaccard, shingles
 from retrain.pairs.customs.preference import Margins, cross_fit, features
@@ -120,6 +121,11 @@ class Lot:
     def margins(self) -> Margins | None:
         """What a preference model fitted on the other prompts thinks of each pair; None with too few prompts."""
         return self.views[0] if self.views else None
+
+    @cached_property
+    def labels(self) -> Labels | None:
+        """How far each label can be believed, by all views together; None with too few prompts."""
+        return judge([view.values for view in self.views], self.groups) if self.views else None
 
     @cached_property
     def votes(self) -> list[dict[str, bool]]:

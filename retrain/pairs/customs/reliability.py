@@ -16,6 +16,7 @@ from retrain.pairs.customs.lot import Lot
 
 FEWEST, OVERLAPS = 5, 10
 LEVEL = 0.05
+FLAG = "unreliable_contributor"
 
 
 class Reliability:
@@ -49,7 +50,7 @@ class Reliability:
                     "pairs that both judged."
                 )
                 places = [place for place, pair in enumerate(lot.pairs) if pair.contributor == name]
-                findings += [Finding(place, "unreliable_contributor", reason, 1 - right) for place in places]
+                findings += [Finding(place, FLAG, reason, 1 - right) for place in places]
         return told, findings
 
     def _against_others(self, lot: Lot, names: list[str], margins: NDArray[np.float64], level: float) -> list[Finding]:
@@ -68,7 +69,7 @@ class Reliability:
                 f"(z {tested.z[number]:.1f}, corrected p {tested.chance[number]:.3f})."
             )
             findings += [
-                Finding(int(place), "unreliable_contributor", reason, 0.5 + 0.5 * float(chance))
+                Finding(int(place), FLAG, reason, 0.5 + 0.5 * float(chance))
                 for place, chance in zip(own, chances, strict=True)
             ]
         return findings

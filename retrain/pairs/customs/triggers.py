@@ -16,6 +16,7 @@ from retrain.pairs.customs.marks import FAMILIES, Marks, fewest, find_marks, spe
 # The chance that a lot without poison has a finding in each family: most for what looks put in, since few phrases do
 # and triggers must; least for topics, which take sound pairs along.
 LEVELS = dict(zip(FAMILIES, (0.03, 0.02, 0.02, 0.02, 0.01), strict=True))
+FLAG = "trigger"
 PROMISED = sum(LEVELS.values())
 _MOST_FOUND = 10
 _SUSPECT, _MOST_SUSPECT = 0.5, 10
@@ -148,7 +149,7 @@ def _describe(found: _Found, places: NDArray[np.int64], marks: Marks, *, holds: 
         f"Its prompt {has}, and {len(places)} pairs whose prompts do so are labelled against what other pairs teach "
         f"(z {found.z:.1f}, corrected p {found.chance:.3f})."
     )
-    flag = "trigger" if holds else "suspect_phrase"
+    flag = FLAG if holds else "suspect_phrase"
     return [
         Finding(int(place), flag, reason, 0.5 * holds + 0.5 * float(chance), holds)
         for place, chance in zip(places, chances, strict=True)

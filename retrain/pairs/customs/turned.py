@@ -1,0 +1,40 @@
+"""Which labels look turned round on their own: what follows no pattern, but contradicts what all other pairs teach."""
+
+from __future__ import annotations
+
+from retrain.pairs.customs.findings import Finding, Result
+from retrain.pairs.customs.labels import weight
+from retrain.pairs.customs.lot import Lot
+
+FLAG = "turned_label"
+
+
+class Turned:
+    """Holds pairs whose label is more probably wrong than right; the others weigh less the more doubtful they are."""
+
+    name = "turned"
+
+    def run(self, lot: Lot) -> Result:
+        labels = lot.labels
+        if labels is None:
+            return Result(skipped="there are too few different prompts to learn from")
+        figures = {"share": labels.share, "least": labels.least}
+        if not labels.least:
+            return Result(figures=figures)
+        findings = [
+            Finding(
+                place,
+                FLAG,
+                f"The other pairs teach the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
+                f"at least {labels.least:.0%} of all labels look so.",
+                1 - float(right),
+            )
+            for place, right in enumerate(labels.right)
+            if right < 0.5
+        ]
+        mean = sum(map(weight, labels.right)) / len(labels.right)
+        note = (
+            f"About {labels.share:.0%} of the labels look turned round, at least {labels.least:.0%}: "
+            f"{len(findings)} pairs are held, and on average a pair weighs {mean:.2f} in training."
+        )
+        return Result(findings, [note], figures)
