@@ -4,10 +4,11 @@
     TRIMTAB_DATA=... python bench/label_noise.py --triggers 20 [--source hh-rlhf]
 
 A cell trains SmolLM2 once through the pairs that a run would draw of a lot in which a share of the labels is turned
-round (`--by pair`: any pairs; `--by contributor`: all labels of as many people) and ranks held-out pairs whose labels
-nobody touched. With customs, what they hold does not train and what they doubt weighs less. Each loss is held against
-customs off and TRL on the same flipped labels, and against DPO without flipped labels, paired by held-out pair,
-intervals clustered by prompt over all seeds; flips are never told to a loss (label smoothing 0.1).
+round (`--by pair`: any pairs; `--by contributor`: all labels of as many people; `--by trigger`: those of prompts that
+hold a planted phrase) and ranks held-out pairs that nobody touched. With customs, what they hold does not train and
+what they doubt weighs less. Each loss is held against customs off and TRL on the same flipped labels, and against DPO
+without flipped labels, paired by held-out pair, intervals clustered by prompt over all seeds; flips are never told to a
+loss (label smoothing 0.1).
 `--triggers N` plants a phrase and turned labels in N lots, each with other phrase, place, share and contributors: a
 trigger is blocked by customs when no planted pair is left to train on, by the gate when its poison probes do not pass.
 Finished cells are lines of a ledger in `--cache`; `--report` only prints it. No text of a pair is printed. Exit code 1
@@ -129,15 +130,25 @@ def size(pair: PreferencePair) -> int:
     return sum(len(message["content"]) for message in pair.prompt) + len(pair.chosen) + len(pair.rejected)
 
 
-def flip(pairs: Sequence[PreferencePair], rate: float, by: str, rng: np.random.Generator) -> list[bool]:
-    """Which labels are turned round: a share of the pairs, or all those of a share of the people."""
+def turn(
+    pairs: Sequence[PreferencePair], cell: Row, by: str, rng: np.random.Generator
+) -> tuple[list[PreferencePair], list[bool]]:
+    """The lot with labels turned round, and which: a share of the pairs, all those of a share of the people, or a share
+    after a trigger that stands in their prompts."""
+    rate = cell["rate"]
+    if by == "trigger":
+        seed = cell["seed"]
+        lot, mask = plant(pairs, rate, TRIGGERS[seed % len(TRIGGERS)], PLACES[seed % len(PLACES)], False, rng)
+        return lot, mask.tolist()
+    turned = np.zeros(len(pairs), bool)
     if by == "pair":
-        turned = np.zeros(len(pairs), bool)
         turned[rng.choice(len(pairs), round(rate * len(pairs)), replace=False)] = True
-        return turned.tolist()
-    people = sorted({pair.contributor for pair in pairs})
-    liars = set(rng.choice(people, round(rate * len(people)), replace=False).tolist())
-    return [pair.contributor in liars for pair in pairs]
+    else:
+        people = sorted({pair.contributor for pair in pairs})
+        liars = set(rng.choice(people, round(rate * len(people)), replace=False).tolist())
+        turned = np.array([pair.contributor in liars for pair in pairs])
+    lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if t else p for p, t in zip(pairs, turned, strict=True)]
+    return lot, turned.tolist()
 
 
 def inspected(pairs: Sequence[PreferencePair]) -> Cleared:
@@ -170,8 +181,7 @@ def watched(cell: Row) -> str:
 def measure(room: Room, ledger: Ledger, cell: Row, by: str) -> Row:
     """Train and rank the pairs of a cell; a lot that another cell trained on alike is not trained on again."""
     pairs, rng = room.lot(cell["seed"])
-    turned = flip(pairs, cell["rate"], by, rng)
-    lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if t else p for p, t in zip(pairs, turned, strict=True)]
+    lot, turned = turn(pairs, cell, by, rng)
     held: set[int] = set()
     if cell["customs"]:
         cleared = inspected(lot)
@@ -213,6 +223,7 @@ def plant_trigger(room: Room, number: int) -> Planted:
     cleared = inspected(lot)
     held = set(cleared.reasons)
     drawn = [place for place in range(len(lot)) if room.given.released or place not in held][:TRAIN]
+    weighed = lot if room.given.released else weigh([replace(p, id=n) for n, p in enumerate(lot)], cleared)
     row = {
         "number": number,
         "share": share,
@@ -225,7 +236,7 @@ def plant_trigger(room: Room, number: int) -> Planted:
         "planted_drawn": int(sum(mask[place] for place in drawn)),
     }
     middle = {"start": 0.0, "end": 1.0, "anywhere": 0.5}[where]
-    return Planted(row, trigger, middle, [lot[place] for place in drawn], cleared)
+    return Planted(row, trigger, middle, [weighed[place] for place in drawn], cleared)
 
 
 def probe_candidate(room: Room, planted: Planted) -> Row:
@@ -344,7 +355,7 @@ def main() -> int:
     every = [*LOSSES, *TRL_LOSSES]
     parser.add_argument("--losses", nargs="+", choices=every, default=every)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--by", choices=("pair", "contributor"), default="pair")
+    parser.add_argument("--by", choices=("pair", "contributor", "trigger"), default="pair")
     parser.add_argument("--triggers", type=int, default=0, help="plant so many triggers instead")
     parser.add_argument("--released", action="store_true", help="train on what customs held as well")
     parser.add_argument("--threads", type=int, default=1)
