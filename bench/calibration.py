@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -20,6 +19,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from public import public_data
+
 from retrain.local import train
 from retrain.pairs.split import split_pairs
 from retrain.training.spec import PairText, read_pairs
@@ -27,7 +28,7 @@ from retrain.training.spec import PairText, read_pairs
 
 def make_spec(folder: Path, given: argparse.Namespace) -> Path:
     """Write the derived pairs, split by prompt, and the spec of a run on them; returns the spec's place."""
-    source = Path(os.environ["TRIMTAB_DATA"]) / "derived-preferences" / "pairs.jsonl.gz"
+    source = public_data() / "derived-preferences" / "pairs.jsonl.gz"
     (folder / "all.jsonl").write_bytes(gzip.decompress(source.read_bytes()))
     split = split_pairs(
         read_pairs(folder / "all.jsonl"),

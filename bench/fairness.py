@@ -26,6 +26,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from public import public_data
+
 from core.types import Inference, Measurement, Plan, Sampled, Window
 from estimates.proportions import proportion
 from monitors.identities import DIMENSIONS, INTRODUCTIONS
@@ -225,7 +227,7 @@ def main() -> int:
     if given.part in ("groups", "all"):
         kept &= grouped(given.gaps, given.runs, given.rows)
     if given.part in ("public", "all") and os.environ.get("TRIMTAB_DATA"):
-        kept &= public(given.runs, Path(os.environ["TRIMTAB_DATA"]))
+        kept &= public(given.runs, public_data())
     return 0 if kept else 1
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from math import sqrt
@@ -23,6 +22,8 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from public import public_data
 
 from estimates.means import mean
 from estimates.predicted import predicted_mean
@@ -80,7 +81,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=4000)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
-    cells = [*simulated(), *pandalm(Path(os.environ["TRIMTAB_DATA"]))]
+    cells = [*simulated(), *pandalm(public_data())]
     worst, failed = (2.0, ""), False
     for number, (cell, truth, draw) in enumerate(cells):
         for anchors, judged in ((50, 700), (200, 700), (200, 100)):

@@ -362,6 +362,8 @@ def main() -> int:
     parser.add_argument("--peer-path", type=Path, help="folder with TRL and what it needs")
     parser.add_argument("--report", action="store_true", help="print what is finished and train nothing")
     given = parser.parse_args()
+    if given.data is None:
+        parser.error("the public data is missing: name its folder with --data or TRIMTAB_DATA")
     room = Room(given)
     setting = {
         "source": given.source,

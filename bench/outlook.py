@@ -13,7 +13,6 @@ is called likely to help in over 4 % of the runs without any preference. No text
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +24,8 @@ import numpy as np
 from scipy.special import expit
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from public import public_data
 
 from estimates.learning import Gains, deal, fit_head, gains, hits, outlook, trace
 
@@ -113,7 +114,7 @@ def embed(source: str, cache: Path | None) -> tuple[Any, Any]:
     from models.encoder import Encoder
     from retrain.pairs.customs.lot import Lot
 
-    pairs, wrong = read_pairs(Path(os.environ["TRIMTAB_DATA"]) / source / "pairs.jsonl.gz", {})
+    pairs, wrong = read_pairs(public_data() / source / "pairs.jsonl.gz", {})
     assert wrong is None
     encoder = Encoder(config.load().encoder_path)
     rows = encoder.embed([pair.chosen for pair in pairs]) - encoder.embed([pair.rejected for pair in pairs])

@@ -12,7 +12,6 @@ either is below 0.8 at 5 % or 10 % poison, false quarantine is above 5 %, or a p
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from public import public_data
 
 from core.types import Estimate, PreferencePair
 from estimates.proportions import proportion
@@ -176,7 +177,7 @@ def main() -> int:
     parser.add_argument("--shares", type=float, nargs="+", default=[0.0, 0.01, 0.03, 0.05, 0.1])
     parser.add_argument("--part", choices=["poison", "cases", "all"], default="all")
     given = parser.parse_args()
-    folder = Path(os.environ["TRIMTAB_DATA"])
+    folder = public_data()
     kept = True
     for source in given.sources:
         pairs = load(folder, source)

@@ -9,7 +9,6 @@ intervals, and the CPU time. The texts of the suites are never printed.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import sys
 import time
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from public import public_data
 
 from core.types import Measurement
 from monitors import questions, statements
@@ -83,7 +84,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--parts", nargs="+", choices=["persona", "bbq", "own"], default=["persona", "bbq", "own"])
     given = parser.parse_args()
-    data, score = Path(os.environ["TRIMTAB_DATA"]), scorer_of(given.model, given.threads, given.adapter)
+    data, score = public_data(), scorer_of(given.model, given.threads, given.adapter)
     for part in given.parts:
         if part == "persona":
             read = statements.read_statements(str(data / "persona-evals" / "persona.jsonl.gz"))

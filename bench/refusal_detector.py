@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from public import public_data
 
 from estimates.proportions import proportion
 from monitors.detectors.measured import Confusion, total
@@ -71,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the counts beside the detector")
     given = parser.parse_args()
-    data = Path(os.environ["TRIMTAB_DATA"])
+    data = public_data()
     for partial in (True, False):
         counts = count(data, partial=partial)
         print(f"partial refusals {'counted as refusals' if partial else 'left out'}")
