@@ -33,6 +33,8 @@ class Exchange:
     at: datetime
     begun: float
     uuid: str
+    owner: str
+    conversation: str
     texts: list[str] = field(default_factory=list)
     first: float | None = None
     ended: float = 0.0
@@ -89,7 +91,7 @@ class Exchange:
             latency_ms=(self.ended - self.begun) * 1000,
             first_token_ms=(self.first - self.begun) * 1000 if self.first and self.call.stream else None,
             compute_ms=self.compute_ms or None,
-            conversation=self.call.conversation,
+            conversation=self.conversation,
             user=self.call.user,
             labels=self.call.labels,
         )
@@ -109,10 +111,13 @@ async def chat(gateway: Gateway, web: Web, caller: Caller) -> None:
             extras=getattr(gateway.server, "extras", frozenset()),
         )
         kind = _kind(web, caller)
-        uuid = gateway.names.draw()
-        unit = unit_of(call.user, call.conversation, uuid) if kind == "live" else ""
+        uuid, owner, conversation = gateway.names.draw(), f"{caller.name}\0{call.user}", call.conversation
+        if kind == "live" and not conversation:
+            # An exchange that opens a conversation gives it its name.
+            conversation = gateway.conversations.find(owner, call.messages) or uuid
+        unit = unit_of(call.user, conversation, uuid) if kind == "live" else ""
         deployment, version = _target(gateway, call, caller, unit)
-        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, uuid)
+        exchange = Exchange(call, deployment, version, kind, gateway.now(), begun, uuid, owner, conversation)
         await _answer(gateway, web, exchange)
     finally:
         gateway.answering -= 1
@@ -164,6 +169,7 @@ async def _whole(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.F
     created, compute = int(exchange.at.timestamp()), exchange.compute_ms if exchange.kind != "live" else 0.0
     body = write_answer(_identity(exchange), created, exchange.call.model, exchange.row(), compute_ms=compute)
     left.cancel()
+    _remember(gateway, exchange)
     await web.reply(200, body, {"content-type": "application/json", **_headers(exchange)})
 
 
@@ -186,9 +192,17 @@ async def _stream(gateway: Gateway, web: Web, exchange: Exchange, left: asyncio.
             if part:
                 await web.send(part)
     left.cancel()
+    _remember(gateway, exchange)
     await web.send(
         events.ending(exchange.finish_reason or "stop", exchange.prompt_tokens, exchange.completion_tokens), last=True
     )
+
+
+def _remember(gateway: Gateway, exchange: Exchange) -> None:
+    """Before the client has the whole answer, and may go on with it."""
+    if exchange.kind == "live":
+        messages, answer = exchange.call.messages, "".join(exchange.texts)
+        gateway.conversations.keep(exchange.owner, messages, answer, exchange.conversation)
 
 
 def _identity(exchange: Exchange) -> str:

@@ -12,6 +12,7 @@ from core.ports import Server
 from core.settings import Settings
 from gateway.auth import Keyring
 from gateway.capture import Capture
+from gateway.conversations import Conversations
 from gateway.exposition import Meters
 from gateway.router import Router
 from gateway.shadow import Shadow
@@ -52,4 +53,5 @@ class Gateway:
     tell: Callable[[str], None]
     names: Names
     meters: Meters = field(default_factory=Meters)
+    conversations: Conversations = field(default_factory=Conversations)
     answering: int = 0

@@ -61,7 +61,7 @@ class Shadow:
         if served is None or served.trial != "shadow":
             return False
         call = exchange.call
-        if not drawn(served.salt, unit_of(call.user, call.conversation, exchange.uuid), served.share or 100):
+        if not drawn(served.salt, unit_of(call.user, exchange.conversation, exchange.uuid), served.share or 100):
             return False
         running = self._task is not None and not self._task.done()
         if running or answering > BUSY or self._tick() < self._next or not self._router.ready(served.candidate):

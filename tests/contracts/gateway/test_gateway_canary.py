@@ -63,6 +63,23 @@ def test_each_person_keeps_one_version_and_captures_say_which(world: World) -> N
     assert dict(counted) == {name: 2 * list(first.values()).count(name) for name in set(first.values())}
 
 
+def test_a_talk_that_nobody_named_keeps_its_version_and_is_captured_as_one(world: World) -> None:
+    begin(world, share=50)
+    for number in range(6):
+        said = [{"role": "user", "content": f"question {number}"}]
+        versions = set()
+        for _ in range(4):
+            reply = world.chat(messages=said)
+            versions.add(reply.headers["x-trimtab-version"])
+            answer = reply.json["choices"][0]["message"]
+            said += [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": "and then?"}]
+        assert len(versions) == 1
+    world.captured(24)
+    counts = world.rows("SELECT conversation, count(*), min(id) FROM inferences GROUP BY conversation")
+    assert [count for _, count, _ in counts] == [4] * 6
+    assert all(world.rows(f"SELECT uuid FROM inferences WHERE id = {first}") == [(talk,)] for talk, _, first in counts)
+
+
 def test_requests_without_a_name_are_drawn_one_by_one(world: World) -> None:
     begin(world, share=50)
     answered = [str(world.chat(max_tokens=1).headers["x-trimtab-version"]) for _ in range(60)]
@@ -210,6 +227,8 @@ def test_a_shadow_keeps_to_its_pace_and_gives_way_to_load(world: World) -> None:
         "live",
         now(),
         0.0,
+        "x",
+        "key",
         "x",
     )
     world.gateway.shadow._next = 0.0
