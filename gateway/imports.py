@@ -20,7 +20,7 @@ from gateway.transcripts import read_answer, read_messages, read_pair
 from store import imports
 from store.unit_of_work import Store
 
-TRAFFIC = ("id", "at", "prompt", "messages", "response", "version", "user", "labels")
+TRAFFIC = ("id", "at", "prompt", "messages", "response", "version", "user", "conversation", "labels")
 PAIRS = (
     *("id", "prompt", "messages", "chosen", "rejected"),
     *("contributor", "session", "at", "version", "source", "licence", "consent"),
@@ -193,6 +193,7 @@ def _traffic_reader(columns: Mapping[str, str], digest: str, deployment: str, at
             prompt=prompt,
             response=_text(row, columns["response"], None),
             user=_text(row, columns["user"], LONGEST_NAME),
+            conversation=_text(row, columns["conversation"], LONGEST_NAME),
             labels=_labels(row.get(columns["labels"])),
         )
         return made, id

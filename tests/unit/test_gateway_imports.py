@@ -47,9 +47,16 @@ def test_times_are_read_in_their_forms(tmp_path: Path, at: Any) -> None:
 
 def test_messages_labels_and_answers_are_kept(tmp_path: Path) -> None:
     messages = [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}]
-    row = {"messages": messages, "response": "r", "version": "v", "user": 7, "labels": {"topic": "tea", "n": 3}}
+    row = {
+        "messages": messages,
+        "response": "r",
+        "version": "v",
+        "user": 7,
+        "conversation": "c",
+        "labels": {"topic": "tea", "n": 3},
+    }
     (read,) = parse_traffic(write(tmp_path / "t.jsonl", row), {})
-    assert (read.prompt, read.response, read.version, read.user) == ("u", "r", "v", "7")
+    assert (read.prompt, read.response, read.version, read.user, read.conversation) == ("u", "r", "v", "7", "c")
     assert read.labels == {"topic": "tea", "n": "3"}
     assert list(read.messages) == messages
 

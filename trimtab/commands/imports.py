@@ -27,7 +27,7 @@ def imports() -> None:
 @options.as_json
 @click.pass_context
 def traffic(context: click.Context, file: Path, columns: str, as_json: bool) -> None:
-    """Import past exchanges: id, at, prompt or messages, response, version, user, labels."""
+    """Import past exchanges: id, at, prompt or messages, response, version, user, conversation, labels."""
     from gateway.imports import import_traffic
 
     settings = options.settings(context)
