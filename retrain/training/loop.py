@@ -93,7 +93,7 @@ class Objective(Protocol):
         ...
 
     def evaluate(self) -> Figures | None:
-        """Figures over what is held out, without gradients; None when nothing is watched."""
+        """Figures over what is held out, without gradients; None when nothing is watched, and after a stop."""
         return None
 
     def state(self) -> dict[str, Tensor]:

@@ -122,6 +122,25 @@ def test_stopping_and_resuming_gives_the_same_weights_bit_for_bit(make_run, drop
     assert losses[0] == losses[1]
 
 
+def test_a_stop_while_held_out_pairs_are_scored_tells_no_part_of_them_as_all(make_run):
+    settings = {"max_steps": 2, "eval_every": 1, "tokens_per_batch": 64, "row_tokens": 64}
+    whole = make_run("whole", **settings)
+    run(whole)
+    asked = count(1)
+
+    def scored_and_stepped() -> bool:
+        return len(read_steps(halted)) == 1 and next(asked) > 3
+
+    halted = make_run("halted", **settings, reference_cache=str(whole / "reference"))
+    assert run(halted, scored_and_stepped) == STOPPED
+    assert run(halted) == DONE
+    told = [
+        {event["step"]: event["loss"] for event in read_events(folder / "progress.jsonl") if event["event"] == "eval"}
+        for folder in (whole, halted)
+    ]
+    assert told[1].items() <= told[0].items()
+
+
 def test_a_checkpoint_comes_back_to_where_the_weights_are():
     here, there = (torch.nn.Parameter(torch.ones(3, device=device)) for device in ("cpu", "meta"))
     optimizers = [build_optimizer(RunSpec("model", max_steps=1), {"w": w}, 0.1) for w in (here, there)]
