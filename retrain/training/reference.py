@@ -26,9 +26,9 @@ def open_cache(job: Job, policy: Policy) -> ReferenceCache:
     spec = job.spec
     use_init = spec.reference == "init" and spec.init_adapter
     adapter = digest_folder(Path(spec.init_adapter)) if use_init and spec.init_adapter else "base"
-    if use_init and not policy.adapted:
-        # Added to the weights it gives other last digits than beside them.
-        adapter = f"merged {adapter}"
+    if not policy.adapted:
+        # Weights that train are kept in fp32, and an adapter is added into them: both give other last digits.
+        adapter = f"whole {adapter}"
     model = digest_folder(Path(spec.init_model or spec.base_model))
     name = reference_key(model, adapter, policy.tokenizer, policy.hardware.precision)
     folder = Path(spec.reference_cache) if spec.reference_cache else job.folder / "reference"

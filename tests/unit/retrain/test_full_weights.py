@@ -102,6 +102,16 @@ def test_a_trained_model_is_judged_and_goes_on_from_itself_or_from_an_adapter(ma
     assert beside["update"]["norm"] == pytest.approx(0, abs=1e-3)
 
 
+def test_it_takes_no_reference_that_an_adapters_run_scored_with_weights_rounded_to_bf16(make_run, tmp_path):
+    cache = str(tmp_path / "cache")
+    settings = {"precision": "bf16", "max_steps": 1}
+    run(make_run("adapter", reference_cache=cache, **settings))
+    own, shared = make_run("own", **settings, **FULL), make_run("shared", reference_cache=cache, **settings, **FULL)
+    run(own)
+    run(shared)
+    assert events_of(shared, "step")[0]["margin"] == events_of(own, "step")[0]["margin"]
+
+
 def test_only_who_keeps_what_was_trained_holds_more_than_one_tensor_of_it(monkeypatch):
     made: list[weakref.ref[torch.Tensor]] = []
 
