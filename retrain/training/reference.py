@@ -9,6 +9,7 @@ from typing import Protocol
 
 from retrain.training.batches import count_tokens, make_micros
 from retrain.training.policy import Policy, digest_folder
+from retrain.training.ranks import ALONE, Ranks
 from retrain.training.reference_cache import ReferenceCache, reference_key
 from retrain.training.rows import Group
 from retrain.training.trainer import Job
@@ -45,7 +46,7 @@ def score_reference(job: Job, policy: Policy, examples: Sequence[Example]) -> Re
 
     spec = job.spec
     cache = open_cache(job, policy)
-    unique = find_waiting(cache, examples)
+    unique = find_waiting(cache, examples, job.ranks)
     groups = [example.sequences for example in unique]
     policy.model.eval()
     off = policy.adapted and (spec.reference == "base" or not spec.init_adapter)
@@ -73,7 +74,14 @@ def count_waiting(job: Job, policy: Policy, examples: Sequence[Example]) -> int:
     return count_tokens([example.sequences for example in waiting])
 
 
-def find_waiting(cache: ReferenceCache, examples: Sequence[Example]) -> list[Example]:
-    """Those of `examples` without a value, each content once."""
-    waiting = set(cache.missing(example.key for example in examples))
-    return list({example.key: example for example in examples if example.key in waiting}.values())
+def find_waiting(cache: ReferenceCache, examples: Sequence[Example], ranks: Ranks = ALONE) -> list[Example]:
+    """Those of `examples` without a value, each content once.
+
+    `ranks` agree on them: each read the cache at a moment of its own, and another run may be writing into it.
+    """
+    import torch
+
+    every = list({example.key: example for example in examples}.values())
+    waiting = set(cache.missing(example.key for example in every))
+    told = torch.tensor([float(example.key in waiting) for example in every], device=ranks.device)
+    return [example for example, lacks in zip(every, ranks.add(told).tolist(), strict=True) if lacks]

@@ -6,7 +6,9 @@ import json
 import math
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -20,6 +22,8 @@ from retrain.train import main
 from retrain.training.batches import Micro, make_micros
 from retrain.training.progress import read_events
 from retrain.training.ranks import Ranks
+from retrain.training.reference import find_waiting
+from retrain.training.reference_cache import ReferenceCache
 from retrain.training.spec import load_spec, parse_spec
 from tests.unit.retrain.test_rows import SEQUENCES
 
@@ -143,6 +147,22 @@ def test_what_they_are_told_wrong_ends_with_its_sentence_and_a_forecast_with_one
     out, error = right.communicate(timeout=SECONDS)
     assert right.returncode == 0, error
     assert json.loads(out.strip().splitlines()[-1])["steps"] == 4
+
+
+@dataclass(frozen=True, slots=True)
+class Beside(Ranks):
+    """One of two, whose other finds no value for the second example."""
+
+    def add(self, values: torch.Tensor) -> torch.Tensor:
+        return values + torch.tensor([0.0, 1.0, 0.0])
+
+
+def test_what_any_of_them_found_no_value_for_all_score_while_another_run_fills_the_cache(tmp_path):
+    cache = ReferenceCache(tmp_path, "shared")
+    cache.put([("a", -1.0, -2.0), ("b", -3.0, -4.0)])
+    examples = [SimpleNamespace(key=key) for key in ("a", "b", "c", "a")]
+    assert [example.key for example in find_waiting(cache, examples)] == ["c"]
+    assert [example.key for example in find_waiting(cache, examples, Beside(0, 2))] == ["b", "c"]
 
 
 @given(st.lists(SEQUENCES, min_size=1, max_size=8), st.integers(1, 5))
