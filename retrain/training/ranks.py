@@ -116,6 +116,14 @@ def _end_with(parent: int, starter: int) -> None:
     torchrun puts each rank into a session of its own, where no signal to the run's group reaches it, and what is left
     of a killed run must not write beside its next attempt.
     """
-    while os.getppid() == parent and psutil.pid_exists(starter):
+    while os.getppid() == parent and lives(starter):
         time.sleep(_LOOK_SECONDS)
     os._exit(1)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs: one that is over and that nobody has waited for yet keeps its number, but does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +24,7 @@ from core.errors import InvalidInput
 from retrain.train import main
 from retrain.training.batches import Micro, make_micros
 from retrain.training.progress import read_events
-from retrain.training.ranks import Ranks
+from retrain.training.ranks import Ranks, lives
 from retrain.training.reference import find_waiting
 from retrain.training.reference_cache import ReferenceCache
 from retrain.training.spec import load_spec, parse_spec
@@ -163,6 +166,19 @@ def test_what_any_of_them_found_no_value_for_all_score_while_another_run_fills_t
     examples = [SimpleNamespace(key=key) for key in ("a", "b", "c", "a")]
     assert [example.key for example in find_waiting(cache, examples)] == ["c"]
     assert [example.key for example in find_waiting(cache, examples, Beside(0, 2))] == ["b", "c"]
+
+
+def test_one_that_is_over_but_that_nobody_waited_for_is_gone():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 30
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert psutil.pid_exists(child.pid)
+    assert not lives(child.pid)
+    child.wait()
+    assert not lives(child.pid)
+    assert lives(os.getpid())
 
 
 @given(st.lists(SEQUENCES, min_size=1, max_size=8), st.integers(1, 5))
