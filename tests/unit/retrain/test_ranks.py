@@ -23,6 +23,7 @@ from safetensors.torch import load_file
 from core.errors import InvalidInput
 from retrain.train import main
 from retrain.training.batches import Micro, make_micros
+from retrain.training.policy import start_policy
 from retrain.training.progress import read_events
 from retrain.training.ranks import Ranks, lives
 from retrain.training.reference import find_waiting
@@ -190,6 +191,14 @@ def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
     assert sorted(counted) == sorted(micro.groups for micro in every)
 
 
+def test_an_adapter_that_keeps_its_dropout_is_not_continued_on_several_devices(make_run):
+    first = make_run("first", max_steps=1, lora={"r": 4, "alpha": 8, "dropout": 0.2})
+    assert main([str(first)]) == 0
+    spec = load_spec(make_run("second", devices=2, init_adapter=str(first / "adapter")))
+    with pytest.raises(InvalidInput, match="dropout is drawn on one device"):
+        start_policy(spec, Ranks(0, 2))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -197,6 +206,7 @@ def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
         ({"devices": 1.5}, "devices must be a whole number"),
         ({"devices": 2, "loss": "drdpo"}, "drdpo trains on one device"),
         ({"devices": 2, "lora": {"dropout": 0.1}}, "dropout is drawn on one device"),
+        ({"devices": 2, "device": "cuda:1"}, "cuda:1 is one device"),
     ],
 )
 def test_what_does_not_go_with_several_devices_is_refused(change: dict, sentence: str) -> None:
