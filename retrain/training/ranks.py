@@ -100,9 +100,9 @@ def join(device: str, starter: int | None) -> Iterator[Ranks]:
     try:
         rank, size = distributed.get_rank(), distributed.get_world_size()
         if on_gpu:
-            if torch.cuda.device_count() < size:
+            if (there := torch.cuda.device_count()) < size:
                 raise InvalidInput(
-                    f"There are {torch.cuda.device_count()} CUDA devices for {size} processes.", "Lower devices."
+                    f"The run asks for {size} CUDA devices and this machine has {there}.", "Lower devices."
                 )
             torch.cuda.set_device(rank)
         yield Ranks(rank, size, "cuda" if on_gpu else "cpu")
