@@ -21,10 +21,10 @@ QUALITY = frozenset(
         "adversarial",
     }
 )
-# Of these, what is measured on answers to people, and not by asking the live version itself.
-ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"}
 # How the model is served: a release may have changed it, learning from preferences does not.
 SERVICE = frozenset({"errors", "latency", "expert_load"})
+# What is measured on answers that people got, and not by asking the live version itself or by what it failed to answer.
+ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"} | {"latency"}
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
 # What they show may be wanted, or is not the model's doing: a person reads the rows first.
 READ_FIRST = frozenset({"response_drift", "prompt_pii", "prompt_sentiment"})
