@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +22,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from core.errors import InvalidInput
+from retrain import train as train_module
 from retrain.train import main
 from retrain.training.batches import Micro, make_micros
 from retrain.training.policy import start_policy
-from retrain.training.progress import read_events
+from retrain.training.progress import Progress, read_events
 from retrain.training.ranks import Ranks, lives
 from retrain.training.reference import find_waiting
 from retrain.training.reference_cache import ReferenceCache
@@ -180,6 +182,33 @@ def test_one_that_is_over_but_that_nobody_waited_for_is_gone():
     child.wait()
     assert not lives(child.pid)
     assert lives(os.getpid())
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's, which a device raises."""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_whichever_fails_says_why_and_what_fails_after_it_does_not(make_run, monkeypatch, capsys, rank):
+    folder = make_run("a", devices=2)
+    progress = Progress(folder / "progress.jsonl")
+    progress.write("error", message="An earlier try failed.", code=1)
+
+    def fail(job) -> int:
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    def fail_after(job) -> int:
+        assert main([str(folder), "--started-by", "1"]) == 1
+        raise RuntimeError("Connection closed by peer")
+
+    places, tries = iter([Ranks(rank, 2), Ranks(1 - rank, 2)]), iter([fail_after, fail])
+    monkeypatch.setattr(train_module, "join", lambda *_: nullcontext(next(places)))
+    monkeypatch.setattr(train_module, "train", lambda job: next(tries)(job))
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        main([str(folder), "--started-by", "1"])
+    told = [(event["message"], event["code"]) for event in events_of(folder, "error")]
+    assert told[1:] == [("The run needs more memory than there is. Lower tokens_per_batch.", 1)]
+    assert "closed by peer" in capsys.readouterr().err
 
 
 @given(st.lists(SEQUENCES, min_size=1, max_size=8), st.integers(1, 5))
