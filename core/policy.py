@@ -21,10 +21,10 @@ QUALITY = frozenset(
         "adversarial",
     }
 )
-# Of these, what is measured on answers to people, and not by asking the live version itself.
-ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"}
 # How the model is served: a release may have changed it, learning from preferences does not.
 SERVICE = frozenset({"errors", "latency", "expert_load"})
+# What is measured on answers that people got, and not by asking the live version itself or by what it failed to answer.
+ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"} | {"latency"}
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
 # What they show may be wanted, or is not the model's doing: a person reads the rows first.
 READ_FIRST = frozenset({"response_drift", "prompt_pii", "prompt_sentiment"})
@@ -34,7 +34,8 @@ READ_FIRST = frozenset({"response_drift", "prompt_pii", "prompt_sentiment"})
 class Situation:
     """What the policy looks at when `metric` alarms: the release before it, and the pairs there are to learn from.
 
-    `about_earlier` says that the alarm was raised before the version that is live now went live.
+    `events_since_release` counts the answers of the live version until the alarm was raised; None before any is live.
+    `about_earlier` says that the alarm was raised before that version went live.
     """
 
     metric: str
@@ -68,7 +69,7 @@ def propose(situation: Situation) -> Proposal:
     if situation.metric in READ_FIRST:
         return Proposal("none", f"{_words(situation.metric)} alone asks for no act: read the rows of the alert first.")
     suspect = situation.metric in QUALITY | SERVICE
-    # An alarm about answers is no word on a version that has given none yet, such as one just rolled back to.
+    # An alarm about answers is no word on a version that had given none by then, such as one just rolled back to.
     unheard = recent and situation.metric in ANSWERS and situation.events_since_release == 0
     if suspect and (situation.about_earlier or unheard):
         return Proposal("none", f"The alarm is about a version that {situation.live_version} has replaced since.")

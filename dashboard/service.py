@@ -32,6 +32,7 @@ class Group:
     completion_tokens: int
     seconds: float
     computing: float | None
+    computed: int
     money: float
 
 
@@ -60,7 +61,8 @@ def measure(name: str, rows: Sequence[Mapping[str, Any]], rates: CostSettings) -
 
     Money is tokens at their prices plus seconds at the server's price an hour: an answer's part of the computing time
     where the server tells it, else the time of its request. The latter counts answers made at the same time one by
-    one: an upper limit of a server's time. `computing` sums the former; None where no answer came with it.
+    one: an upper limit of a server's time. `computing` sums the former, in seconds, over the `computed` answers that
+    came with it; None where none did.
     """
     answered = [row for row in rows if row["status"] == 200]
     times = [row["latency_ms"] for row in answered if row["latency_ms"] is not None]
@@ -84,6 +86,7 @@ def measure(name: str, rows: Sequence[Mapping[str, Any]], rates: CostSettings) -
         completion_tokens=told,
         seconds=sum(row["latency_ms"] or 0.0 for row in rows) / 1000,
         computing=sum(told_by_server) if told_by_server else None,
+        computed=len(told_by_server),
         money=price(asked, told, sum(map(_seconds_of, rows)), rates),
     )
 

@@ -148,7 +148,8 @@ class Engine:
     def decoders(self) -> list[Decoder]:
         """What decodes for the base and its adapters, and for each whole model."""
         first = [self.decoder] if self.decoder is not None else []
-        return first + [resident.decoder for resident in self.whole.values()]
+        # A copy made at once: other threads ask while the decoding one loads and unloads.
+        return first + [resident.decoder for resident in list(self.whole.values())]
 
     def unload(self, name: str) -> "Future[bool]":
         """Unloads a version once no answer uses it; the result is False when it was not loaded."""

@@ -107,7 +107,9 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
     route = deployments.current(tx, settings.deployment)
     if route is None:
         return ""
-    answers = deployments.answers_since(tx, settings.deployment, most=SETTLED_ANSWERS + 1)
+    # What was answered after the alarm was raised is no part of it, however late the policy looks.
+    raised = alert["fired_at"] or tx.now
+    answers = deployments.answers_since(tx, settings.deployment, until=raised, most=SETTLED_ANSWERS + 1)
     situation = Situation(
         metric=alert["metric"],
         live_version=route["version"],
@@ -116,7 +118,7 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
         settled_events=SETTLED_ANSWERS,
         approved_pairs=pairs.counts(tx)["approved"],
         minimum_pairs=settings.retrain.minimum_pairs,
-        about_earlier=alert["fired_at"] is not None and alert["fired_at"] < route["changed_at"],
+        about_earlier=raised < route["changed_at"],
     )
     found = propose(situation)
     if found.kind == "retrain" and (trouble := _unserved(tx, settings, route["version"])):

@@ -22,7 +22,7 @@ from retrain.training.calibration import calibrate
 from retrain.training.checkpoint import write_whole
 from retrain.training.norms import describe_update
 from retrain.training.policy import choose_hardware
-from retrain.training.progress import Progress
+from retrain.training.progress import Progress, read_events
 from retrain.training.scoring import Scorer, Scores, ranking_hits, reward_hits, summarise
 from retrain.training.spec import PairText, RunSpec, load_spec, read_pairs
 from retrain.training.thumbs import read_thumbs
@@ -138,13 +138,14 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     progress = Progress(given.folder / "progress.jsonl")
+    before = len(read_events(progress.path))
     try:
         evaluate(given.folder, progress, lambda: stop.asked, time.monotonic)
     except Stopped:
         progress.write("stopped", stage="evaluate")
         return STOPPED
     except TrimtabError as error:
-        return report(progress, str(error), BAD_SPEC, given.folder)
+        return report(progress, str(error), BAD_SPEC, before)
     return DONE
 
 

@@ -34,10 +34,10 @@ def launch(folder: Path, devices: int, arguments: Sequence[str], stop: Callable[
             child.terminate()
         time.sleep(_LOOK_SECONDS)
     events = read_events(path)[before:]
-    last = events[-1] if events else {}
-    event = str(last.get("event", ""))
-    if event == "error":
-        return int(last["code"])
+    # The first device may have said more before it met that another was gone.
+    if errors := [event for event in events if event.get("event") == "error"]:
+        return int(errors[0]["code"])
+    event = str(events[-1].get("event", "")) if events else ""
     if event.endswith("stopped") or (asked and event != "end"):
         return STOPPED
     return DONE if code == 0 else 1

@@ -18,7 +18,7 @@ from pathlib import Path
 from core.errors import TrimtabError
 from retrain.adaptation import adapt_first, adapting, add
 from retrain.launch import launch
-from retrain.training.progress import Progress
+from retrain.training.progress import Progress, read_events
 from retrain.training.ranks import join
 from retrain.training.spec import load_spec
 from retrain.training.trainer import BAD_SPEC, DONE, STOPPED, TRAINERS, Job
@@ -48,23 +48,25 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     progress = Progress(given.folder / "progress.jsonl")
+    before = len(read_events(progress.path))
     try:
         spec = load_spec(given.folder)
         if spec.devices > 1 and given.started_by is None:
             return launch(given.folder, spec.devices, ["--forecast"] * given.forecast, lambda: stop.asked)
         with join(spec.device, given.started_by) as ranks:
-            if not ranks.is_first:
-                progress = Progress(Path(os.devnull))
-            job = Job(given.folder, spec, progress, lambda: ranks.any(stop.asked), time.monotonic, ranks)
+            own = progress if ranks.is_first else Progress(Path(os.devnull))
+            job = Job(given.folder, spec, own, lambda: ranks.any(stop.asked), time.monotonic, ranks)
             code = forecast(job) if given.forecast else train(job)
         # torchrun takes any other code for a failure; `launch` reads how it ended.
         return DONE if code == STOPPED and given.started_by is not None else code
     except TrimtabError as error:
-        return report(progress, str(error), BAD_SPEC, given.folder)
-    except MemoryError:
-        return report(progress, "The run needs more memory than there is. Lower tokens_per_batch.", 1, given.folder)
+        return report(progress, str(error), BAD_SPEC, before)
     except Exception as error:
-        report(progress, f"The run failed: {type(error).__name__}: {error}", 1, given.folder)
+        kind = type(error).__name__
+        if kind in ("MemoryError", "OutOfMemoryError"):  # the machine's, or a device's as torch calls it
+            sentence = "The run needs more memory than there is. Lower tokens_per_batch."
+            return report(progress, sentence, 1, before)
+        report(progress, f"The run failed: {kind}: {error}", 1, before)
         raise
 
 
@@ -84,8 +86,14 @@ def forecast(job: Job) -> int:
     return DONE
 
 
-def report(progress: Progress, sentence: str, code: int, folder: Path) -> int:
-    if folder.is_dir():
+def report(progress: Progress, sentence: str, code: int, before: int) -> int:
+    """Say why the process ends; returns `code`.
+
+    Of several devices' processes the first to fail says it: the others fail because it did. `before` is how many events
+    there were when the process began.
+    """
+    told = (event.get("event") for event in read_events(progress.path)[before:])
+    if progress.path.parent.is_dir() and "error" not in told:
         progress.write("error", message=sentence, code=code)
     print(sentence, file=sys.stderr)
     return code

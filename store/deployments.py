@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid as uuids
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 
 import sqlalchemy as sa
@@ -289,8 +289,9 @@ def fail(tx: Tx, id: int, message: str, *, actor: str, event: str = "deployment.
     tx.audit(actor, event, row["uuid"], {"version": row["version"], "message": message})
 
 
-def answers_since(tx: Tx, deployment: str, *, most: int) -> int | None:
-    """How many answers clients got from the live version since it went live, counted up to `most`; None before any."""
+def answers_since(tx: Tx, deployment: str, *, until: datetime, most: int) -> int | None:
+    """How many answers clients got from the live version from when it went live to `until`, counted up to `most`; None
+    before any version is live."""
     route = current(tx, deployment)
     if route is None:
         return None
@@ -301,6 +302,7 @@ def answers_since(tx: Tx, deployment: str, *, most: int) -> int | None:
             inferences.c.kind == "live",
             inferences.c.deployment == deployment,
             inferences.c.at >= route["changed_at"],
+            inferences.c.at <= until,
         )
         .limit(most)
     )

@@ -80,6 +80,12 @@ def approved(tx: Tx, limit: int) -> list[PreferencePair]:
     return read(tx, newest)[::-1]
 
 
+def released(tx: Tx) -> set[int]:
+    """The keys of the approved pairs that a person let go."""
+    free = pairs.c.state == "approved", pairs.c.decided_by != ""
+    return {int(row["id"]) for row in tx.all(sa.select(pairs.c.id).where(*free))}
+
+
 def held_for(tx: Tx, flags: Sequence[str], limit: int) -> list[PreferencePair]:
     """The newest quarantined pairs with any of these flags that no person decided on, at most `limit`, oldest first."""
     carried = sa.or_(*(pairs.c.flags.contains(f" {flag} ", autoescape=True) for flag in flags))

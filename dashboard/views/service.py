@@ -62,6 +62,14 @@ def fill(console: Console) -> None:
         st.caption("Money appears once prices are set: cost.prompt_million, cost.completion_million, cost.server_hour.")
 
 
+def computing(group: service.Group) -> str:
+    """What the server says it computed, and for how many answers where those are not all."""
+    if group.computing is None:
+        return "not told"
+    part = f" of {words.count(group.computed, 'answer')}" if group.computed < group.requests else ""
+    return f"{group.computing:,.1f}{part}"
+
+
 def line(group: service.Group) -> dict[str, str]:
     """A group as a row of the table: each value with its interval and count."""
     return {
@@ -73,7 +81,7 @@ def line(group: service.Group) -> dict[str, str]:
         "speed": told(group.speed),
         "tokens": f"{group.prompt_tokens:,} + {group.completion_tokens:,}",
         "seconds": f"{group.seconds:,.0f}",
-        "computing": "not told" if group.computing is None else f"{group.computing:,.1f}",
+        "computing": computing(group),
         "money": f"{group.money:,.4f}",
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,11 +82,14 @@ def clear(
     )
 
 
-def weigh(found: Sequence[PreferencePair], cleared: Cleared) -> list[PreferencePair]:
-    """The pairs with what customs leave of their weights. What a person released, against customs, keeps its own."""
+def weigh(
+    found: Sequence[PreferencePair], cleared: Cleared, released: Collection[int] = frozenset()
+) -> list[PreferencePair]:
+    """The pairs with what customs leave of their weights. Those in `released`, by their keys, keep their own: a person
+    let them go, whatever customs say."""
 
     def left(pair: PreferencePair) -> float:
-        return 1.0 if pair.id in cleared.reasons else cleared.weights.get(pair.id, 1.0)
+        return 1.0 if pair.id in released else cleared.weights.get(pair.id, 1.0)
 
     return [replace(pair, weight=pair.weight * left(pair)) for pair in found]
 

@@ -49,7 +49,7 @@ def draw(
         train, held_out = apart
     train, held_out = train[:most_train], held_out[:most_held_out]
     if cleared is not None:
-        train = weigh(train, cleared)
+        train = weigh(train, cleared, pairs.released(tx))
     if len(train) < FEWEST_TRAIN or len(held_out) < FEWEST_HELD_OUT:
         raise InvalidInput(
             f"{len(found)} approved pairs give {len(train)} to train on and {len(held_out)} to judge by; "

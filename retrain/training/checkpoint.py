@@ -142,8 +142,10 @@ def restore(
     for name, parameter in parameters.items():
         moments = kept[name]
         parameter.data.copy_(cut(moments.pop("weight"), parameter))
+        # The number of steps is one for all parts, and on the device too, where the fused optimiser counts it.
         optimizer.state[parameter] = {
-            moment: value if moment == "step" else cut(value, parameter) for moment, value in moments.items()
+            moment: value.to(parameter.device) if moment == "step" else cut(value, parameter)
+            for moment, value in moments.items()
         }
     return generators
 

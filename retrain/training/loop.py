@@ -93,7 +93,7 @@ class Objective(Protocol):
         ...
 
     def evaluate(self) -> Figures | None:
-        """Figures over what is held out, without gradients; None when nothing is watched."""
+        """Figures over what is held out, without gradients; None when nothing is watched, and after a stop."""
         return None
 
     def state(self) -> dict[str, Tensor]:
@@ -187,7 +187,7 @@ def train(job: Job, build: Build) -> int:
             saved_at, saved_step = job.clock(), step + 1
     # Saving a whole model copies it, for which there is room where the moments were.
     optimizer.state.clear()
-    state = gather_state(policy)
+    state = gather_state(policy, keep=job.ranks.is_first)
     if job.ranks.is_first:
         publish(product, lambda folder: save_product(policy, spec, folder, state))
     job.ranks.wait()

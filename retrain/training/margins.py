@@ -96,20 +96,22 @@ def add_figures(
         sums[name] += float((weights * value.detach()).sum())
 
 
-def evaluate(job: Job, policy: Policy, pairs: Sequence[EncodedPair], cache: ReferenceCache) -> dict[str, float]:
-    """The figures over the held-out pairs, without gradients."""
+def evaluate(job: Job, policy: Policy, pairs: Sequence[EncodedPair], cache: ReferenceCache) -> dict[str, float] | None:
+    """The figures over the held-out pairs, without gradients; None after a stop, as sums over some are no figures."""
     import torch
 
     sums: dict[str, float] = dict.fromkeys(FIGURES, 0.0)
     policy.model.eval()
-    with torch.no_grad():
-        for micro in micros(job.spec, policy, pairs):
-            if job.stop():
-                break
-            members = [pairs[i] for i in micro.groups]
-            weights = torch.full((len(members),), micro.weight / len(pairs), device=policy.hardware.device)
-            chosen, rejected, scores = margins(policy, micro, members, cache)
-            losses = pair_losses(job.spec, members, chosen, rejected)
-            add_figures(sums, job.spec.beta, weights, losses, chosen, rejected, scores)
-    policy.model.train()
+    try:
+        with torch.no_grad():
+            for micro in micros(job.spec, policy, pairs):
+                if job.stop():
+                    return None
+                members = [pairs[i] for i in micro.groups]
+                weights = torch.full((len(members),), micro.weight / len(pairs), device=policy.hardware.device)
+                chosen, rejected, scores = margins(policy, micro, members, cache)
+                losses = pair_losses(job.spec, members, chosen, rejected)
+                add_figures(sums, job.spec.beta, weights, losses, chosen, rejected, scores)
+    finally:
+        policy.model.train()
     return policy.ranks.sum(sums)

@@ -275,6 +275,8 @@ def is_tied(model: Any, weight: Parameter) -> bool:
 
 def start_policy(spec: RunSpec, ranks: Ranks = ALONE) -> Policy:
     """The policy that `spec` starts from, on the hardware that it names, in parts where there are several `ranks`."""
+    import torch
+
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     adapter = Path(spec.init_adapter) if spec.init_adapter else None
     alone = ranks.size == 1
@@ -283,6 +285,10 @@ def start_policy(spec: RunSpec, ranks: Ranks = ALONE) -> Policy:
     else:
         policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed, move=alone)
     if not alone:
+        if any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in policy.model.modules()):
+            raise InvalidInput(
+                "What the run starts from has dropout, and dropout is drawn on one device.", "Set devices to 1."
+            )
         policy.ranks = ranks
         shard(policy.causal, ranks)
     if policy.adapted and adapter is not None and spec.reference == "init":

@@ -17,17 +17,23 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
-def gather_state(policy: Policy) -> dict[str, Tensor]:
-    """What `policy` has learnt, by name; weights in parts are put together, which takes all ranks."""
-    if policy.adapted:
-        return {name: put_together(p.detach()) for name, p in policy.trainable().items()}
+def gather_state(policy: Policy, *, keep: bool = True) -> dict[str, Tensor]:
+    """What `policy` has learnt, by name, in the machine's own memory.
+
+    Weights in parts are put together, which takes all ranks, one after another, since all of them need not fit on a
+    device; they stay only with one that is to `keep` them.
+    """
+    found = policy.trainable() if policy.adapted else policy.causal.state_dict(keep_vars=True)
     # Tied weights are one tensor under two names, and stay one.
-    made: dict[int, Tensor] = {}
+    made: dict[int, Tensor | None] = {}
     state: dict[str, Tensor] = {}
-    for name, value in policy.causal.state_dict(keep_vars=True).items():
+    for name, value in found.items():
         if id(value) not in made:
-            made[id(value)] = put_together(value.detach())
-        state[name] = made[id(value)]
+            whole = put_together(value.detach())
+            made[id(value)] = whole.cpu() if keep else None
+            del whole
+        if (kept := made[id(value)]) is not None:
+            state[name] = kept
     return state
 
 

@@ -100,9 +100,9 @@ def join(device: str, starter: int | None) -> Iterator[Ranks]:
     try:
         rank, size = distributed.get_rank(), distributed.get_world_size()
         if on_gpu:
-            if torch.cuda.device_count() < size:
+            if (there := torch.cuda.device_count()) < size:
                 raise InvalidInput(
-                    f"There are {torch.cuda.device_count()} CUDA devices for {size} processes.", "Lower devices."
+                    f"The run asks for {size} CUDA devices and this machine has {there}.", "Lower devices."
                 )
             torch.cuda.set_device(rank)
         yield Ranks(rank, size, "cuda" if on_gpu else "cpu")
@@ -116,6 +116,14 @@ def _end_with(parent: int, starter: int) -> None:
     torchrun puts each rank into a session of its own, where no signal to the run's group reaches it, and what is left
     of a killed run must not write beside its next attempt.
     """
-    while os.getppid() == parent and psutil.pid_exists(starter):
+    while os.getppid() == parent and lives(starter):
         time.sleep(_LOOK_SECONDS)
     os._exit(1)
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs: one that is over and that nobody has waited for yet keeps its number, but does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from retrain.training.batches import count_tokens, make_micros
 from retrain.training.policy import Policy, digest_folder
+from retrain.training.ranks import ALONE, Ranks
 from retrain.training.reference_cache import ReferenceCache, reference_key
 from retrain.training.rows import Group
 from retrain.training.trainer import Job
@@ -26,9 +27,9 @@ def open_cache(job: Job, policy: Policy) -> ReferenceCache:
     spec = job.spec
     use_init = spec.reference == "init" and spec.init_adapter
     adapter = digest_folder(Path(spec.init_adapter)) if use_init and spec.init_adapter else "base"
-    if use_init and not policy.adapted:
-        # Added to the weights it gives other last digits than beside them.
-        adapter = f"merged {adapter}"
+    if not policy.adapted:
+        # Weights that train are kept in fp32, and an adapter is added into them: both give other last digits.
+        adapter = f"whole {adapter}"
     model = digest_folder(Path(spec.init_model or spec.base_model))
     name = reference_key(model, adapter, policy.tokenizer, policy.hardware.precision)
     folder = Path(spec.reference_cache) if spec.reference_cache else job.folder / "reference"
@@ -45,7 +46,7 @@ def score_reference(job: Job, policy: Policy, examples: Sequence[Example]) -> Re
 
     spec = job.spec
     cache = open_cache(job, policy)
-    unique = find_waiting(cache, examples)
+    unique = find_waiting(cache, examples, job.ranks)
     groups = [example.sequences for example in unique]
     policy.model.eval()
     off = policy.adapted and (spec.reference == "base" or not spec.init_adapter)
@@ -73,7 +74,14 @@ def count_waiting(job: Job, policy: Policy, examples: Sequence[Example]) -> int:
     return count_tokens([example.sequences for example in waiting])
 
 
-def find_waiting(cache: ReferenceCache, examples: Sequence[Example]) -> list[Example]:
-    """Those of `examples` without a value, each content once."""
-    waiting = set(cache.missing(example.key for example in examples))
-    return list({example.key: example for example in examples if example.key in waiting}.values())
+def find_waiting(cache: ReferenceCache, examples: Sequence[Example], ranks: Ranks = ALONE) -> list[Example]:
+    """Those of `examples` without a value, each content once.
+
+    `ranks` agree on them: each read the cache at a moment of its own, and another run may be writing into it.
+    """
+    import torch
+
+    every = list({example.key: example for example in examples}.values())
+    waiting = set(cache.missing(example.key for example in every))
+    told = torch.tensor([float(example.key in waiting) for example in every], device=ranks.device)
+    return [example for example, lacks in zip(every, ranks.add(told).tolist(), strict=True) if lacks]

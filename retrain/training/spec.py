@@ -165,6 +165,8 @@ def check_spec(spec: RunSpec) -> None:
         raise refuse(f"spec.json: the loss {spec.loss} takes no router_aux_weight.", "Use another loss.")
     if spec.devices != 1 and spec.loss in JOINED:
         raise refuse(f"spec.json: the loss {spec.loss} trains on one device.", "Use another loss, or set devices to 1.")
+    if spec.devices != 1 and ":" in spec.device:
+        raise refuse(f"spec.json: {spec.device} is one device.", "Set device to auto, cpu or cuda, or devices to 1.")
     if spec.devices != 1 and spec.lora.dropout:
         raise refuse("spec.json: lora.dropout is drawn on one device.", "Set it to 0, or devices to 1.")
     if spec.adapt_steps and spec.trainer == "adapt":

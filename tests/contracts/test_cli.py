@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from core.thinning import Thinning
 from monitors.judge.verdicts import Judged, Verdict
 from monitors.load.bend import Step
 from tests.customs_world import make_lot, poison
@@ -231,6 +232,42 @@ def test_all_monitors_share_one_budget_over_a_file_and_draw_a_picture(
     assert total["skipped"] == {}
     page = picture.read_text("utf-8")
     assert "refusal_rate" in page and "<script src=" not in page
+
+
+def test_a_backtest_of_busy_traffic_is_one_of_the_rows_that_it_reads(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From row 360 on every answer refuses; a row of a file is a conversation."""
+    monkeypatch.setattr("trimtab.installation.require_models", lambda settings: None)
+    monkeypatch.setattr("models.encoder.Encoder", lambda path: SimpleNamespace(embed=embed_words))
+    rows = [
+        {
+            "id": str(n),
+            "at": f"2026-11-01T{n // 60:02d}:{n % 60:02d}:00Z",
+            "prompt": "Where is it?",
+            "response": "I cannot help with that." if n >= 360 else "It arrives on Monday.",
+        }
+        for n in range(600)
+    ]
+
+    def told(name: str, kept: list[dict[str, str]], *more: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        file = tmp_path / name
+        file.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        how = ("--reference", "60", "--every", "10", "--seed", "5", "--json", *more)
+        result = run("backtest", "--monitor", "refusal_rate", "--traffic", str(file), *how)
+        assert result.exit_code == 0, result.output
+        *looks, summary = [json.loads(line) for line in result.stdout.splitlines()]
+        return looks, summary
+
+    rule = Thinning(3, 5)
+    read = [row for n, row in enumerate(rows) if rule.holds(n)]
+    onset = sum(int(row["id"]) < 360 for row in read)
+    looks, summary = told("whole.jsonl", rows, "--one-in", "3", "--onset", "360")
+    alone, counted = told("read.jsonl", read, "--onset", str(onset))
+    assert looks == alone and any(look["alarm"] for look in looks)
+    assert summary == counted | {"one_in": 3} and summary["rows"] == len(read) == 200
+    refused = run("backtest", "--monitor", "refusal_rate", "--traffic", str(tmp_path / "read.jsonl"), "--one-in", "0")
+    assert refused.exit_code == 2 and "--one-in counts conversations" in refused.stderr
 
 
 def test_the_judge_is_held_to_people_and_its_absence_is_said(

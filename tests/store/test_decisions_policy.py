@@ -23,6 +23,8 @@ from store.unit_of_work import Store
 from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+# Alerts fire, and are looked at, after what the tests let be answered.
+AFTER = NOW + timedelta(hours=1)
 SETTINGS = Settings(home=Path("unused"), models_home=Path("unused"), retrain=RetrainSettings(minimum_pairs=8))
 
 
@@ -45,8 +47,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def fire(store: Store, metric: str, kind: Any = "rule") -> None:
-    with store.write(NOW) as tx:
+def fire(store: Store, metric: str, kind: Any = "rule", at: datetime = AFTER) -> None:
+    with store.write(at) as tx:
         id = tx.scalar(sa.select(tables.monitors.c.id).where(tables.monitors.c.name == metric))
         alerts.apply(tx, Finding(monitor=metric, kind=kind, breach=True, summary=f"{metric} moved", monitor_id=id))
 
@@ -75,7 +77,7 @@ def make_inference(n: int) -> Inference:
 
 
 def look(store: Store) -> list[str]:
-    with store.write(NOW) as tx:
+    with store.write(AFTER) as tx:
         return decide.decide(tx, SETTINGS)
 
 
@@ -128,6 +130,18 @@ def test_a_quality_alarm_soon_after_a_release_proposes_the_version_before(store:
     assert route is not None
     assert route["version"] == "assistant-base"
     assert look(store) == []
+
+
+def test_an_alarm_raised_before_the_live_version_answered_stays_none_of_its_own(store: Store) -> None:
+    collect(store, 12)
+    release(store, answers=0)
+    # The window that alarms holds answers of the version before; those of the new one come later.
+    fire(store, "refusal_rate", at=NOW + timedelta(seconds=1))
+    assert "replaced since" in look(store)[0]
+    with store.write(NOW) as tx:
+        inferences.record(tx, [make_inference(n) for n in range(2, 30)])
+    assert look(store) == []
+    assert proposed(store) == []
 
 
 def test_drift_after_a_release_is_not_the_releases_fault(store: Store) -> None:

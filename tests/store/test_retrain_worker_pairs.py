@@ -214,6 +214,20 @@ def test_a_doubtful_label_weighs_less_in_what_is_locked_and_what_a_person_releas
         assert "1 of the pairs to train on counts less" in row["card"]["text"]
 
 
+def test_what_a_person_released_keeps_its_weight_when_a_later_look_doubts_it_less(store: Store) -> None:
+    with store.write(NOW) as tx:
+        found = collect(tx, make_lot(200, seed=16))
+        every = {p.id: p.id for p in found}
+        whole, _, _ = drawing.draw(tx, SPEC, clearing.Cleared({}, every, {}))
+        released, doubted, *_ = datasets.members(tx, whole["id"], "train")
+        pairs.judge(tx, {released.id: ["Doubtful."]}, actor="system:customs")
+        pairs.release(tx, released.uuid, actor="ann", reason="I asked.")
+        # Not probable enough any more to be held: there is no reason against it, only a weight.
+        later = clearing.Cleared({}, every, {}, weights={released.id: 0.1, doubted.id: 0.1})
+        _, train, _ = drawing.draw(tx, SPEC, later)
+        assert {p.id: p.weight for p in train if p.weight != 1} == {doubted.id: 0.1}
+
+
 def look(tx: Tx) -> clearing.Cleared:
     cleared = clearing.clear(*clearing.read(tx), share=0.05, seed=0)
     clearing.hold(tx, cleared)

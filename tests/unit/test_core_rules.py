@@ -82,7 +82,8 @@ def test_quality_that_falls_after_a_release_points_at_the_release() -> None:
 
 
 @pytest.mark.parametrize(
-    ("metric", "kind"), [("response_length", "none"), ("adversarial", "rollback"), ("errors", "rollback")]
+    ("metric", "kind"),
+    [("response_length", "none"), ("latency", "none"), ("adversarial", "rollback"), ("errors", "rollback")],
 )
 def test_a_version_that_has_given_no_answer_is_not_rolled_back_for_answers(metric: str, kind: str) -> None:
     proposal = propose(situation(metric, events_since_release=0))

@@ -63,7 +63,9 @@ def test_computing_time_is_priced_where_the_server_tells_it() -> None:
     (group,) = service.groups(mixed, service.VERSION, RATES)
     assert (group.seconds, group.computing) == (540.0, pytest.approx(36.0))
     assert group.money == pytest.approx(0.0015 + 0.003 + 0.036 + 0.18)
-    assert line(group)["computing"] == "36.0"
+    assert line(group)["computing"] == "36.0 of 10 answers", "not what all fifteen took"
+    (whole,) = service.groups(mixed[:10], service.VERSION, RATES)
+    assert line(whole)["computing"] == "36.0"
     (silent,) = service.groups(rows(5), service.VERSION, RATES)
     assert (silent.computing, line(silent)["computing"]) == (None, "not told")
 

@@ -7,11 +7,14 @@ import shutil
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from models.adapters import Versions
 from models.artefacts import digest
+from models.engine import Engine
 from models.fingerprint import take_fingerprint
 from models.load import load_base
 from models.tiny import write_model
@@ -32,6 +35,22 @@ def take_print(folder: Path) -> str:
             next(steps)
         except StopIteration as done:
             return str(done.value.digest)
+
+
+def test_how_busy_it_is_can_be_asked_while_a_model_is_loaded() -> None:
+    engine = Engine(lambda: pytest.fail("not started"), lambda: 0.0)
+
+    class Loading:
+        @property
+        def decoder(self) -> Any:
+            """Between two looks of the thread that asks the decoding one takes in a model."""
+            engine.whole[f"v{len(engine.whole)}"] = resident
+            return SimpleNamespace(rows=list)
+
+    resident: Any = Loading()
+    engine.whole["v0"] = resident
+    assert engine.running() == 0
+    assert engine.names() == ["v0", "v1"]
 
 
 def test_it_answers_as_itself_beside_the_base_and_an_adapter(served: Served, whole: Path) -> None:

@@ -6,8 +6,10 @@ import json
 import math
 import shutil
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +21,8 @@ from models.load import load_base
 from models.tiny import write_experts
 from retrain.evaluate import evaluate
 from retrain.train import main
-from retrain.training.product import narrow
+from retrain.training import product
+from retrain.training.product import gather_state, narrow
 from retrain.training.progress import Progress, read_events
 from retrain.training.spec import load_spec, parse_spec
 from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
@@ -97,6 +100,36 @@ def test_a_trained_model_is_judged_and_goes_on_from_itself_or_from_an_adapter(ma
     beside = evaluate(merged, Progress(merged / "progress.jsonl"), never, time.monotonic)
     assert beside["difference"]["accuracy"].value == 0
     assert beside["update"]["norm"] == pytest.approx(0, abs=1e-3)
+
+
+def test_it_takes_no_reference_that_an_adapters_run_scored_with_weights_rounded_to_bf16(make_run, tmp_path):
+    cache = str(tmp_path / "cache")
+    settings = {"precision": "bf16", "max_steps": 1}
+    run(make_run("adapter", reference_cache=cache, **settings))
+    own, shared = make_run("own", **settings, **FULL), make_run("shared", reference_cache=cache, **settings, **FULL)
+    run(own)
+    run(shared)
+    assert events_of(shared, "step")[0]["margin"] == events_of(own, "step")[0]["margin"]
+
+
+def test_only_who_keeps_what_was_trained_holds_more_than_one_tensor_of_it(monkeypatch):
+    made: list[weakref.ref[torch.Tensor]] = []
+
+    def put_together(part: torch.Tensor) -> torch.Tensor:
+        assert all(whole() is None for whole in made), "the model would be whole on every device"
+        whole = part.clone()
+        made.append(weakref.ref(whole))
+        return whole
+
+    monkeypatch.setattr(product, "put_together", put_together)
+    first, second = torch.ones(3), torch.zeros(2)
+    state = {"first": first, "tied": first, "second": second}
+    policy = SimpleNamespace(adapted=False, causal=SimpleNamespace(state_dict=lambda keep_vars: state))
+    assert gather_state(policy, keep=False) == {}
+    assert len(made) == 2, "all ranks ask for each"
+    monkeypatch.setattr(product, "put_together", torch.clone)
+    kept = gather_state(policy)
+    assert kept["tied"] is kept["first"] and list(kept) == list(state)
 
 
 def test_adaptation_comes_first_with_all_weights_too(make_run):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import signal
+import subprocess
+import sys
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -16,10 +22,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from core.errors import InvalidInput
+from retrain import train as train_module
 from retrain.train import main
 from retrain.training.batches import Micro, make_micros
-from retrain.training.progress import read_events
-from retrain.training.ranks import Ranks
+from retrain.training.policy import start_policy
+from retrain.training.progress import Progress, read_events
+from retrain.training.ranks import Ranks, lives
+from retrain.training.reference import find_waiting
+from retrain.training.reference_cache import ReferenceCache
 from retrain.training.spec import load_spec, parse_spec
 from tests.unit.retrain.test_rows import SEQUENCES
 
@@ -145,6 +155,62 @@ def test_what_they_are_told_wrong_ends_with_its_sentence_and_a_forecast_with_one
     assert json.loads(out.strip().splitlines()[-1])["steps"] == 4
 
 
+@dataclass(frozen=True, slots=True)
+class Beside(Ranks):
+    """One of two, whose other finds no value for the second example."""
+
+    def add(self, values: torch.Tensor) -> torch.Tensor:
+        return values + torch.tensor([0.0, 1.0, 0.0])
+
+
+def test_what_any_of_them_found_no_value_for_all_score_while_another_run_fills_the_cache(tmp_path):
+    cache = ReferenceCache(tmp_path, "shared")
+    cache.put([("a", -1.0, -2.0), ("b", -3.0, -4.0)])
+    examples = [SimpleNamespace(key=key) for key in ("a", "b", "c", "a")]
+    assert [example.key for example in find_waiting(cache, examples)] == ["c"]
+    assert [example.key for example in find_waiting(cache, examples, Beside(0, 2))] == ["b", "c"]
+
+
+def test_one_that_is_over_but_that_nobody_waited_for_is_gone():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    deadline = time.monotonic() + 30
+    while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert psutil.pid_exists(child.pid)
+    assert not lives(child.pid)
+    child.wait()
+    assert not lives(child.pid)
+    assert lives(os.getpid())
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch's, which a device raises."""
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_whichever_fails_says_why_and_what_fails_after_it_does_not(make_run, monkeypatch, capsys, rank):
+    folder = make_run("a", devices=2)
+    progress = Progress(folder / "progress.jsonl")
+    progress.write("error", message="An earlier try failed.", code=1)
+
+    def fail(job) -> int:
+        raise OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+    def fail_after(job) -> int:
+        assert main([str(folder), "--started-by", "1"]) == 1
+        raise RuntimeError("Connection closed by peer")
+
+    places, tries = iter([Ranks(rank, 2), Ranks(1 - rank, 2)]), iter([fail_after, fail])
+    monkeypatch.setattr(train_module, "join", lambda *_: nullcontext(next(places)))
+    monkeypatch.setattr(train_module, "train", lambda job: next(tries)(job))
+    with pytest.raises(RuntimeError, match="closed by peer"):
+        main([str(folder), "--started-by", "1"])
+    told = [(event["message"], event["code"]) for event in events_of(folder, "error")]
+    assert told[1:] == [("The run needs more memory than there is. Lower tokens_per_batch.", 1)]
+    assert "closed by peer" in capsys.readouterr().err
+
+
 @given(st.lists(SEQUENCES, min_size=1, max_size=8), st.integers(1, 5))
 def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
     every = list(make_micros(groups, 30, 60, 0))
@@ -154,6 +220,14 @@ def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
     assert sorted(counted) == sorted(micro.groups for micro in every)
 
 
+def test_an_adapter_that_keeps_its_dropout_is_not_continued_on_several_devices(make_run):
+    first = make_run("first", max_steps=1, lora={"r": 4, "alpha": 8, "dropout": 0.2})
+    assert main([str(first)]) == 0
+    spec = load_spec(make_run("second", devices=2, init_adapter=str(first / "adapter")))
+    with pytest.raises(InvalidInput, match="dropout is drawn on one device"):
+        start_policy(spec, Ranks(0, 2))
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
@@ -161,6 +235,7 @@ def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
         ({"devices": 1.5}, "devices must be a whole number"),
         ({"devices": 2, "loss": "drdpo"}, "drdpo trains on one device"),
         ({"devices": 2, "lora": {"dropout": 0.1}}, "dropout is drawn on one device"),
+        ({"devices": 2, "device": "cuda:1"}, "cuda:1 is one device"),
     ],
 )
 def test_what_does_not_go_with_several_devices_is_refused(change: dict, sentence: str) -> None:

@@ -14,8 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core.errors import InvalidInput
+from retrain.training.checkpoint import gather, restore
+from retrain.training.loop import build_optimizer
 from retrain.training.progress import Progress, read_events
-from retrain.training.spec import load_spec
+from retrain.training.spec import RunSpec, load_spec
 from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
 pytestmark = pytest.mark.slow
@@ -118,6 +120,39 @@ def test_stopping_and_resuming_gives_the_same_weights_bit_for_bit(make_run, drop
     assert_same(read_adapter(whole), read_adapter(halted))
     losses = [[step["loss"] for step in read_steps(folder)] for folder in (whole, halted)]
     assert losses[0] == losses[1]
+
+
+def test_a_stop_while_held_out_pairs_are_scored_tells_no_part_of_them_as_all(make_run):
+    settings = {"max_steps": 2, "eval_every": 1, "tokens_per_batch": 64, "row_tokens": 64}
+    whole = make_run("whole", **settings)
+    run(whole)
+    asked = count(1)
+
+    def scored_and_stepped() -> bool:
+        return len(read_steps(halted)) == 1 and next(asked) > 3
+
+    halted = make_run("halted", **settings, reference_cache=str(whole / "reference"))
+    assert run(halted, scored_and_stepped) == STOPPED
+    assert run(halted) == DONE
+    told = [
+        {event["step"]: event["loss"] for event in read_events(folder / "progress.jsonl") if event["event"] == "eval"}
+        for folder in (whole, halted)
+    ]
+    assert told[1].items() <= told[0].items()
+
+
+def test_a_checkpoint_comes_back_to_where_the_weights_are():
+    here, there = (torch.nn.Parameter(torch.ones(3, device=device)) for device in ("cpu", "meta"))
+    optimizers = [build_optimizer(RunSpec("model", max_steps=1), {"w": w}, 0.1) for w in (here, there)]
+    here.grad = torch.ones(3)
+    optimizers[0].step()
+    restore(gather({"w": here}, optimizers[0], {}), {"w": there}, optimizers[1])
+    # Also the number of steps, which the fused optimiser counts on the device.
+    assert {kind: value.device.type for kind, value in optimizers[1].state[there].items()} == {
+        "step": "meta",
+        "exp_avg": "meta",
+        "exp_avg_sq": "meta",
+    }
 
 
 def test_a_stop_while_the_reference_is_scored_keeps_what_was_scored(make_run):
