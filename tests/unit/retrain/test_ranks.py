@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def wait_for(folder: Path, event: str) -> None:
         time.sleep(0.02)
 
 
-def test_sigterm_keeps_a_checkpoint_and_both_go_on_from_it(make_run, start_child):
+def test_sigterm_keeps_a_checkpoint_and_both_go_on_from_it_and_so_does_one_alone(make_run, start_child):
     first = make_run("first", max_steps=2)
     assert main([str(first)]) == 0
     settings = SETTINGS | {"max_steps": 40, "eval_every": None, "reliability_every": 15}
@@ -117,8 +118,11 @@ def test_sigterm_keeps_a_checkpoint_and_both_go_on_from_it(make_run, start_child
     assert 0 < stopped["step"] < 40
     (kept,) = (two / "checkpoints").iterdir()
     assert kept.name == f"step-{stopped['step']:08d}"
+    alone = Path(shutil.copytree(two, two.with_name("alone")))
+    (alone / "spec.json").write_text(json.dumps(json.loads((two / "spec.json").read_text()) | {"devices": 1}))
     child = start_child("retrain.train", two)
     assert main([str(one)]) == 0
+    assert main([str(alone)]) == 0
     _, error = child.communicate(timeout=SECONDS)
     assert child.returncode == 0, error
     assert [event["step"] for event in events_of(two, "start")] == [0, stopped["step"]]
@@ -126,6 +130,7 @@ def test_sigterm_keeps_a_checkpoint_and_both_go_on_from_it(make_run, start_child
     assert [step["step"] for step in steps] == list(range(1, 41))
     assert steps[0]["kl"] == pytest.approx(0, abs=1e-5) and steps[30]["kl"] > 0
     assert_alike(one, two)
+    assert_alike(one, alone)
 
 
 def find_trainers(folder: Path) -> list[psutil.Process]:
