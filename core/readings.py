@@ -80,7 +80,7 @@ def _digits(value: float, sign: str = "", *, fixed: bool = False) -> str:
 
 
 def interval(row: Mapping[Any, Any], metric: str = "") -> str:
-    """The interval and the count behind a measured value: 95 % interval 1.2 % to 3.4 %, n = 400."""
+    """The interval and the count behind a measured value, such as: 1.2 to 3.4 %, n = 400."""
     n = f"n = {row['n']:,}"
     if row.get("value") is None:
         return missing(row)
