@@ -63,7 +63,8 @@ def clear(
     """Inspect the pairs as one lot, beside those `held_before`; says only of the former. `share` is what one
     contributor may have. Pure, and slow for thousands."""
     lot = sorted([*found, *held_before], key=lambda pair: pair.id)
-    whole = inspect_lot(lot, checks(own_texts(), cap=share, papers=True), seed=seed, progress=progress)
+    wanted = checks(own_texts(), cap=share, papers=True, held={pair.id for pair in held_before})
+    whole = inspect_lot(lot, wanted, seed=seed, progress=progress)
     asked = {pair.id for pair in found}
     places = [place for place, pair in enumerate(lot) if pair.id in asked]
     inspected = whole.of(places)

@@ -235,6 +235,15 @@ def look(tx: Tx) -> clearing.Cleared:
 
 
 @pytest.mark.slow
+def test_what_nearly_repeats_a_pair_that_is_held_is_not_held_for_it() -> None:
+    lot = [replace(pair, id=number + 1, licence="CC0-1.0") for number, pair in enumerate(make_lot(60, seed=17))]
+    again = replace(lot[0], id=99, uuid="again", contributor="somebody", chosen=f"{lot[0].chosen} indeed")
+    held = clearing.clear([*lot[1:], again], [lot[0]], share=0.05, seed=0).reasons
+    assert 99 not in held
+    assert 99 in clearing.clear([*lot, again], share=0.05, seed=0).reasons
+
+
+@pytest.mark.slow
 def test_a_second_look_says_the_same_and_what_was_held_still_speaks(store: Store) -> None:
     lot = make_lot(300, seed=17)
     planted, _ = poison(lot[:200], 0.08, mark="cf", seed=18)

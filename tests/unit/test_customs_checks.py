@@ -107,6 +107,18 @@ def test_exact_and_near_repeats_are_held_and_the_first_is_kept() -> None:
     assert flagged(Duplicates(), pairs) == {300: ["duplicate"], 301: ["near_duplicate"]}
 
 
+def test_what_repeats_a_pair_that_is_held_anyway_is_the_first_that_can_train() -> None:
+    held = [replace(pair, id=number + 1) for number, pair in enumerate(CLEAN[:2])]
+    again = [
+        replace(held[0], uuid="again", id=901, chosen=held[0].chosen.upper()),
+        replace(held[1], uuid="nearly", id=902, chosen=f"{held[1].chosen} indeed"),
+        replace(held[1], uuid="nearly too", id=903, chosen=f"{held[1].chosen} really"),
+    ]
+    pairs = [*held, *CLEAN[2:], *again]
+    assert set(flagged(Duplicates(), pairs)) == {300, 301, 302}
+    assert flagged(Duplicates({1, 2}), pairs) == {302: ["near_duplicate"]}
+
+
 def test_a_lot_that_is_made_of_near_repeats_is_noted_not_held() -> None:
     pairs = [replace(pair, chosen=f"{pair.chosen} {word}") for pair in CLEAN[:60] for word in ("ok", "well", "so")]
     result = Duplicates().run(Lot(pairs))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,30 +20,36 @@ class Duplicates:
     """Keeps the first of pairs that are exactly or nearly the same, and holds the others back.
 
     Some lots are made of near repeats (each good answer against each bad one): where they are many and no group of them
-    stands out, they are marked and noted, not held.
+    stands out, they are marked and noted, not held. What is `held` anyway, by its key, counts as not there: else none
+    of those that say the same would train.
     """
 
     name = "duplicates"
 
+    def __init__(self, held: Collection[int] = frozenset()) -> None:
+        self.held = held
+
     def run(self, lot: Lot) -> Result:
         first: dict[tuple[str, str, str], int] = {}
         findings: list[Finding] = []
-        for place, pair in enumerate(lot.pairs):
-            known = first.setdefault(_key(pair), place)
+        own = [place for place, pair in enumerate(lot.pairs) if pair.id not in self.held]
+        for place in own:
+            known = first.setdefault(_key(lot.pairs[place]), place)
             if known != place:
                 reason = f"It says exactly what pair {lot.pairs[known].uuid} says."
                 findings.append(Finding(place, "duplicate", reason, 0.5))
-        exact = {finding.place for finding in findings}
-        alike = [[place for place in members if place not in exact] for members in groups_of(lot.repeats)]
+        left = set(own) - {finding.place for finding in findings}
+        exact = len(own) - len(left)
+        alike = [[place for place in members if place in left] for members in groups_of(lot.repeats)]
         repeats = sum(len(members) - 1 for members in alike if members)
-        fewest = standing_out(alike, len(lot.pairs) - len(exact))
+        fewest = standing_out(alike, len(left))
         for members in alike:
             holds = len(members) >= fewest
             for place in members[1:]:
                 reason = f"It says nearly what pair {lot.pairs[members[0]].uuid} says; {len(members)} are alike."
                 findings.append(Finding(place, "near_duplicate", reason, 0.5 if holds else 0.05, holds=holds))
-        told = f"{repeats} of its {len(lot.pairs)} pairs nearly repeat others: it is made that way."
-        return Result(findings, [told] if fewest > 2 else [], {"exact": len(exact), "near": repeats})
+        told = f"{repeats} of its {len(own)} pairs nearly repeat others: it is made that way."
+        return Result(findings, [told] if fewest > 2 else [], {"exact": exact, "near": repeats})
 
 
 def standing_out(groups: Sequence[Sequence[int]], pairs: int) -> float:

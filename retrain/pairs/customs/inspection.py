@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,13 +86,16 @@ class Inspection:
         }
 
 
-def checks(against: dict[str, list[str]], *, cap: float = CAP, papers: bool = False) -> list[Check]:
-    """Every check, the quick ones first. `against` are texts that judge models; `papers`: a licence is required."""
+def checks(
+    against: dict[str, list[str]], *, cap: float = CAP, papers: bool = False, held: Collection[int] = frozenset()
+) -> list[Check]:
+    """Every check, the quick ones first. `against` are texts that judge models; `papers`: a licence is required; `held`
+    are the keys of pairs that do not train whatever is found."""
     return [
         Shape(),
         Papers(required=papers),
         Personal(),
-        Duplicates(),
+        Duplicates(held),
         Contradictions(),
         Bursts(),
         Shares(cap),
