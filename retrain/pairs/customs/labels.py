@@ -38,7 +38,9 @@ class Labels:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    slopes: Floats
+    """The logarithms of the slopes, shape [views], and the log-likelihood of each label, shape [pairs]."""
+
+    logs: Floats
     likelihoods: Floats
 
 
@@ -51,7 +53,7 @@ def judge(views: Sequence[Floats], clusters: NDArray[np.int64]) -> Labels:
     scaled = np.column_stack([view / (float(np.abs(view).mean()) or 1.0) for view in views])
     fits: list[_Fit] = []
     for share in _SHARES:
-        starts = [np.zeros(scaled.shape[1]), *([fits[-1].slopes] if fits else [])]
+        starts = [np.zeros(scaled.shape[1]), *([fits[-1].logs] if fits else [])]
         fits.append(_fit(scaled, float(share), starts))
     profile = np.array([fit.likelihoods.sum() for fit in fits])
     best = int(profile.argmax())
@@ -62,7 +64,7 @@ def judge(views: Sequence[Floats], clusters: NDArray[np.int64]) -> Labels:
         return Labels(float(_SHARES[best]), 0.0, _right(scaled, 0.0, fits[0]))
     edge = slice(inside - 1, inside + 1)
     least = float(np.interp(profile[best] - drop, profile[edge], _SHARES[edge]))
-    return Labels(float(_SHARES[best]), least, _right(scaled, least, _fit(scaled, least, [fits[inside].slopes])))
+    return Labels(float(_SHARES[best]), least, _right(scaled, least, _fit(scaled, least, [fits[inside].logs])))
 
 
 def weight(right: float) -> float:
@@ -90,7 +92,7 @@ def _fit(scaled: Floats, share: float, starts: Sequence[Floats]) -> _Fit:
 
 
 def _right(scaled: Floats, share: float, fit: _Fit) -> Floats:
-    agree = expit(scaled @ np.exp(fit.slopes))
+    agree = expit(scaled @ np.exp(fit.logs))
     return np.asarray((1 - share) * agree / (share + (1 - 2 * share) * agree))
 
 

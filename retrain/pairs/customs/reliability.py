@@ -32,7 +32,11 @@ class Reliability:
         told, findings = self._overlapping(lot)
         for view in lot.views:
             findings += self._against_others(lot, names, view.values, LEVEL / len(lot.views))
-        return Result(findings, figures={"contributors": len(counts), "overlapping": told})
+        # Views, and people who judged the same, may say it of the same pair: once is enough.
+        surest = {finding.place: finding for finding in sorted(findings, key=lambda finding: finding.suspicion)}
+        return Result(
+            [surest[place] for place in sorted(surest)], figures={"contributors": len(counts), "overlapping": told}
+        )
 
     def _overlapping(self, lot: Lot) -> tuple[dict[str, dict[str, float]], list[Finding]]:
         """Where several people judged the same two answers: each one's accuracy with its interval."""
