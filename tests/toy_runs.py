@@ -172,7 +172,7 @@ def make_worker(
     used = engine or Local(settings.home / "runs")
     return Worker(
         store, settings, used, bench, name=name, clock=now, tell=said.append, ending=asyncio.Event(),
-        modules=("toy_trainer", "toy_judge"),
+        modules=("toy_trainer", "toy_judge", "toy_customs"),
     )  # fmt: skip
 
 

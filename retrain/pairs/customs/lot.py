@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -31,10 +31,18 @@ _TEMPLATE = 0.05
 
 class Lot:
     """Pairs in their order. `seed` decides what is drawn at random; `embed` tells which prompts mean alike, their words
-    do so without it."""
+    do so without it. `told` are margins by the chat model itself (retrain.pairs.margins), NaN where it was not asked.
+    """
 
-    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0, embed: Embed | None = None) -> None:
-        self.pairs, self.seed, self.embed = pairs, seed, embed
+    def __init__(
+        self,
+        pairs: Sequence[PreferencePair],
+        *,
+        seed: int = 0,
+        embed: Embed | None = None,
+        told: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.pairs, self.seed, self.embed, self.told = pairs, seed, embed, told or {}
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -124,8 +132,13 @@ class Lot:
 
     @cached_property
     def labels(self) -> Labels | None:
-        """How far each label can be believed, by all views together; None with too few prompts."""
-        return judge([view.values for view in self.views], self.groups) if self.views else None
+        """How far each label can be believed, by all views and what the chat model told; None with too few prompts.
+
+        What it told is no view: it reads prompts, so that a model fitted on poisoned pairs vouches for their trigger.
+        """
+        if not self.views:
+            return None
+        return judge([*(view.values for view in self.views), *self.told.values()], self.groups)
 
     @cached_property
     def votes(self) -> list[dict[str, bool]]:

@@ -21,11 +21,12 @@ class Turned:
         figures = {"share": labels.share, "least": labels.least}
         if not labels.least:
             return Result(figures=figures)
+        who = "The other pairs, and the model itself, teach" if lot.told else "The other pairs teach"
         findings = [
             Finding(
                 place,
                 FLAG,
-                f"The other pairs teach the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
+                f"{who} the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
                 f"at least {labels.least:.0%} of all labels look so.",
                 1 - float(right),
             )
