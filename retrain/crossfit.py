@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,16 +55,12 @@ class Ear(Progress):
             self.hear(values["step"] / values["of"])
 
 
-@dataclass
 class Pace:
-    """How far the whole is, in passes of a typical pair through the model without gradients."""
+    """How far the whole is, in passes of a typical pair through the model without gradients; `work` by part."""
 
-    progress: Progress
-    clock: Callable[[], float]
-    work: dict[str, float]
-
-    def __post_init__(self) -> None:
-        self.began, self.done, self.before = self.clock(), 0.0, 0.0
+    def __init__(self, progress: Progress, clock: Callable[[], float], work: dict[str, float]) -> None:
+        self.progress, self.clock, self.work = progress, clock, work
+        self.began, self.done, self.before = clock(), 0.0, 0.0
 
     def part(self, name: str) -> Callable[[float], None]:
         """Hears the share done of the part `name`."""
@@ -118,6 +114,8 @@ def answer(folder: Path, progress: Progress, stop: Callable[[], bool], clock: Ca
         margins[HELD_OUT] |= ask_fit(task, fold, folder / FOLDER, base, pace, stop)
     told = {"margins": margins, "pairs": len(scored), "seconds": round(clock() - began, 2)}
     write_whole(folder / FOLDER / ANSWER, json.dumps(told) + "\n")
+    for kept in (folder / FOLDER).glob("fold-*.json"):
+        kept.unlink()
     progress.write("customs_end", pairs=len(scored), seconds=told["seconds"])
 
 

@@ -22,7 +22,7 @@ from retrain.pairs.customs.agreement import HELD_OUT
 from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.papers import Papers
 from retrain.pairs.customs.personal import Personal
-from retrain.pairs.customs.preference import deal
+from retrain.pairs.customs.preference import FEWEST_GROUPS, deal
 from retrain.pairs.customs.shape import Shape
 from retrain.pairs.split import spread
 from retrain.training.checkpoint import write_whole
@@ -33,8 +33,6 @@ FOLDER, TASK, PAIRS, ANSWER = "customs", "task.json", "pairs.jsonl", "margins.js
 REFERENCE = "reference"
 # Each more lets a fit see a little more of the lot, and costs another fit.
 FOLDS = 4
-# Below so many different prompts customs learn nothing from answers either.
-FEWEST = 10
 Floats = NDArray[np.float64]
 # By kind (REFERENCE, HELD_OUT) the margin of each pair that was asked about, by its content.
 Known = Mapping[str, Mapping[str, float]]
@@ -117,15 +115,15 @@ def ask(folder: Path, pairs: Sequence[PreferencePair], spec: RunSpec, *, most: i
 
 def plan(groups: NDArray[np.int64], names: Sequence[str], *, most: int, seed: int) -> tuple[list[int], list[int]]:
     """(places of the pairs to ask about, the fold of each): prompts in a seeded order, the first pair of each before
-    the second of any, each content once; whole groups of near prompts in one fold. Empty below FEWEST groups."""
+    the second of any, each content once; whole groups of near prompts in one fold. Empty below FEWEST_GROUPS."""
     first = {name: place for place, name in reversed(list(enumerate(names)))}
     members: dict[int, list[int]] = {}
     for place in sorted(first.values()):
         members.setdefault(int(groups[place]), []).append(place)
-    if len(members) < FEWEST:
+    if len(members) < FEWEST_GROUPS:
         return [], []
     order = np.random.default_rng(seed).permutation(sorted(members))
-    places = spread([members[int(group)] for group in order], max(most, FEWEST))
+    places = spread([members[int(group)] for group in order], max(most, FEWEST_GROUPS))
     numbered = np.unique(groups[places], return_inverse=True)[1].astype(np.int64)
     return places, [int(fold) for fold in deal(numbered, FOLDS, seed=seed)]
 

@@ -15,6 +15,7 @@ from retrain.pairs.customs.labels import fill, judge
 from retrain.pairs.customs.lot import Lot
 from retrain.pairs.customs.reliability import Reliability
 from retrain.pairs.customs.triggers import Triggers
+from retrain.pairs.customs.turned import Turned
 from retrain.pairs.margins import FOLDS, HELD_OUT, REFERENCE
 from retrain.training.spec import RunSpec
 from tests.customs_world import make_lot, poison
@@ -120,6 +121,17 @@ def test_agreement_with_held_out_margins_is_of_the_pairs_that_were_asked_about()
     found = Agreement().run(Lot(pairs, told={HELD_OUT: told})).figures[HELD_OUT]
     assert (found["value"], found["n"]) == (pytest.approx(0.6), 20)
     assert found["low"] < 0.6 < found["high"]
+
+
+@pytest.mark.slow
+def test_the_model_asked_about_half_of_the_labels_is_named_where_they_are_doubted() -> None:
+    lot = make_lot(200, seed=7)
+    told = np.where(np.arange(200) % 2, np.nan, 1.0)
+    alone, beside = Turned().run(Lot(lot)), Turned().run(Lot(lot, told={REFERENCE: told}))
+    assert not any("chat model" in note for note in alone.notes)
+    assert beside.notes[0] == "The chat model was asked about the labels of 100 pairs."
+    assert alone.findings and all(finding.reason.startswith("The other pairs teach") for finding in alone.findings)
+    assert all(finding.reason.startswith("The other pairs, and the model itself,") for finding in beside.findings)
 
 
 @pytest.mark.slow

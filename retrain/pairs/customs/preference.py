@@ -18,6 +18,7 @@ from scipy.special import expit
 from retrain.pairs.customs.words import Ids, Numbered, grid
 
 FOLDS = 5
+FEWEST_GROUPS = 2 * FOLDS
 RIDGE = 1.0
 # Fits on different folds are averaged in small lots, where folds matter and time does not: so many pairs in all.
 _ROUNDS, _FITTED = 3, 10_000
@@ -38,12 +39,12 @@ class Margins:
 
 
 def cross_fit(given: sparse.csr_matrix, groups: NDArray[np.int64], *, seed: int) -> Margins | None:
-    """Fit on all folds but one and score that one; a group is never on both sides. None below 2 * FOLDS groups.
+    """Fit on all folds but one and score that one; a group is never on both sides. None below FEWEST_GROUPS.
 
     `given` are the pairs' features.
     """
     number = int(groups.max()) + 1 if len(groups) else 0
-    if number < 2 * FOLDS:
+    if number < FEWEST_GROUPS:
         return None
     margins = np.zeros(len(groups))
     rounds = min(_ROUNDS, 1 + _FITTED // (2 * len(groups)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.labels import weight
 from retrain.pairs.customs.lot import Lot
@@ -19,9 +21,11 @@ class Turned:
         if labels is None:
             return Result(skipped="there are too few different prompts to learn from")
         figures = {"share": labels.share, "least": labels.least}
+        asked = max((int((~np.isnan(view)).sum()) for view in lot.told.values()), default=0)
+        notes = [f"The chat model was asked about the labels of {asked} pairs."] * bool(asked)
         if not labels.least:
-            return Result(figures=figures)
-        who = "The other pairs, and the model itself, teach" if lot.told else "The other pairs teach"
+            return Result((), notes, figures)
+        who = "The other pairs, and the model itself, teach" if asked else "The other pairs teach"
         findings = [
             Finding(
                 place,
@@ -34,8 +38,8 @@ class Turned:
             if right < 0.5
         ]
         mean = sum(map(weight, labels.right)) / len(labels.right)
-        note = (
+        notes.append(
             f"About {labels.share:.0%} of the labels look turned round, at least {labels.least:.0%}: "
             f"{len(findings)} pairs are held, and on average a pair weighs {mean:.2f} in training."
         )
-        return Result(findings, [note], figures)
+        return Result(findings, notes, figures)
