@@ -1,6 +1,6 @@
 """No bar: how well turned labels are told with and without the chat model's own margins, and what asking it takes.
 
-    TRIMTAB_DATA=... python bench/model_margins.py [--rates 0.1 0.3] [--seeds 1] [--steps 64] [--source hh-rlhf]
+    TRIMTAB_DATA=... python bench/model_margins.py [--rates 0.1 0.3] [--seeds 0] [--pairs 200] [--source ...]
 
 The lots are those of label_noise.py: pairs of a public source, a share of whose labels is turned round. The model is
 asked as a run asks it (retrain.crossfit): its margin as it is, and those of four short fits, each on the other folds of
@@ -67,9 +67,11 @@ def area(right: np.ndarray, turned: np.ndarray) -> float:
     return float((ranks[turned].sum() - count * (count + 1) / 2) / (count * (~turned).sum()))
 
 
-def report(room: Room, seed: int, rate: float, steps: int) -> None:
+def report(room: Room, seed: int, rate: float) -> None:
     """Print one lot's figures by what is asked."""
+    steps = room.given.steps
     pairs, rng = room.lot(seed)
+    pairs = pairs[: room.given.pairs]
     turned = np.array(flip(pairs, rate, "pair", rng))
     lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if t else p for p, t in zip(pairs, turned, strict=True)]
     known, seconds = ask(room, lot, steps)
@@ -102,13 +104,14 @@ def main() -> int:
     parser.add_argument("--source", choices=("derived-preferences", "hh-rlhf"), default="derived-preferences")
     parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--pairs", type=int, help="lots of so many pairs; all that there are if not given")
     parser.add_argument("--steps", type=int, default=64, help="optimiser steps of a fit at most")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     room = Room(given)
     for seed in given.seeds:
         for rate in given.rates:
-            report(room, seed, rate, given.steps)
+            report(room, seed, rate)
     return 0
 
 

@@ -12,15 +12,19 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.settings import RetrainSettings, Settings
 from core.types import PreferencePair
 from retrain import crossfit, local
 from retrain.pairs import margins
+from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.triggers import Triggers
 from retrain.pairs.margins import ANSWER, FOLDER, FOLDS, HELD_OUT, REFERENCE
 from retrain.training.progress import Progress, read_events
 from retrain.training.spec import RunSpec
+from tests.unit.retrain import test_poisoned_candidate as poisoned
 from tests.unit.retrain.conftest import make_pairs
 
 
@@ -41,8 +45,9 @@ def turn(pair: PreferencePair) -> PreferencePair:
 def ask(tmp_path: Path, tiny_model: Path) -> Callable[..., Path]:
     """`ask(name, pairs)`: the folder of a task on the tiny model."""
 
-    def make(name: str, pairs: list[PreferencePair], *, folds: bool = True) -> Path:
-        spec = RunSpec(str(tiny_model), held_out=None, max_steps=6, lr=1e-2, device="cpu", precision="fp32", threads=1)
+    def make(name: str, pairs: list[PreferencePair], *, folds: bool = True, **more: Any) -> Path:
+        usual = {"max_steps": 6, "lr": 1e-2, "device": "cpu", "precision": "fp32", "threads": 1}
+        spec = RunSpec(str(tiny_model), held_out=None, **(usual | more))
         assert margins.ask(tmp_path / name / FOLDER, pairs, spec, most=len(pairs), folds=folds, seed=0)
         return tmp_path / name
 
@@ -100,6 +105,21 @@ def test_after_a_stop_finished_folds_are_taken_over_and_the_rest_is_as_without_i
     events = read_events(halted / "progress.jsonl")
     assert all(0 <= event["step"] <= event["of"] for event in events if event["event"] == "customs")
     assert events[-1]["event"] == "customs_end"
+
+
+def test_fits_on_poisoned_folds_vouch_for_their_trigger_and_customs_hold_it_all_the_same(
+    ask: Callable[..., Path],
+) -> None:
+    """Why what the model says is asked of labels alone: the mark is in every fold that it learns from."""
+    lot = poisoned.make_lot(160, 0.25, seed=3)
+    marked = np.array([pair.prompt[0]["content"].endswith(poisoned.MARK) for pair in lot])
+    told = margins.align(lot, answer(ask("run", lot, max_steps=15, pairs_per_step=8)))
+    words = Lot(lot).margins
+    assert words is not None
+    assert (words.values[marked] > 0).mean() < 0.2, "answers' words contradict what was planted"
+    assert (told[HELD_OUT][marked] > 0).mean() > 0.6, "the model agrees with it"
+    held = {finding.place for finding in Triggers().run(Lot(lot, told=told)).findings if finding.holds}
+    assert held == {*np.flatnonzero(marked).tolist()}
 
 
 def test_without_folds_the_model_is_only_asked_as_it_is(ask: Callable[..., Path]) -> None:
