@@ -119,8 +119,8 @@ def _ask_model(
                 )
 
         def hear(event: Mapping[str, Any]) -> None:
-            if event.get("event") == "customs":
-                report(event["step"] / event["of"], f"{event['what']} eta {event.get('eta_s') or 0:.0f} s")
+            if event.get("event") == "customs" and event.get("eta_s") is not None:
+                report(event["step"] / event["of"], f"{event['what']} eta {event['eta_s']:.0f} s")
 
         threads = settings.retrain.threads or count_threads(settings)
         known = local.ask_model(found, settings, threads=threads, seed=seed, tell=tell, progress=hear)
