@@ -28,14 +28,15 @@ from scipy.stats import rankdata
 
 from core.types import PreferencePair
 from retrain.pairs import margins
-from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.labels import judge
+from retrain.pairs.customs.lot import HELD_OUT, REFERENCE, Lot
 from retrain.training.spec import RunSpec
 
 SETS: dict[str, tuple[str, ...]] = {
     "answers' words": (),
-    "and the model as it is": (margins.REFERENCE,),
-    "and its fits": (margins.HELD_OUT,),
-    "and both": (margins.REFERENCE, margins.HELD_OUT),
+    "and the model as it is": (REFERENCE,),
+    "and its fits, as customs do": (HELD_OUT,),
+    "and both": (REFERENCE, HELD_OUT),
 }
 
 
@@ -83,9 +84,9 @@ def report(room: Room, seed: int, rate: float) -> None:
         hits = (np.sign(view * sound) + 1)[~np.isnan(view)] / 2
         line = f"    {kind} margins: n {len(hits)}, area alone {area(view, turned):.3f}"
         print(f"{line}, agree with {hits.mean():.3f} of the labels before any was turned")
+    seen = Lot(lot)
     for name, kinds in SETS.items():
-        labels = Lot(lot, told={kind: told[kind] for kind in kinds}).labels
-        assert labels is not None
+        labels = judge([*(view.values for view in seen.views), *(told[kind] for kind in kinds)], seen.groups)
         held = (labels.right < 0.5) & (labels.least > 0)
         print(
             f"    {name}: area {area(labels.right, turned):.3f}, at least {labels.least:.3f} turned "

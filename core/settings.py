@@ -134,8 +134,8 @@ class RetrainSettings:
     customs_model: Asks = field(
         default="off",
         metadata={
-            "help": "What the chat model is asked of labels before a run draws: off, reference (its own margin) or "
-            "folds (also that of short fits on other prompts)."
+            "help": "What the chat model is asked of labels before a run draws: off, reference (whether it agrees as "
+            "it is) or folds (also margins of short fits on other prompts, by which labels are doubted)."
         },
     )
     customs_pairs: int = field(default=1000, metadata={"help": "Pairs that the chat model is asked about at most."})

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TrimtabError
-from retrain.pairs.customs.agreement import HELD_OUT
-from retrain.pairs.margins import ANSWER, FOLDER, REFERENCE, Task, read_task
+from retrain.pairs.customs.lot import HELD_OUT, REFERENCE
+from retrain.pairs.margins import ANSWER, FOLDER, Task, read_task
 from retrain.train import StopRequest, report
 from retrain.training.checkpoint import write_whole
 from retrain.training.encoding import EncodedPair, encode_pairs

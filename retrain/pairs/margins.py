@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from core.settings import Settings
 from core.types import PreferencePair
 from models.prepare import read_manifest
-from retrain.pairs.customs.agreement import HELD_OUT
-from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.lot import HELD_OUT, REFERENCE, Lot
 from retrain.pairs.customs.papers import Papers
 from retrain.pairs.customs.personal import Personal
 from retrain.pairs.customs.preference import FEWEST_GROUPS, deal
@@ -30,7 +29,6 @@ from retrain.training.spec import PairText, RunSpec, parse_spec, read_pairs
 from store.pairs import content_digest
 
 FOLDER, TASK, PAIRS, ANSWER = "customs", "task.json", "pairs.jsonl", "margins.json"
-REFERENCE = "reference"
 # Each more lets a fit see a little more of the lot, and costs another fit.
 FOLDS = 4
 Floats = NDArray[np.float64]

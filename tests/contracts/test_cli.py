@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from monitors.judge.verdicts import Judged, Verdict
 from monitors.load.bend import Step
 from retrain.pairs import margins
+from retrain.pairs.customs.lot import HELD_OUT
 from tests.customs_world import make_lot, poison
 from tests.monitors_world import SHOP, embed_words
 from trimtab.cli import COMMANDS, main
@@ -323,7 +324,7 @@ def test_the_model_is_asked_of_labels_if_wanted_and_a_stop_says_how_to_go_on(
     def ask(pairs: Any, settings: Any, *, tell: Any, progress: Any, **_: Any) -> margins.Known:
         tell(takes)
         progress({"event": "customs", "what": "fit 2", "step": 5, "of": 10, "eta_s": 150.0})
-        return {margins.HELD_OUT: {margins.key(pair): 1.0 for pair in pairs[:30]}}
+        return {HELD_OUT: {margins.key(pair): 1.0 for pair in pairs[:30]}}
 
     monkeypatch.setattr("retrain.local.ask_model", ask)
     result = run("pairs", "check", str(file), "--model")

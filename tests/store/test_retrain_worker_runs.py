@@ -22,6 +22,7 @@ from core.types import Feedback
 from retrain import artefacts, stages
 from retrain.engines.local import Local
 from retrain.pairs import drawing, margins, orders
+from retrain.pairs.customs.lot import HELD_OUT
 from store import audit, datasets, decisions, feedback, pairs, runs, tables, versions
 from store.queries import cards
 from store.unit_of_work import Store
@@ -151,7 +152,7 @@ async def test_the_model_is_asked_of_labels_in_a_child_that_can_be_stopped_and_i
         await until(lambda: get(store, uuid)["state"] == "succeeded")
     events = [json.loads(line)["event"] for line in (folder / "progress.jsonl").read_text().splitlines()]
     assert events[:5] == ["customs", "stopped", "customs", "customs_end", "start"]
-    assert len(margins.newest(asking)[margins.HELD_OUT]) == 50, "a check of the page finds it"
+    assert len(margins.newest(asking)[HELD_OUT]) == 50, "a check of the page finds it"
     assert margins.newest(settings) == {}
     told = orders.check(orders.Desk(store, asking, now), {}, "ann", lambda share: None)
     assert told["figures"]["agreement"]["held_out"]["n"] == 50

@@ -12,11 +12,11 @@ import pytest
 from retrain.pairs import margins
 from retrain.pairs.customs.agreement import Agreement
 from retrain.pairs.customs.labels import fill, judge
-from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.lot import HELD_OUT, REFERENCE, Lot
 from retrain.pairs.customs.reliability import Reliability
 from retrain.pairs.customs.triggers import Triggers
 from retrain.pairs.customs.turned import Turned
-from retrain.pairs.margins import FOLDS, HELD_OUT, REFERENCE
+from retrain.pairs.margins import FOLDS
 from retrain.training.spec import RunSpec
 from tests.customs_world import make_lot, poison
 
@@ -118,7 +118,9 @@ def test_answers_belong_to_the_label_as_it_was(tmp_path: Path) -> None:
 def test_agreement_with_held_out_margins_is_of_the_pairs_that_were_asked_about() -> None:
     pairs = make_lot(30, seed=4)
     told = np.array([1.0] * 12 + [-1.0] * 8 + [np.nan] * 10)
-    found = Agreement().run(Lot(pairs, told={HELD_OUT: told})).figures[HELD_OUT]
+    figures = Agreement().run(Lot(pairs, told={HELD_OUT: told, REFERENCE: -told})).figures
+    assert figures[REFERENCE]["value"] == pytest.approx(0.4)
+    found = figures[HELD_OUT]
     assert (found["value"], found["n"]) == (pytest.approx(0.6), 20)
     assert found["low"] < 0.6 < found["high"]
 
@@ -127,7 +129,7 @@ def test_agreement_with_held_out_margins_is_of_the_pairs_that_were_asked_about()
 def test_the_model_asked_about_half_of_the_labels_is_named_where_they_are_doubted() -> None:
     lot = make_lot(200, seed=7)
     told = np.where(np.arange(200) % 2, np.nan, 1.0)
-    alone, beside = Turned().run(Lot(lot)), Turned().run(Lot(lot, told={REFERENCE: told}))
+    alone, beside = (Turned().run(Lot(lot, told={kind: told})) for kind in (REFERENCE, HELD_OUT))
     assert not any("chat model" in note for note in alone.notes)
     assert beside.notes[0] == "The chat model was asked about the labels of 100 pairs."
     assert alone.findings and all(finding.reason.startswith("The other pairs teach") for finding in alone.findings)

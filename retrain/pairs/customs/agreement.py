@@ -14,8 +14,6 @@ from estimates.proportions import proportion
 from retrain.pairs.customs.findings import Result
 from retrain.pairs.customs.lot import Lot
 
-HELD_OUT = "held_out"
-
 
 class Agreement:
     """Measures agreement over the whole lot; nothing is held. Low agreement is a ceiling for any training."""
@@ -27,9 +25,9 @@ class Agreement:
         figures = {"people": asdict(proportion(together, len(lot.votes)))}
         if lot.margins is not None:
             figures["model"] = asdict(_agreed(lot.margins.values, lot.groups))
-        if HELD_OUT in lot.told:
-            asked = ~np.isnan(lot.told[HELD_OUT])
-            figures[HELD_OUT] = asdict(_agreed(lot.told[HELD_OUT][asked], lot.groups[asked]))
+        for kind, told in lot.told.items():
+            asked = ~np.isnan(told)
+            figures[kind] = asdict(_agreed(told[asked], lot.groups[asked]))
         return Result(figures=figures)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.labels import weight
-from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.lot import HELD_OUT, Lot
 
 FLAG = "turned_label"
 
@@ -21,7 +21,7 @@ class Turned:
         if labels is None:
             return Result(skipped="there are too few different prompts to learn from")
         figures = {"share": labels.share, "least": labels.least}
-        asked = max((int((~np.isnan(view)).sum()) for view in lot.told.values()), default=0)
+        asked = int((~np.isnan(lot.told[HELD_OUT])).sum()) if HELD_OUT in lot.told else 0
         notes = [f"The chat model was asked about the labels of {asked} pairs."] * bool(asked)
         if not labels.least:
             return Result((), notes, figures)

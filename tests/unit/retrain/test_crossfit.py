@@ -19,9 +19,9 @@ from core.settings import RetrainSettings, Settings
 from core.types import PreferencePair
 from retrain import crossfit, local
 from retrain.pairs import margins
-from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.lot import HELD_OUT, REFERENCE, Lot
 from retrain.pairs.customs.triggers import Triggers
-from retrain.pairs.margins import ANSWER, FOLDER, FOLDS, HELD_OUT, REFERENCE
+from retrain.pairs.margins import ANSWER, FOLDER, FOLDS
 from retrain.training.progress import Progress, read_events
 from retrain.training.spec import RunSpec
 from tests.unit.retrain import test_poisoned_candidate as poisoned
