@@ -10,6 +10,7 @@ Rhythm = Literal["none", "day", "week"]
 RHYTHMS: tuple[str, ...] = get_args(Rhythm)
 LearnsFrom = Literal["dpo", "kto"]
 Trains = Literal["lora", "full"]
+Asks = Literal["off", "reference", "folds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,15 @@ class RetrainSettings:
         default=0.01,
         metadata={"help": "Share of a run's pairs from one contributor; never less than three equal shares."},
     )
+    customs_model: Asks = field(
+        default="off",
+        metadata={
+            "help": "What the chat model is asked of labels before a run draws: off, reference (whether it agrees as "
+            "it is) or folds (also margins of short fits on other prompts, by which labels are doubted)."
+        },
+    )
+    customs_pairs: int = field(default=1000, metadata={"help": "Pairs that the chat model is asked about at most."})
+    customs_steps: int = field(default=64, metadata={"help": "Optimiser steps of each of its four fits at most."})
     feedback_consent: str = field(
         default="",
         metadata={"help": "What pairs from feedback say of consent, such as the terms that people accepted."},

@@ -37,6 +37,14 @@ class Held:
             except Unavailable:
                 await asyncio.sleep(_PATIENCE_SECONDS)
 
+    async def read(self, look: Callable[[Tx], Result]) -> Result:
+        """Read in a transaction of its own, which keeps nobody from writing; waits while the store is away."""
+        while True:
+            try:
+                return await asyncio.to_thread(self._read, look)
+            except Unavailable:
+                await asyncio.sleep(_PATIENCE_SECONDS)
+
     async def beat(self) -> None:
         """Renew the lease until cancelled; sets `stop_asked` or `lost` and then ends with the latter."""
         while True:
@@ -70,6 +78,10 @@ class Held:
     async def forget_progress(self) -> None:
         """Drop the progress lines: the child's log begins anew."""
         await self.write(lambda tx: runs.cut_progress(tx, self.id, self.fence))
+
+    def _read(self, look: Callable[[Tx], Result]) -> Result:
+        with self._store.read() as tx:
+            return look(tx)
 
     def _write(self, change: Callable[[Tx], Result]) -> Result:
         with self._store.write(self._clock()) as tx:

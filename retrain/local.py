@@ -1,4 +1,4 @@
-"""A training run without a console or a store: a spec file in, an adapter and its judgement in a folder out."""
+"""What children do without a console or a store: a training run from a spec file, the chat model asked of labels."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInput, Unavailable
+from core.events import digest
+from core.settings import Settings
+from core.types import PreferencePair
 from gateway.imports import read_pairs as gateway_pairs
+from models.prepare import read_manifest
 from retrain.child import Tail
+from retrain.pairs import margins
 from retrain.pairs.drawing import SPLIT_SEED, write_text
 from retrain.pairs.split import split_pairs
 from retrain.prospects import Embed, foresee
@@ -68,12 +73,33 @@ def forecast(spec_path: Path, *, base: str = "", output: Path | None = None) -> 
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
     _prepare(spec_path, told, base, folder)
-    argv = [sys.executable, "-m", "retrain.train", str(folder), "--forecast"]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise _failed(folder, done.stderr, done.returncode)
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    return _forecast("retrain.train", folder)
+
+
+def ask_model(
+    pairs: Sequence[PreferencePair], settings: Settings, *, threads: int, seed: int, tell: Report, progress: Report
+) -> margins.Known | None:
+    """What the chat model says of the labels of `pairs`, by its margins and those of fits; None when it was stopped.
+
+    `tell` hears first what it will take (retrain.crossfit.forecast), `progress` each event of the child. Answers, and
+    what was finished of one that was stopped, are kept under the digest of what is asked; `tell` hears nothing then.
+    Pairs whose form, papers or contents forbid to train on them are not asked about.
+    """
+    spec = margins.compose(settings, threads=threads, seed=seed)
+    model, most = read_manifest(settings.chat_path), settings.retrain.customs_pairs
+    asked = digest([margins.keys(pairs), asdict(spec), model, most])
+    folder = settings.home / "cache" / "customs" / asked[:32]
+    inner = folder / margins.FOLDER
+    if not (inner / margins.TASK).exists() and not margins.ask(
+        inner, margins.admit(pairs), spec, most=most, folds=True, seed=seed
+    ):
+        return {}
+    if not (inner / margins.ANSWER).exists():
+        tell(_forecast("retrain.crossfit", folder))
+        if _run("retrain.crossfit", folder, progress) == STOPPED:
+            return None
+        (inner / margins.PAIRS).unlink()  # what was answered is known by digests
+    return margins.read(inner / margins.ANSWER)
 
 
 def outlook(
@@ -168,6 +194,15 @@ def _run(module: str, folder: Path, progress: Report) -> int:
     if child.returncode not in (0, STOPPED):
         raise _failed(folder, "", child.returncode)
     return child.returncode
+
+
+def _forecast(module: str, folder: Path) -> dict[str, Any]:
+    argv = [sys.executable, "-m", module, str(folder), "--forecast"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise _failed(folder, done.stderr, done.returncode)
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
 
 
 def _tell(tail: Tail, progress: Report) -> None:

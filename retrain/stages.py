@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import json
 import math
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -17,14 +18,14 @@ from typing import Any
 from core.ports import Engine
 from core.settings import Settings
 from core.states import RUN_STAGES
-from core.types import ModelVersion
+from core.types import ModelVersion, PreferencePair
 from models.prepare import read_manifest
 from retrain import artefacts
 from retrain.candidate import Bench
 from retrain.child import Child
 from retrain.held import Held
 from retrain.held_out import read_scored
-from retrain.pairs import clearing, drawing, texts, thumbs
+from retrain.pairs import clearing, drawing, margins, texts, thumbs
 from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
 from retrain.training.spec import RESULTS
@@ -32,8 +33,8 @@ from store import datasets, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
-# What trains and what judges on held-out pairs: modules that are given the run's folder.
-MODULES = ("retrain.train", "retrain.evaluate")
+# What trains, what judges on held-out pairs and what asks the model of labels: modules that are given the run's folder.
+MODULES = ("retrain.train", "retrain.evaluate", "retrain.crossfit")
 TRAIN, HELD_OUT, THUMBS, LEFT_OUT = "train.jsonl", "held_out.jsonl", "thumbs.jsonl", "thumbs_left_out.json"
 TEXTS, COMPARISON = "texts.jsonl", "comparison.json"
 COMPARED = frozenset({"rates", "length", "latency"})
@@ -54,7 +55,7 @@ class Stages:
         *,
         ending: asyncio.Event,
         clock: Callable[[], datetime],
-        modules: tuple[str, str] = MODULES,
+        modules: tuple[str, str, str] = MODULES,
     ) -> None:
         self.modules = modules
         self.held, self.settings, self.bench, self.clock = held, settings, bench, clock
@@ -104,20 +105,46 @@ class Stages:
     async def choose(self) -> tuple[Any, Any, Any]:
         """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
         spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
-        # What customs suspect is asked of the candidate, whoever chose the pairs.
-        cleared = await self.inspect()
-        if chosen := spec.get("dataset"):
+        chosen = spec.get("dataset")
+        # What customs suspect is asked of the candidate, whoever chose the pairs; labels matter for a draw alone.
+        cleared = await self.inspect(doubting=not chosen)
+        if chosen:
             return await self.held.write(lambda tx: drawing.take(tx, chosen))
         return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
-    async def inspect(self) -> clearing.Cleared:
-        """Take the approved pairs through customs, outside any transaction: that may last minutes."""
-        found, held_before = await self.held.write(clearing.read)
-        share = self.settings.retrain.contributor_share
-        cleared = await asyncio.to_thread(clearing.clear, found, held_before, share=share, seed=drawing.SPLIT_SEED)
+    async def inspect(self, *, doubting: bool) -> clearing.Cleared:
+        """Take the approved pairs through customs, outside any transaction: that may last minutes. The chat model is
+        asked of their labels only if `doubting`."""
+        found, held_before = await self.held.read(clearing.read)
+        share, seed = self.settings.retrain.contributor_share, drawing.SPLIT_SEED
+        known = await self.ask_model([*found, *held_before]) if doubting else {}
+        cleared = await asyncio.to_thread(clearing.clear, found, held_before, share=share, seed=seed, known=known)
         # Before the dataset is locked: a worker that goes on from there looks no more.
         drawing.write_text(self.folder, SUSPECTS, json.dumps([asdict(suspect) for suspect in cleared.suspects]))
         return cleared
+
+    async def ask_model(self, pairs: Sequence[PreferencePair]) -> margins.Known:
+        """What the chat model says of labels, asked in a child as retrain.customs_model says, once a run.
+
+        Nothing is known of pairs that come meanwhile.
+        """
+        told, folder = self.settings.retrain, self.folder / margins.FOLDER
+        if told.customs_model == "off" or not pairs:
+            return {}
+        if not (folder / margins.TASK).exists():
+            spec = margins.compose(
+                self.settings, threads=told.threads or count_threads(self.settings), seed=drawing.SPLIT_SEED
+            )
+            ask = functools.partial(
+                margins.ask, most=told.customs_pairs, folds=told.customs_model == "folds", seed=drawing.SPLIT_SEED
+            )
+            if not await asyncio.to_thread(ask, folder, pairs, spec):
+                return {}
+        answer = folder / margins.ANSWER
+        if not answer.exists():
+            await self.child.run(self.modules[2], f"{margins.FOLDER}/{margins.ANSWER}")
+        await asyncio.to_thread(margins.keep, self.settings, answer)
+        return margins.read(answer)
 
     async def train(self) -> str:
         """Train, then take what that left into the installation as a version."""

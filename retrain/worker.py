@@ -39,7 +39,7 @@ class Worker:
         clock: Callable[[], datetime],
         tell: Callable[[str], None],
         ending: asyncio.Event,
-        modules: tuple[str, str] = MODULES,
+        modules: tuple[str, str, str] = MODULES,
     ) -> None:
         self.modules = modules
         self.store, self.settings, self.engine, self.bench = store, settings, engine, bench

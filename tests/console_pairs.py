@@ -108,6 +108,8 @@ def _check(tx: Tx, found: list[PreferencePair], say: Say) -> None:
             "agreement": {
                 "people": {**agreed, "value": None, "low": None, "high": None, "n": 6, "needed": 14},
                 "model": agreed,
+                "reference": {**agreed, "n": 43},
+                "held_out": {**agreed, "n": 44},
             },
             "duplicates": {"exact": 0, "near": 3},
         },

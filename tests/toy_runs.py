@@ -84,6 +84,29 @@ for place, line in enumerate(judged):
 (folder / "evaluation_pairs.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in told))
 (folder / "evaluation.json").write_text(json.dumps({"pairs": len(told)}))
 """
+TOY_CUSTOMS = """
+import json, signal, sys, time
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+stop = []
+signal.signal(signal.SIGTERM, lambda *_: stop.append(1))
+
+def tell(event, **values):
+    with (folder / "progress.jsonl").open("a") as stream:
+        stream.write(json.dumps({"event": event, **values}) + "\\n")
+
+asked = (folder / "customs" / "pairs.jsonl").read_text().splitlines()
+tell("customs", what="fit 1", step=1, of=2)
+while (folder.parent / "pause").exists():
+    time.sleep(0.01)
+    if stop:
+        tell("stopped", stage="customs")
+        sys.exit(75)
+margins = {json.loads(line)["id"]: 2.0 - 3.0 * (place % 10 == 0) for place, line in enumerate(asked)}
+(folder / "customs" / "margins.json").write_text(json.dumps({"margins": {"held_out": margins}}))
+tell("customs_end", pairs=len(asked))
+"""
 
 
 class ToyAsker(Asker):
@@ -112,10 +135,11 @@ def now() -> datetime:
 
 
 def make_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """An installation in `tmp_path` whose children are the toys above."""
+    """An installation in `tmp_path` whose children are the toys above; customs ask theirs once the settings say so."""
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "toy_trainer.py").write_text(TOY)
     (tmp_path / "modules" / "toy_judge.py").write_text(TOY_JUDGE)
+    (tmp_path / "modules" / "toy_customs.py").write_text(TOY_CUSTOMS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
     monkeypatch.setattr(candidate, "draw_prompts", draw_toy_prompts)
     home = tmp_path / "home"
@@ -172,7 +196,7 @@ def make_worker(
     used = engine or Local(settings.home / "runs")
     return Worker(
         store, settings, used, bench, name=name, clock=now, tell=said.append, ending=asyncio.Event(),
-        modules=("toy_trainer", "toy_judge"),
+        modules=("toy_trainer", "toy_judge", "toy_customs"),
     )  # fmt: skip
 
 

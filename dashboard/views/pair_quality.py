@@ -22,6 +22,8 @@ STYLE = {
 AGREEMENT = {
     "people": "Between people",
     "model": "With other prompts",
+    "reference": "With the model as it is",
+    "held_out": "With the model, held out",
 }
 
 

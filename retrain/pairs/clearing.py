@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.types import PreferencePair
+from retrain.pairs import margins
 from retrain.pairs.customs.findings import Suspect
 from retrain.pairs.customs.inspection import Report, checks, inspect_lot
 from retrain.pairs.customs.labels import weight
@@ -58,26 +59,28 @@ def clear(
     *,
     share: float,
     seed: int,
+    known: margins.Known | None = None,
     progress: Report = lambda share, note: None,
 ) -> Cleared:
     """Inspect the pairs as one lot, beside those `held_before`; says only of the former. `share` is what one
-    contributor may have. Pure, and slow for thousands."""
+    contributor may have, `known` what the chat model said of pairs. Pure, and slow for thousands."""
     lot = sorted([*found, *held_before], key=lambda pair: pair.id)
     wanted = checks(own_texts(), cap=share, papers=True, held={pair.id for pair in held_before})
-    whole = inspect_lot(lot, wanted, seed=seed, progress=progress)
+    told = margins.align(lot, known or {})
+    whole = inspect_lot(lot, wanted, seed=seed, told=told, progress=progress)
     asked = {pair.id for pair in found}
     places = [place for place, pair in enumerate(lot) if pair.id in asked]
     inspected = whole.of(places)
     found = [lot[place] for place in places]
     verdicts = list(zip(found, inspected.verdicts, strict=True))
     held = {pair.id: verdict for pair, verdict in verdicts if verdict.quarantined}
-    told = inspected.summary()
+    summary = inspected.summary()
     return Cleared(
         {id: list(verdict.reasons) for id, verdict in held.items()},
         {pair.id: int(n) for pair, n in zip(found, inspected.clusters, strict=True)},
-        {"flags": told["flags"], "notes": told["notes"], "not_run": told["not_run"]},
+        {"flags": summary["flags"], "notes": summary["notes"], "not_run": summary["not_run"]},
         {id: list(verdict.flags) for id, verdict in held.items()},
-        told,
+        summary,
         [suspect for result in inspected.results.values() for suspect in result.suspects],
         {pair.id: weight(right) for pair, right in zip(found, inspected.right, strict=True) if right < 1},
     )

@@ -14,7 +14,7 @@ from core.roles import Action
 from core.settings import Settings
 from core.types import PreferencePair
 from gateway.imports import PAPERS, import_pairs
-from retrain.pairs import clearing, drawing, preview
+from retrain.pairs import clearing, drawing, margins, preview
 from retrain.pairs.customs.shares import allowed
 from store import accounts, staging
 from store.carrying import Carrier, Report
@@ -122,8 +122,15 @@ def _clear(desk: Desk, report: Report) -> tuple[list[PreferencePair], clearing.C
     if not found:
         raise InvalidInput("There is no approved pair yet.", "Import some, or wait for feedback.")
     share = desk.settings.retrain.contributor_share
+    # The model is asked by runs, in a child: what it said last is known of most pairs.
+    known = margins.newest(desk.settings)
     return found, clearing.clear(
-        found, held_before, share=share, seed=drawing.SPLIT_SEED, progress=lambda done, note: report(0.95 * done)
+        found,
+        held_before,
+        share=share,
+        seed=drawing.SPLIT_SEED,
+        known=known,
+        progress=lambda done, note: report(0.95 * done),
     )
 
 

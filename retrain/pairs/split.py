@@ -19,6 +19,7 @@ class Prompted(Protocol):
 
 
 Pair = TypeVar("Pair", bound=Prompted)
+Item = TypeVar("Item")
 HELD_OUT_SHARE = 0.25
 
 
@@ -86,8 +87,8 @@ def split_pairs(
     return Split(train, held_out, len(pairs) - len(train) - len(held_out))
 
 
-def spread(groups: Sequence[list[Pair]], limit: int | None) -> list[Pair]:
-    """The first pair of every group, then the second of each that has one, and so on, at most `limit`."""
+def spread(groups: Sequence[list[Item]], limit: int | None) -> list[Item]:
+    """The first member of every group, then the second of each that has one, and so on, at most `limit`."""
     longest = max(len(group) for group in groups)
     ordered = [group[rank] for rank in range(longest) for group in groups if rank < len(group)]
     return ordered if limit is None else ordered[:limit]

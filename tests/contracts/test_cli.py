@@ -16,6 +16,8 @@ from click.testing import CliRunner, Result
 from core.thinning import Thinning
 from monitors.judge.verdicts import Judged, Verdict
 from monitors.load.bend import Step
+from retrain.pairs import margins
+from retrain.pairs.customs.lot import HELD_OUT
 from tests.customs_world import make_lot, poison
 from tests.monitors_world import SHOP, embed_words
 from trimtab.cli import COMMANDS, main
@@ -345,6 +347,33 @@ def test_pairs_are_checked_without_a_database(run: Run, tmp_path: Path) -> None:
     text = run("pairs", "check", str(file), "--map", columns).stdout
     assert "300 pairs" in text
     assert "“cf”" in text
+
+
+def test_the_model_is_asked_of_labels_if_wanted_and_a_stop_says_how_to_go_on(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lot = make_lot(40, seed=10)
+    rows = [{"id": p.uuid, "prompt": p.prompt[0]["content"], "chosen": p.chosen, "rejected": p.rejected} for p in lot]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    takes = {"pairs": 30, "fits": 4, "seconds_low": 290.0, "seconds_high": 610.0, "device": "CPU, 1 thread"}
+
+    def ask(pairs: Any, settings: Any, *, tell: Any, progress: Any, **_: Any) -> margins.Known:
+        tell(takes)
+        progress({"event": "customs", "what": "fit 2", "step": 5, "of": 10, "eta_s": 150.0})
+        return {HELD_OUT: {margins.key(pair): 1.0 for pair in pairs[:30]}}
+
+    monkeypatch.setattr("retrain.local.ask_model", ask)
+    result = run("pairs", "check", str(file), "--model")
+    assert result.exit_code == 0
+    assert "30 pairs and 4 fits take about 5 to 10 minutes on CPU, 1 thread. Ctrl-C keeps what is done" in result.stderr
+    assert "Asking the model: 50% fit 2 eta 150 s" in result.stderr
+    told = last(run("pairs", "check", str(file), "--model", "--json"))["summary"]["figures"]["agreement"]["held_out"]
+    assert (told["value"], told["n"]) == (1.0, 30)
+    monkeypatch.setattr("retrain.local.ask_model", lambda *_, **__: None)
+    stopped = run("pairs", "check", str(file), "--model", "--json")
+    assert (stopped.exit_code, stopped.stdout) == (75, "")
+    assert "Stopped; run it again to go on." in stopped.stderr
 
 
 def test_wrong_rows_of_a_check_are_listed_by_line_and_the_others_are_checked(run: Run, tmp_path: Path) -> None:

@@ -53,6 +53,8 @@ def test_figures_of_the_lot_carry_interval_and_count_or_say_what_is_missing(
     assert "Longer: 92.0 % (80.0 to 100.0 %, n = 60)" in told
     assert "More exclamations: 4 of 20 rows needed" in told
     assert "With other prompts: 71.0 % (58.0 to 82.0 %, n = 60)" in told
+    assert "With the model as it is: 71.0 % (58.0 to 82.0 %, n = 43)" in told
+    assert "With the model, held out: 71.0 % (58.0 to 82.0 %, n = 44)" in told
     assert "Between people: 6 of 20 rows needed" in told
     assert "Repeats: 0 exact and 3 near ones among 60 pairs." in told
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,8 @@ from core.settings import Settings
 from core.types import Feedback
 from retrain import artefacts, stages
 from retrain.engines.local import Local
+from retrain.pairs import drawing, margins, orders
+from retrain.pairs.customs.lot import HELD_OUT
 from store import audit, datasets, decisions, feedback, pairs, runs, tables, versions
 from store.queries import cards
 from store.unit_of_work import Store
@@ -122,6 +125,44 @@ async def test_a_stopped_run_keeps_its_checkpoint_and_goes_on_from_it(store: Sto
     starts = [line for line in (folder / "progress.jsonl").read_text().splitlines() if '"start"' in line]
     assert len(starts) == 2
     assert f'"step": {kept}' in starts[1]
+
+
+@in_loop
+async def test_the_model_is_asked_of_labels_in_a_child_that_can_be_stopped_and_is_asked_once(
+    store: Store, settings: Settings
+) -> None:
+    asking = replace(settings, retrain=replace(settings.retrain, customs_model="folds", customs_pairs=50))
+    pause = settings.home / "runs" / "pause"
+    pause.touch()
+    uuid = queue(store)
+    folder = settings.home / "runs" / uuid
+    async with working(make_worker(store, asking, [])):
+        await until(lambda: get(store, uuid)["progress"].get("event") == "customs")
+        assert get(store, uuid)["stage"] == "pairs"
+        task = margins.read_task(folder / margins.FOLDER)
+        assert len(task.pairs) == 50 and set(task.folds) == set(range(margins.FOLDS))
+        assert (task.spec.start, task.spec.seed) == (None, drawing.SPLIT_SEED), "from the base, for every run alike"
+        with store.write(now()) as tx:
+            runs.request_stop(tx, uuid, actor="ann")
+        await until(lambda: get(store, uuid)["state"] == "cancelled")
+        assert not Local(settings.home / "runs").list()
+        pause.unlink()
+        with store.write(now()) as tx:
+            runs.resume(tx, uuid, actor="ann")
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    events = [json.loads(line)["event"] for line in (folder / "progress.jsonl").read_text().splitlines()]
+    assert events[:5] == ["customs", "stopped", "customs", "customs_end", "start"]
+    assert len(margins.newest(asking)[HELD_OUT]) == 50, "a check of the page finds it"
+    assert margins.newest(settings) == {}
+    told = orders.check(orders.Desk(store, asking, now), {}, "ann", lambda share: None)
+    assert told["figures"]["agreement"]["held_out"]["n"] == 50
+    # A run on a dataset that is locked already draws nothing, so that its labels are not asked about.
+    with store.read() as tx:
+        chosen = datasets.get(tx, get(store, uuid)["dataset_id"])["digest"]
+    again = queue(store, dataset=chosen)
+    async with working(make_worker(store, asking, [])):
+        await until(lambda: get(store, again)["state"] == "succeeded")
+    assert not (settings.home / "runs" / again / margins.FOLDER).exists()
 
 
 @in_loop

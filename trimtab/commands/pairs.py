@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,15 @@ from trimtab import installation, options
 from trimtab.output import emit, progress, say
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from core.types import PreferencePair
     from gateway.jsonl import BadRows
     from retrain.pairs.customs.inspection import Inspection
     from retrain.pairs.customs.topics import Embed
 
+STOPPED = 75
 _SHOWN = 20
 
 
@@ -39,6 +45,11 @@ def pairs() -> None:
 )
 @click.option("--cap", default=0.01, show_default=True, help="The share of all pairs that one contributor may have.")
 @click.option("--encoder", is_flag=True, help="Tell topics by the prepared sentence encoder instead of by words.")
+@click.option(
+    "--model",
+    is_flag=True,
+    help="Also ask the chat model of each label, as it is and after short fits on other prompts: takes minutes.",
+)
 @click.option("--seed", default=0, show_default=True, help="Decides what is drawn at random.")
 @options.as_json
 @click.pass_context
@@ -49,6 +60,7 @@ def check(
     against: tuple[Path, ...],
     cap: float,
     encoder: bool,
+    model: bool,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -65,8 +77,9 @@ def check(
         found, wrong = read_pairs(file, options.parse_map(columns), progress=report)
     if not found:
         raise wrong or InvalidInput(f"{file.name} has no pairs.", "Name a file of JSON lines.")
+    margins = _ask_model(options.settings(context), found, seed, quiet=as_json) if model else None
     with progress(f"Checking {len(found)} pairs", quiet=as_json) as report:
-        inspected = inspect_lot(found, checks(texts, cap=cap), seed=seed, embed=embed, progress=report)
+        inspected = inspect_lot(found, checks(texts, cap=cap), seed=seed, embed=embed, told=margins, progress=report)
     told = {**inspected.summary(), "wrong_rows": _rows(wrong)}
     if as_json:
         for verdict in inspected.verdicts:
@@ -84,6 +97,37 @@ def _load_encoder(settings: Settings) -> Embed:
 
     installation.require_models(settings)
     return Encoder(settings.encoder_path).embed
+
+
+def _ask_model(
+    settings: Settings, found: Sequence[PreferencePair], seed: int, *, quiet: bool
+) -> dict[str, NDArray[np.float64]]:
+    """What the chat model says of the labels; ends the command when that is stopped."""
+    from retrain import local
+    from retrain.pairs.margins import align
+    from retrain.stages import count_threads
+
+    installation.require_models(settings)
+    with progress("Asking the model", quiet=quiet) as report:
+
+        def tell(takes: Mapping[str, Any]) -> None:
+            if not quiet:
+                low, high = (max(1, round(takes[f"seconds_{end}"] / 60)) for end in ("low", "high"))
+                say(
+                    f"{takes['pairs']} pairs and {takes['fits']} fits take about {low} to {high} minutes on "
+                    f"{takes['device']}. Ctrl-C keeps what is done; the same command goes on from there."
+                )
+
+        def hear(event: Mapping[str, Any]) -> None:
+            if event.get("event") == "customs" and event.get("eta_s") is not None:
+                report(event["step"] / event["of"], f"{event['what']} eta {event['eta_s']:.0f} s")
+
+        threads = settings.retrain.threads or count_threads(settings)
+        known = local.ask_model(found, settings, threads=threads, seed=seed, tell=tell, progress=hear)
+    if known is None:
+        say("Stopped; run it again to go on.")
+        sys.exit(STOPPED)
+    return align(found, known)
 
 
 def _rows(wrong: BadRows | None) -> dict[str, Any]:

@@ -1,11 +1,14 @@
-"""How far labels agree: those of different people on the same answers, and each with what the other prompts teach."""
+"""How far labels agree: of different people on the same answers, and each with what the other prompts teach, a cheap
+model or the chat model itself."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 
 import numpy as np
+from numpy.typing import NDArray
 
+from core.types import Estimate
 from estimates.means import mean
 from estimates.proportions import proportion
 from retrain.pairs.customs.findings import Result
@@ -21,6 +24,13 @@ class Agreement:
         together = sum(len(set(said.values())) == 1 for said in lot.votes)
         figures = {"people": asdict(proportion(together, len(lot.votes)))}
         if lot.margins is not None:
-            agreed = (np.sign(lot.margins.values) + 1) / 2
-            figures["model"] = asdict(mean(agreed, low=0, high=1, clusters=lot.groups.tolist()))
+            figures["model"] = asdict(_agreed(lot.margins.values, lot.groups))
+        for kind, told in lot.told.items():
+            asked = ~np.isnan(told)
+            figures[kind] = asdict(_agreed(told[asked], lot.groups[asked]))
         return Result(figures=figures)
+
+
+def _agreed(margins: NDArray[np.float64], groups: NDArray[np.int64]) -> Estimate:
+    """The share of margins above 0, ties one half."""
+    return mean((np.sign(margins) + 1) / 2, low=0, high=1, clusters=groups.tolist())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from core.types import PreferencePair
@@ -114,11 +115,12 @@ def inspect_lot(
     *,
     seed: int = 0,
     embed: Embed | None = None,
+    told: Mapping[str, NDArray[np.float64]] | None = None,
     progress: Report = lambda share, note: None,
 ) -> Inspection:
     """What `wanted` find in `pairs`. `progress` hears the share done and what is next; `embed` tells which prompts mean
-    alike (without it their words do)."""
-    lot = Lot(pairs, seed=seed, embed=embed)
+    alike (without it their words do), `told` what the chat model says of the labels."""
+    lot = Lot(pairs, seed=seed, embed=embed, told=told)
     results: dict[str, Result] = {}
     for number, check in enumerate(wanted):
         progress(number / len(wanted), check.name)

@@ -47,10 +47,12 @@ class _Fit:
 def judge(views: Sequence[Floats], clusters: NDArray[np.int64]) -> Labels:
     """Weigh each label by margins (`views`, each of shape [pairs], high: the label looks right) fitted without it.
 
-    The lower limit is where the profile likelihood, divided by how much more it varies between `clusters` than between
-    as many pairs on their own, falls significantly below its best (one-sided).
+    A view may be NaN where it says nothing of a pair; at least one says something of every pair. The lower limit is
+    where the profile likelihood, divided by how much more it varies between `clusters` than between as many pairs on
+    their own, falls significantly below its best (one-sided).
     """
-    scaled = np.column_stack([view / (float(np.abs(view).mean()) or 1.0) for view in views])
+    complete = fill(np.column_stack(views))
+    scaled = complete / np.maximum(np.abs(complete).mean(0), _TINY)
     fits: list[_Fit] = []
     for share in _SHARES:
         starts = [np.zeros(scaled.shape[1]), *([fits[-1].logs] if fits else [])]
@@ -65,6 +67,24 @@ def judge(views: Sequence[Floats], clusters: NDArray[np.int64]) -> Labels:
     edge = slice(inside - 1, inside + 1)
     least = float(np.interp(profile[best] - drop, profile[edge], _SHARES[edge]))
     return Labels(float(_SHARES[best]), least, _right(scaled, least, _fit(scaled, least, [fits[inside].logs])))
+
+
+def fill(views: Floats) -> Floats:
+    """`views` [pairs, views] without NaN: where a view says nothing, what the complete ones lead one to expect of it.
+
+    That is its linear regression on them over the pairs of which it says something, without an intercept, as margins
+    change sign with their labels. So it adds nothing to what the others say of such a pair, and takes nothing from it;
+    a 0 would, as the others' slopes are lower where they share what they know with another view. A view that says
+    nothing at all is left out.
+    """
+    known = ~np.isnan(views)
+    whole = views[:, known.all(0)]
+    columns = []
+    for view, told in zip(views.T, known.T, strict=True):
+        if told.any():
+            expected = whole @ np.linalg.lstsq(whole[told], view[told], rcond=None)[0]
+            columns.append(np.where(told, view, expected))
+    return np.column_stack(columns)
 
 
 def weight(right: float) -> float:

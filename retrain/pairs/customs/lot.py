@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -24,6 +24,8 @@ SAME_PROMPT = 0.6
 SAME_SIDE = 0.7
 # From this share on of pairs whose prompt another has, prompts repeat.
 _REPEATED = 0.1
+# What the chat model tells of labels (retrain.pairs.margins): its margin as it is, and that of fits on other prompts.
+REFERENCE, HELD_OUT = "reference", "held_out"
 _TELLING = 4
 # What this share of the prompts begin with, or hold, is a form they were written in and says nothing of their topic.
 _TEMPLATE = 0.05
@@ -31,10 +33,18 @@ _TEMPLATE = 0.05
 
 class Lot:
     """Pairs in their order. `seed` decides what is drawn at random; `embed` tells which prompts mean alike, their words
-    do so without it."""
+    do so without it. `told` are margins by the chat model itself, by REFERENCE or HELD_OUT, NaN where it was not asked.
+    """
 
-    def __init__(self, pairs: Sequence[PreferencePair], *, seed: int = 0, embed: Embed | None = None) -> None:
-        self.pairs, self.seed, self.embed = pairs, seed, embed
+    def __init__(
+        self,
+        pairs: Sequence[PreferencePair],
+        *,
+        seed: int = 0,
+        embed: Embed | None = None,
+        told: Mapping[str, NDArray[np.float64]] | None = None,
+    ) -> None:
+        self.pairs, self.seed, self.embed, self.told = pairs, seed, embed, told or {}
 
     @property
     def vectors(self) -> NDArray[np.float32]:
@@ -124,8 +134,15 @@ class Lot:
 
     @cached_property
     def labels(self) -> Labels | None:
-        """How far each label can be believed, by all views together; None with too few prompts."""
-        return judge([view.values for view in self.views], self.groups) if self.views else None
+        """How far each label can be believed, by all views and the chat model's fits; None with too few prompts.
+
+        Its fits are no view: they read prompts, so that one on poisoned pairs vouches for their trigger. Its margin as
+        it is has no say: it knows too little of what the labels follow.
+        """
+        if not self.views:
+            return None
+        told = [self.told[HELD_OUT]] if HELD_OUT in self.told else []
+        return judge([*(view.values for view in self.views), *told], self.groups)
 
     @cached_property
     def votes(self) -> list[dict[str, bool]]:

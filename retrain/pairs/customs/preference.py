@@ -18,6 +18,7 @@ from scipy.special import expit
 from retrain.pairs.customs.words import Ids, Numbered, grid
 
 FOLDS = 5
+FEWEST_GROUPS = 2 * FOLDS
 RIDGE = 1.0
 # Fits on different folds are averaged in small lots, where folds matter and time does not: so many pairs in all.
 _ROUNDS, _FITTED = 3, 10_000
@@ -38,30 +39,30 @@ class Margins:
 
 
 def cross_fit(given: sparse.csr_matrix, groups: NDArray[np.int64], *, seed: int) -> Margins | None:
-    """Fit on all folds but one and score that one; a group is never on both sides. None below 2 * FOLDS groups.
+    """Fit on all folds but one and score that one; a group is never on both sides. None below FEWEST_GROUPS.
 
     `given` are the pairs' features.
     """
     number = int(groups.max()) + 1 if len(groups) else 0
-    if number < 2 * FOLDS:
+    if number < FEWEST_GROUPS:
         return None
     margins = np.zeros(len(groups))
     rounds = min(_ROUNDS, 1 + _FITTED // (2 * len(groups)))
     for step in range(rounds):
-        fold = _deal(groups, number, seed + step)
+        fold = deal(groups, FOLDS, seed=seed + step)
         for held in range(FOLDS):
             margins[fold == held] += given[fold == held] @ fit(given[fold != held]) / rounds
     return Margins(calibrate(margins), float((np.sign(margins) + 1).mean() / 2))
 
 
-def _deal(groups: NDArray[np.int64], number: int, seed: int) -> NDArray[np.int64]:
+def deal(groups: NDArray[np.int64], folds: int, *, seed: int) -> NDArray[np.int64]:
     """The fold of each pair: whole groups are dealt out, the largest first to the fold that has least."""
-    folds, sizes = np.zeros(number, np.int64), np.zeros(FOLDS)
-    counts = np.bincount(groups, minlength=number)
-    for group in np.lexsort((np.random.default_rng(seed).random(number), -counts)):
-        folds[group] = sizes.argmin()
-        sizes[folds[group]] += counts[group]
-    return folds[groups]
+    counts = np.bincount(groups)
+    places, sizes = np.zeros(len(counts), np.int64), np.zeros(folds)
+    for group in np.lexsort((np.random.default_rng(seed).random(len(counts)), -counts)):
+        places[group] = sizes.argmin()
+        sizes[places[group]] += counts[group]
+    return places[groups]
 
 
 def features(prompts: Numbered, chosen: Numbered, rejected: Numbered) -> sparse.csr_matrix:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from retrain.pairs.customs.findings import Finding, Result
 from retrain.pairs.customs.labels import weight
-from retrain.pairs.customs.lot import Lot
+from retrain.pairs.customs.lot import HELD_OUT, Lot
 
 FLAG = "turned_label"
 
@@ -19,22 +21,26 @@ class Turned:
         if labels is None:
             return Result(skipped="there are too few different prompts to learn from")
         figures = {"share": labels.share, "least": labels.least}
+        asked = int((~np.isnan(lot.told[HELD_OUT])).sum()) if HELD_OUT in lot.told else 0
+        notes = [f"The chat model was asked about the labels of {asked} pairs."] * bool(asked)
         if not labels.least:
-            return Result(figures=figures)
+            return Result((), notes, figures)
+        who = "The other pairs, and the model itself, teach" if asked else "The other pairs teach"
         findings = [
             Finding(
                 place,
                 FLAG,
-                f"The other pairs teach the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
+                f"{who} the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
                 f"at least {labels.least:.0%} of all labels look so.",
                 1 - float(right),
             )
             for place, right in enumerate(labels.right)
             if right < 0.5
         ]
-        mean = sum(map(weight, labels.right)) / len(labels.right)
-        note = (
+        left = [weight(right) for right in labels.right if right >= 0.5]
+        mean = sum(left) / max(len(left), 1)
+        notes.append(
             f"About {labels.share:.0%} of the labels look turned round, at least {labels.least:.0%}: "
-            f"{len(findings)} pairs are held, and on average a pair weighs {mean:.2f} in training."
+            f"{len(findings)} pairs are held, and on average one of the others weighs {mean:.2f} in training."
         )
-        return Result(findings, [note], figures)
+        return Result(findings, notes, figures)
