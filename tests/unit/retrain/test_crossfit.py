@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -128,16 +126,29 @@ def test_without_folds_the_model_is_only_asked_as_it_is(ask: Callable[..., Path]
     assert len(found[REFERENCE]) == 24
 
 
-def test_the_child_ends_at_sigterm_and_goes_on(ask: Callable[..., Path], start_child: Callable[..., Any]) -> None:
+class StopAfter:
+    """A request to stop that comes at the given look."""
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def install(self) -> None:
+        pass
+
+    @property
+    def asked(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_asked_to_end_it_says_so_by_its_code_and_goes_on(
+    ask: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = ask("run", make_lot(48))
-    child = start_child("retrain.crossfit", folder)
-    deadline = time.monotonic() + 60
-    while not list((folder / FOLDER).glob("fold-*.json")) and child.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    os.kill(child.pid, signal.SIGTERM)
-    assert child.wait(60) == 75
+    monkeypatch.setattr(crossfit, "StopRequest", lambda: StopAfter(12))
+    assert crossfit.main([str(folder)]) == 75
     assert read_events(folder / "progress.jsonl")[-1] == {"event": "stopped", "stage": "customs"}
+    monkeypatch.setattr(crossfit, "StopRequest", lambda: StopAfter(10_000))
     assert crossfit.main([str(folder)]) == 0
     assert len(margins.read(folder / FOLDER / ANSWER)[HELD_OUT]) == 48
 
