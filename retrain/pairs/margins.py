@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import InvalidInput
 from core.settings import Settings
 from core.types import PreferencePair
 from models.prepare import read_manifest
@@ -127,7 +128,9 @@ def plan(groups: NDArray[np.int64], names: Sequence[str], *, most: int, seed: in
 
 
 def read_task(folder: Path) -> Task:
-    """The task in `folder`."""
+    """The task in `folder`. Raises InvalidInput where nothing was asked."""
+    if not (folder / TASK).exists():
+        raise InvalidInput(f"{folder} holds no {TASK}.", "Let a run or `trimtab pairs check --model` write one.")
     told = json.loads((folder / TASK).read_text("utf-8"))
     return Task(parse_spec(told["spec"]), read_pairs(folder / PAIRS), told["folds"])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from core.errors import InvalidInput
 from retrain.pairs import margins
 from retrain.pairs.customs.agreement import Agreement
 from retrain.pairs.customs.labels import fill, judge
@@ -93,6 +94,11 @@ def test_a_task_is_read_as_it_was_asked_and_no_fit_learns_from_its_own_fold(tmp_
     assert few.fit(few.fits[0]).max_steps == -(-len(few.learning(few.fits[0])) // 4), "once through what there is"
     assert not margins.ask(tmp_path / "none", pairs[:5], spec, most=50, folds=True, seed=0)
     assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_in_which_nothing_was_asked_is_said_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"holds no task\.json"):
+        margins.read_task(tmp_path)
 
 
 def test_pairs_that_may_not_train_are_not_asked_about() -> None:
