@@ -31,19 +31,11 @@ class Held:
 
     async def write(self, change: Callable[[Tx], Result]) -> Result:
         """Carry `change` out in a transaction, waiting while the store is away. Raises LeaseLost."""
-        while True:
-            try:
-                return await asyncio.to_thread(self._write, change)
-            except Unavailable:
-                await asyncio.sleep(_PATIENCE_SECONDS)
+        return await self._patiently(lambda: self._write(change))
 
     async def read(self, look: Callable[[Tx], Result]) -> Result:
         """Read in a transaction of its own, which keeps nobody from writing; waits while the store is away."""
-        while True:
-            try:
-                return await asyncio.to_thread(self._read, look)
-            except Unavailable:
-                await asyncio.sleep(_PATIENCE_SECONDS)
+        return await self._patiently(lambda: self._read(look))
 
     async def beat(self) -> None:
         """Renew the lease until cancelled; sets `stop_asked` or `lost` and then ends with the latter."""
@@ -78,6 +70,13 @@ class Held:
     async def forget_progress(self) -> None:
         """Drop the progress lines: the child's log begins anew."""
         await self.write(lambda tx: runs.cut_progress(tx, self.id, self.fence))
+
+    async def _patiently(self, work: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                return await asyncio.to_thread(work)
+            except Unavailable:
+                await asyncio.sleep(_PATIENCE_SECONDS)
 
     def _read(self, look: Callable[[Tx], Result]) -> Result:
         with self._store.read() as tx:
