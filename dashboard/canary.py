@@ -27,7 +27,7 @@ def rates(measures: Sequence[Row], candidate: str, champion: str) -> Plot:
     for place, (measure, version, _) in enumerate(lines):
         found, y = measure[version], place + 0.5
         if found["value"] is None:
-            figure.marks.append(Word(0.0, y, words.missing(found)))
+            figure.marks.append(Word(0.0, y, words.missing(found), beside=True))
             continue
         worse = version == "candidate" and measure["verdict"] == "fail"
         colour = ALARM if worse else CALM if version == "candidate" else QUIET

@@ -77,7 +77,7 @@ def shares(rows: Sequence[tuple[str, Row]], *, even: bool = True) -> Plot:
     for place, (name, found) in enumerate(rows):
         y = place + 0.5
         if found["value"] is None:
-            figure.marks.append(Word(0.0, y, words.missing(found)))
+            figure.marks.append(Word(0.0, y, words.missing(found), beside=True))
             continue
         told = f"{name}: {share(found)}"
         figure.marks.append(Bar(PERCENT * found["low"], PERCENT * found["high"], y, CALM, 4, told))

@@ -35,6 +35,7 @@ line-height: 1.2; padding-right: 1em}
 .plot .area .bar {transform: translateY(-50%)}
 .plot .area .word {transform: translate(3px, -110%); white-space: nowrap}
 .plot .area .word.left {transform: translate(calc(-100% - 3px), -110%)}
+.plot .area .word.beside {transform: translate(3px, -50%)}
 .plot .area i[data-told]::before {content: ""; position: absolute; inset: -6px}
 .plot .area i[data-told]:hover {z-index: 2}
 .plot .area i[data-told]:hover::after {content: attr(data-told); position: absolute; left: 50%;
@@ -103,11 +104,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word at a point: above it and to the right, or to the left in the last third."""
+    """A word at a point: above it and to the right, or to the left in the last third; or `beside` it, in its row."""
 
     x: float
     y: float
     text: str
+    beside: bool = False
 
 
 Drawn = Line | Dot | Bar | Word
@@ -194,7 +196,8 @@ class Plot:
             return _element("bar", left, top, f"{size};background:{paint}", mark.told)
         left, top = self.x.share(mark.x), f"{100 - self.y.share(mark.y):.2f}%"
         if isinstance(mark, Word):
-            return _element("word", left, top, "", "", html.escape(mark.text))
+            kind = "word beside" if mark.beside else "word"
+            return _element(kind, left, top, "", "", html.escape(mark.text))
         size = f"width:{mark.size}px;height:{mark.size}px;background:{mark.colour}"
         return _element(f"dot {mark.shape}", left, top, size, mark.told)
 

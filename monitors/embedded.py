@@ -28,6 +28,7 @@ def describe_views(noun: Noun) -> dict[str, str]:
         "capitals": "an unusual share of capital letters",
         "punctuation": "an unusual share of punctuation",
         "mixture": "a different mix of topics than in the reference",
+        "diffuse": f"a small change in most {noun}s at once",
     }
 
 

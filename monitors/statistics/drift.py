@@ -15,17 +15,18 @@ from core.types import Estimate
 from estimates.proportions import proportion
 from monitors.statistics.novelty import NoveltyTest, onset
 from monitors.statistics.views import NAMES, SIDES, unit_rows
-from monitors.statistics.windows import EVERY, MixtureTest
+from monitors.statistics.windows import DIFFUSE, MIXTURE, WindowTest
 
 REFERENCE_MINIMUM = 100
 SCORING_PART = 0.3
 # The budget is promised whole and spent up to this part: what is left covers traffic that is not quite exchangeable.
 SPENT = 0.9
 # Of what is spent: one share for each of VIEWS.
-SHARES: tuple[float, ...] = (0.52, 0.14, 0.04, 0.04, 0.04, 0.22)
-VIEWS: tuple[str, ...] = (*NAMES, "mixture")
+SHARES: tuple[float, ...] = (0.52, 0.14, 0.04, 0.04, 0.04, 0.11, 0.11)
+WINDOWS = {"mixture": MIXTURE, "diffuse": DIFFUSE}
+VIEWS: tuple[str, ...] = (*NAMES, *WINDOWS)
 RECENT = 400
-FORMAT = 5
+FORMAT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Responsible:
     """A recent prompt that drives the statistic: its index in the epoch, the view, and a score, higher for
     more.
 
-    For a novelty view the score is 1 - p; for the mixture how far the prompt lies in the direction of the
+    For a novelty view the score is 1 - p; for a view of WINDOWS how far the prompt lies in the direction of the
     shift.
     """
 
@@ -69,14 +70,19 @@ class DriftDetector:
     """
 
     def __init__(
-        self, novelty: NoveltyTest, mixture: MixtureTest, rng: np.random.Generator, alpha: float, horizon: int
+        self,
+        novelty: NoveltyTest,
+        windows: Sequence[WindowTest],
+        rng: np.random.Generator,
+        alpha: float,
+        horizon: int,
     ) -> None:
         self.alpha = alpha
         self.horizon = horizon
         self.seen = 0
         self.alarmed_at: int | None = None
         self._novelty = novelty
-        self._mixture = mixture
+        self._windows = tuple(windows)
         self._rng = rng
         self._p = np.empty((0, len(NAMES)))
         self._novel = np.empty(0, bool)
@@ -109,10 +115,11 @@ class DriftDetector:
         chosen[rng.permutation(len(rows))[: round(SCORING_PART * len(rows))]] = True
         alphas = [SPENT * alpha * share for share in SHARES]
         names = _strata(strata, len(rows))
-        novelty = NoveltyTest.fit(rows, texts, names, chosen, alphas[:-1], horizon)
+        novelty = NoveltyTest.fit(rows, texts, names, chosen, alphas[: len(NAMES)], horizon)
         codes = _codes(names, novelty.sizes)
-        mixture = MixtureTest.fit(rows, codes, chosen, alphas[-1], horizon, rng.spawn(1)[0])
-        return cls(novelty, mixture, rng, alpha, horizon)
+        shares = zip(WINDOWS.values(), alphas[len(NAMES) :], rng.spawn(len(WINDOWS)), strict=True)
+        windows = [WindowTest.fit(shape, rows, codes, chosen, share, horizon, own) for shape, share, own in shares]
+        return cls(novelty, windows, rng, alpha, horizon)
 
     @property
     def remaining(self) -> int:
@@ -128,7 +135,8 @@ class DriftDetector:
         """Take prompts into the reference of their strata without judging them; they are no part of the horizon."""
         rows = self._rows(embeddings, texts)
         self._novelty.fill(rows, texts, strata)
-        self._mixture.fill(rows, _codes(strata, self._novelty.sizes))
+        for test in self._windows:
+            test.fill(rows, _codes(strata, self._novelty.sizes))
 
     def update(
         self, embeddings: NDArray[np.float32], texts: Sequence[str], strata: Sequence[str] | None = None
@@ -148,7 +156,7 @@ class DriftDetector:
         names = _strata(strata, len(rows))
         luck = self._rng.random((len(rows), len(NAMES)))
         p, novelty, novel = self._novelty.update(rows, texts, names, luck)
-        levels = np.hstack([novelty, self._mix(rows, names, novelty)[:, None]])
+        levels = np.hstack([novelty, self._look_back(rows, names, novelty)])
         looks = []
         for values, level in zip(p.tolist(), levels, strict=True):
             top = int(np.argmax(level))
@@ -173,38 +181,45 @@ class DriftDetector:
             )
         return rows
 
-    def _mix(
+    def _look_back(
         self, rows: NDArray[np.float32], names: Sequence[str], novelty: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return the mixture test's level after each row; it looks once every EVERY prompts."""
+        """Return the level of each window test after each row (n, tests); it stays until the test's next check."""
         codes = _codes(names, self._novelty.sizes)
-        out = np.empty(len(rows))
-        level, alarmed = float(self._levels[-1]), self.alarmed_at is not None
+        out = np.empty((len(rows), len(self._windows)))
+        levels, alarmed = self._levels[len(NAMES) :].copy(), self.alarmed_at is not None
         start = 0
         while start < len(rows):
-            stop = min(len(rows), start + EVERY - self._mixture.seen % EVERY)
-            self._mixture.add(rows[start:stop], codes[start:stop])
-            out[start : stop - 1] = level
+            stop = min(len(rows), start + min(test.until_check for test in self._windows))
+            out[start : stop - 1] = levels
             alarmed = alarmed or bool((novelty[start:stop] >= 1).any())
-            if self._mixture.seen % EVERY == 0:
-                level = self._mixture.check(lit=alarmed)
-                alarmed = alarmed or level >= 1
-            out[stop - 1] = level
+            for place, test in enumerate(self._windows):
+                test.add(rows[start:stop], codes[start:stop])
+                if test.due:
+                    levels[place] = test.check(lit=alarmed)
+                    alarmed = alarmed or bool(levels[place] >= 1)
+            out[stop - 1] = levels
             start = stop
         return out
 
+    @property
+    def _leading(self) -> WindowTest | None:
+        """The window test that leads now, or None where a novelty view does."""
+        place = int(np.argmax(self._levels)) - len(NAMES)
+        return self._windows[place] if place >= 0 else None
+
     def onset(self) -> int:
         """Return the index of the prompt from which the leading view takes the traffic for changed."""
+        if self._leading is not None:
+            return self._leading.onset
         view = int(np.argmax(self._levels))
-        if view == len(NAMES):
-            return max(0, self._mixture.seen - self._mixture.seen % EVERY - self._mixture.window)
         return self.seen - onset(self._p, view) if len(self._p) else self.seen
 
     def responsible(self, k: int) -> list[Responsible]:
         """Return up to k prompts since the onset, those that the leading view finds most unusual first."""
         view = int(np.argmax(self._levels))
-        if view == len(NAMES):
-            scores = self._mixture.leading()
+        if self._leading is not None:
+            scores = self._leading.toward_shift()
             first = self.seen - len(scores)
         else:
             p = self._p[:, view]
@@ -234,13 +249,14 @@ class DriftDetector:
             "alarmed_at": self.alarmed_at,
             "rng": self._rng.bit_generator.state,
             "novelty": self._novelty.words(),
-            "mixture": self._mixture.words(),
+            "windows": [test.words() for test in self._windows],
         }
         own = {"p": self._p, "novel": self._novel, "levels": self._levels}
         out = io.BytesIO()
         text = np.frombuffer(json.dumps(words).encode(), np.uint8)
         arrays = {f"novelty_{k}": v for k, v in self._novelty.arrays().items()}
-        arrays |= {f"mixture_{k}": v for k, v in self._mixture.arrays().items()}
+        for name, test in zip(WINDOWS, self._windows, strict=True):
+            arrays |= {f"{name}_{k}": v for k, v in test.arrays().items()}
         np.savez_compressed(out, allow_pickle=False, words=text, **own, **arrays)
         return out.getvalue()
 
@@ -259,8 +275,11 @@ class DriftDetector:
             rng = np.random.default_rng()
             rng.bit_generator.state = words["rng"]
             novelty = NoveltyTest.restore(_under("novelty_", arrays), words["novelty"])
-            mixture = MixtureTest.restore(_under("mixture_", arrays), words["mixture"])
-            detector = cls(novelty, mixture, rng, words["alpha"], words["horizon"])
+            windows = [
+                WindowTest.restore(shape, _under(f"{name}_", arrays), own)
+                for (name, shape), own in zip(WINDOWS.items(), words["windows"], strict=True)
+            ]
+            detector = cls(novelty, windows, rng, words["alpha"], words["horizon"])
             detector.seen, detector.alarmed_at = words["seen"], words["alarmed_at"]
             detector._p, detector._novel, detector._levels = arrays["p"], arrays["novel"], arrays["levels"]
         except (ValueError, KeyError, OSError, EOFError, TypeError, zipfile.BadZipFile) as error:

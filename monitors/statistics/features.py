@@ -1,16 +1,17 @@
-"""Features of a prompt in which a small shift of its topics adds up: principal components and soft topics."""
+"""Features of a prompt whose mean moves when the traffic does: its topics, or its meaning as a whole."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.float32]
+Rows = NDArray[np.floating[Any]]
 
 COMPONENTS = 64
 TOPICS = 40
+DIRECTIONS = 192
 ROUNDS = 10
 # Softmax of cosines at this factor: a prompt belongs mostly to its nearest topic and a little to its
 # neighbours.
@@ -19,9 +20,24 @@ SHARPNESS = 20.0
 NOISE = 1e-3
 
 
+class Features(Protocol):
+    """What a part of the reference fixes and every later prompt is described by; restored from `arrays`."""
+
+    def apply(self, embeddings: Rows) -> Rows:
+        """Return the features of unit embeddings (n, d), one row a prompt."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything needed to restore the features."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Features:
-    """Fixed linear components and topic centres; `balance` gives both blocks the same total variance."""
+class Topics:
+    """Fixed linear components and topic centres; `balance` gives both blocks the same total variance.
+
+    In these a change of the shares of known topics adds up.
+    """
 
     centre: Rows
     components: Rows
@@ -30,7 +46,7 @@ class Features:
 
     @classmethod
     def fit(cls, embeddings: Rows, rng: np.random.Generator) -> Self:
-        """Return the features that unit embeddings (n, d) fix; do not calibrate on them."""
+        """Return the topics that unit embeddings (n, d) fix; do not calibrate on them."""
         n = len(embeddings)
         centre = embeddings.mean(axis=0)
         _, spread, axes = np.linalg.svd(embeddings - centre, full_matrices=False)
@@ -52,13 +68,52 @@ class Features:
         return np.hstack([linear * self.balance[0], near * self.balance[1]]).astype(np.float32)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Return everything needed to restore the features."""
+        """Return everything needed to restore the topics."""
         return {"centre": self.centre, "components": self.components, "topics": self.topics, "balance": self.balance}
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """Return the features that `arrays` describe."""
+        """Return the topics that `arrays` describe."""
         return cls(arrays["centre"], arrays["components"], arrays["topics"], arrays["balance"])
+
+
+@dataclass(frozen=True, slots=True)
+class Directions:
+    """The embedding along its principal directions, each divided by the root of its variance plus the mean variance.
+
+    In these a small move of many prompts adds up. Most of the variance lies in few directions, which drown such a move
+    in the others; whitened altogether, directions of which the reference says nothing would count most. The mean
+    variance added to each lies between (a ridge, as of a covariance shrunk toward its mean: Ledoit and Wolf, Journal of
+    Multivariate Analysis 88, 2004).
+    """
+
+    centre: Rows
+    axes: Rows
+
+    @classmethod
+    def fit(cls, embeddings: Rows, rng: np.random.Generator) -> Self:
+        """Return the directions that unit embeddings (n, d) fix; do not calibrate on them. Draws nothing."""
+        centre = embeddings.mean(axis=0)
+        variances, axes = np.linalg.eigh(np.cov(embeddings, rowvar=False, dtype=np.float64))
+        ridge = float(variances.mean())
+        variances, axes = np.maximum(variances[::-1][:DIRECTIONS], 0.0), axes[:, ::-1][:, :DIRECTIONS]
+        if variances.sum() < NOISE**2:
+            return cls(centre, np.zeros(axes.shape, np.float32))
+        total = float((variances / (variances + ridge)).sum())
+        return cls(centre, (axes / np.sqrt(total * (variances + ridge))).astype(np.float32))
+
+    def apply(self, embeddings: Rows) -> Rows:
+        """Return the features of unit embeddings (n, d): shape (n, directions), to the precision of 16 bits."""
+        return ((embeddings - self.centre) @ self.axes).astype(np.float16)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return everything needed to restore the directions."""
+        return {"centre": self.centre, "axes": self.axes}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """Return the directions that `arrays` describe."""
+        return cls(arrays["centre"], arrays["axes"])
 
 
 def _centres(rows: Rows, k: int, rng: np.random.Generator) -> Rows:

@@ -119,6 +119,6 @@ def test_the_figure_has_both_intervals_and_says_what_is_missing() -> None:
     assert isinstance(dot, Dot)
     assert (bar.start, bar.end, dot.x) == (pytest.approx(5.0), pytest.approx(20.0), pytest.approx(10.0))
     assert bar.colour == ALARM
-    assert word == Word(0.0, 1.5, "3 of 20 rows needed")
+    assert word == Word(0.0, 1.5, "3 of 20 rows needed", beside=True)
     assert "<b>" not in figure.html()
     assert "candidate 10.0 %" in canary.described(measures)
