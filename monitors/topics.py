@@ -9,20 +9,21 @@ from dataclasses import dataclass, replace
 from math import log, sqrt
 from typing import Any
 
-# Rows a topic on average, coarse to fine: a whole new subject shows in the first, a single new question in the last.
-GRAINS = (100, 30, 12)
 TOPICS = 90
 ROUNDS = 15
-# A topic most of whose rows are in one listed before tells nothing new.
+SIGNIFICANT = 0.05
+# A topic most of whose rows are in those listed before tells nothing new.
 OVERLAP = 0.5
+# Rows of a topic that is listed without being significant: what a few people ask is then nothing to read about.
+FEWEST = 12
 EVERYTHING = "everything"
 _WORD = re.compile(r"[^\W\d_]{3,20}")
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """A topic or segment: how often now and in the reference, Holm's corrected p-value, and its rows by index: those
-    now, and for a topic those of the reference.
+    """A topic or segment: how often now and in the reference, its p-value corrected for all of them, and its rows by
+    index: those now and those of the reference.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Shift:
     reference_of: int
     p: float
     rows: tuple[int, ...]
-    before: tuple[int, ...] = ()
+    before: tuple[int, ...]
 
     @property
     def grew(self) -> bool:
@@ -48,48 +49,45 @@ class Shift:
             "now": self.now,
             "reference": self.reference,
             "p": self.p,
-            "significant": self.p <= 0.05,
+            "significant": self.p <= SIGNIFICANT,
         }
 
 
 def shifted_topics(
     reference: Any, reference_texts: Sequence[str], current: Any, current_texts: Sequence[str], *, seed: int
 ) -> list[Shift]:
-    """Topics of both sets together, those that grew most first; `reference` and `current` are unit vectors (n, d).
+    """Topics of both sets together, those that shifted most surely first; `reference` and `current` are unit vectors
+    (n, d).
 
-    Topics are clusters at several grains (spherical k-means, Dhillon and Modha 2001) made without knowing which set a
-    row is from, so that under no change the hypergeometric law of the counts holds; the correction is over all of them.
-    They are named by the words that set them apart. Of topics that share most rows the clearest is listed.
+    Topics are the clusters of every size in a tree (Ward 1963) grown without knowing which set a row is from: a
+    tree-based scan (Kulldorff, Fang and Walsh 2003). The correction is over all of them: while nothing changes, the
+    probability that any is significant is at most 5 %. Of topics that share most rows the clearest is listed; those
+    that are not significant from `FEWEST` rows on. They are named by the words that set them apart.
     """
     import numpy as np
 
     if not len(reference) or not len(current):
         return []
-    both = np.concatenate([reference, current]).astype(np.float32)
+    leaves, starts, sizes = _tree(np.concatenate([reference, current]), seed)
+    found = _shifts([""] * len(sizes), leaves, starts, sizes, of=(len(reference), len(current)), seed=seed)
+    listed = _distinct([s for s in found if s.p <= SIGNIFICANT or s.now + s.reference >= FEWEST])
+    members = [{*s.before, *(len(reference) + row for row in s.rows)} for s in listed]
+    rest = set(range(len(leaves))).difference(*members)
     texts = [*reference_texts, *current_texts]
-    groups: list[Any] = []
-    for k in sorted({max(2, min(TOPICS, len(both) // grain)) for grain in GRAINS}):
-        labels = _cluster(both, k, seed)
-        found = [np.flatnonzero(labels == topic) for topic in range(int(labels.max()) + 1)]
-        members = [rows for rows in found if len(rows)]
-        groups += zip(_names([[texts[i] for i in rows] for rows in members]), members, strict=True)
-    shifts = []
-    for name, members in groups:
-        now = members[members >= len(reference)] - len(reference)
-        then = members[members < len(reference)]
-        p = _fisher(len(now), len(current), len(then), len(reference))
-        rows, before = tuple(now.tolist()), tuple(then.tolist())
-        shifts.append(Shift(name, len(now), len(current), len(then), len(reference), p, rows, before))
-    return _distinct(_corrected(shifts))
+    names = _names([[texts[row] for row in sorted(rows)] for rows in (*members, rest)])
+    return [replace(shift, name=name) for shift, name in zip(listed, names, strict=False)]
 
 
 def _distinct(shifts: Sequence[Shift]) -> list[Shift]:
-    """The shifts without those that mostly repeat one before them."""
+    """The shifts without those whose rows, of now or of the reference, are mostly in shifts before them."""
     out: list[Shift] = []
+    now, then = set[int](), set[int]()
     for shift in shifts:
-        rows = set(shift.rows)
-        if not any(len(rows & set(other.rows)) > OVERLAP * max(len(rows), 1) for other in out):
+        sides = ((shift.rows, now), (shift.before, then))
+        if all(sum(row in listed for row in own) <= OVERLAP * len(own) for own, listed in sides):
             out.append(shift)
+            now.update(shift.rows)
+            then.update(shift.before)
     return out
 
 
@@ -108,37 +106,66 @@ def find_topics(vectors: Any, texts: Sequence[str], *, rows: int, seed: int) -> 
     return sorted(named, key=lambda topic: -len(topic[1]))
 
 
-def shifted_segments(reference: Sequence[Mapping[str, str]], current: Sequence[Mapping[str, str]]) -> list[Shift]:
-    """Segments (label=value) by how far their share moved, most significant first."""
-    then = Counter(f"{k}={v}" for labels in reference for k, v in labels.items())
-    now = Counter(f"{k}={v}" for labels in current for k, v in labels.items())
-    shifts = []
-    for name in sorted(set(then) | set(now)):
-        key, _, value = name.partition("=")
-        rows = tuple(i for i, labels in enumerate(current) if labels.get(key) == value)
-        p = _fisher(now[name], len(current), then[name], len(reference))
-        shifts.append(Shift(name[:80], now[name], len(current), then[name], len(reference), p, rows))
-    return _corrected(shifts)
-
-
-def _corrected(shifts: Sequence[Shift]) -> list[Shift]:
-    """Holm's step-down correction (1979); most significant first, growth before decline."""
-    ordered = sorted(shifts, key=lambda s: s.p)
-    out, worst = [], 0.0
-    for rank, shift in enumerate(ordered):
-        worst = max(worst, min(1.0, shift.p * (len(ordered) - rank)))
-        out.append(replace(shift, p=worst))
-    return sorted(out, key=lambda s: (s.p, s.reference / max(s.reference_of, 1) - s.now / max(s.now_of, 1)))
-
-
-def _fisher(now: int, now_of: int, then: int, then_of: int) -> float:
+def shifted_segments(
+    reference: Sequence[Mapping[str, str]], current: Sequence[Mapping[str, str]], *, seed: int
+) -> list[Shift]:
+    """Segments (label=value) by how surely their share moved, corrected for all of them; most significant first."""
     import numpy as np
-    from scipy.stats import fisher_exact
 
-    if not now_of or not then_of:
-        return 1.0
-    table = np.array([[now, now_of - now], [then, then_of - then]])
-    return float(fisher_exact(table).pvalue)
+    rows: dict[str, list[int]] = {}
+    for index, labels in enumerate([*reference, *current]):
+        for key, value in labels.items():
+            rows.setdefault(f"{key}={value}", []).append(index)
+    names = sorted(rows)
+    sizes = np.array([len(rows[name]) for name in names], np.int64)
+    order = np.array([index for name in names for index in rows[name]], np.int64)
+    of = (len(reference), len(current))
+    return _shifts([name[:80] for name in names], order, np.cumsum(sizes) - sizes, sizes, of=of, seed=seed)
+
+
+def _shifts(
+    names: Sequence[str], order: Any, starts: Any, sizes: Any, *, of: tuple[int, int], seed: int
+) -> list[Shift]:
+    """Groups of rows, as slices of `order`, by corrected p-value, then by that of the group alone, then growth before
+    decline. `of` counts all rows of the reference, which come first, and those now.
+    """
+    import numpy as np
+
+    from estimates.groups import p_values
+
+    then_of, now_of = of
+    is_now = np.arange(then_of + now_of) >= then_of
+    alone, corrected = p_values(order, starts, sizes, is_now, seed=seed)
+    shifts = []
+    for name, start, size, p in zip(names, starts, sizes, corrected.tolist(), strict=True):
+        rows = np.sort(order[start : start + size])
+        now, then = rows[is_now[rows]] - then_of, rows[~is_now[rows]]
+        shifts.append(Shift(name, len(now), now_of, len(then), then_of, p, tuple(now.tolist()), tuple(then.tolist())))
+    growth = [s.now * then_of - s.reference * now_of for s in shifts]
+    return [shifts[i] for i in sorted(range(len(shifts)), key=lambda i: (shifts[i].p, alone[i], -growth[i]))]
+
+
+def _tree(vectors: Any, seed: int) -> tuple[Any, Any, Any]:
+    """Ward's tree of unit vectors (n, d): its leaves, left to right, and where in them each cluster begins and how many
+    it has: at most half of the rows, as what most people ask is no topic, and all copies of a row or none.
+    """
+    import numpy as np
+    from scipy.cluster.hierarchy import leaves_list, ward
+
+    n = len(vectors)
+    shuffled = np.random.default_rng([seed, 1]).permutation(n)  # the tree must not tell by ties which rows come first
+    rows = vectors[shuffled]
+    cosines = rows @ rows.T
+    merges = ward(np.sqrt(np.clip(2 - 2 * cosines[np.triu_indices(n, 1)].astype(float), 0, None)))
+    leaves = leaves_list(merges).astype(np.int64)
+    starts = np.concatenate([np.argsort(leaves), np.zeros(n - 1, np.int64)])
+    for row, pair in enumerate(merges[:, :2].astype(int)):
+        starts[n + row] = starts[pair].min()
+    starts, sizes = starts[n:], merges[:, 3].astype(np.int64)
+    is_copy = np.zeros(n + 1, bool)  # of the leaf to its left
+    is_copy[1:n] = (rows[leaves[1:]] == rows[leaves[:-1]]).all(axis=1)
+    topics = (2 * sizes <= n) & ~is_copy[starts] & ~is_copy[starts + sizes]
+    return shuffled[leaves], starts[topics], sizes[topics]
 
 
 def _cluster(vectors: Any, k: int, seed: int) -> Any:

@@ -67,7 +67,8 @@ def build(
         shown = {row.id: row for row in exchanges.by_ids(tx, [row["inference"] for row in explained.get("rows", [])])}
     topic_shifts, members = _topics(job, reference, current, epoch["seed"])
     by_row = {id: shift.name for shift, ids in zip(topic_shifts, members, strict=True) for id in ids}
-    segment_shifts = topics.shifted_segments([u.labels for u in reference], [r.labels for r in current])
+    labels = ([u.labels for u in reference], [r.labels for r in current])
+    segment_shifts = topics.shifted_segments(*labels, seed=epoch["seed"])
     return {
         **as_json(measurement),
         "monitor": job.monitor["name"],
@@ -99,7 +100,7 @@ def build(
         ],
         "topics": [
             # Which rows: for what would mend a topic that grew (monitors.mending).
-            {**shift.as_json(), **({"inferences": ids} if shift.p <= 0.05 and shift.grew else {})}
+            {**shift.as_json(), **({"inferences": ids} if shift.p <= topics.SIGNIFICANT and shift.grew else {})}
             for shift, ids in list(zip(topic_shifts, members, strict=True))[:SHOWN]
         ],
         "segments": [shift.as_json() for shift in segment_shifts[:SHOWN]],

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from monitors.topics import OVERLAP, find_topics, shifted_topics
+from monitors.topics import FEWEST, OVERLAP, find_topics, shifted_topics
 
 COMMON = ["parcel", "refund", "card", "late", "order", "gift", "size", "return"]
 
@@ -36,6 +36,27 @@ def test_a_topic_of_eight_rows_in_a_hundred_is_first_significant_and_named():
     assert found[0].p <= 0.05 and set(found[0].rows) == set(range(92, 100))
     assert "kubernetes" in found[0].name
     assert found[0].as_json()["significant"] and found[0].reference == 0
+
+
+def test_topics_of_five_rows_and_of_most_of_the_traffic_are_found_whole():
+    for extra in (5, 60):
+        found = shifts(np.random.default_rng(7), extra, seed=7)
+        assert found[0].p <= 0.05 and set(found[0].rows) == set(range(100 - extra, 100)) and found[0].reference == 0
+
+
+def test_what_most_rows_are_is_no_topic_and_small_ones_are_listed_only_where_they_are_significant():
+    for extra in (0, 8):
+        found = shifts(np.random.default_rng(9), extra, seed=9)
+        assert found and all(shift.now + shift.reference <= 300 for shift in found)
+        assert all(shift.now + shift.reference >= FEWEST for shift in found if shift.p > 0.05)
+
+
+def test_copies_of_a_prompt_are_one_topic_in_whatever_order_they_come():
+    rows, _ = traffic(np.random.default_rng(10), 10)
+    asked = [f"prompt {'abcdefghij'[i]}" for i in range(10)]
+    then, now = np.repeat(np.arange(10), 20), np.repeat(np.arange(10), 5)
+    found = shifted_topics(rows[then], [asked[i] for i in then], rows[now], [asked[i] for i in now], seed=10)
+    assert found and all((shift.now % 5, shift.reference % 20, shift.p) == (0, 0, 1) for shift in found)
 
 
 def test_listed_topics_do_not_repeat_each_other():
