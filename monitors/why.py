@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.types import Inference, Measurement
-from monitors import topics
+from monitors import rhythm, topics
+from monitors.matched import matched
 from monitors.metrics import Tracker, Unit, read
 from store import changes
 from store import inferences as exchanges
@@ -65,6 +66,8 @@ def build(
         end = units[-1].at
         happened = changes.between(tx, start=start, end=max(end, effects.clock()), deployment=job.deployment)
         shown = {row.id: row for row in exchanges.by_ids(tx, [row["inference"] for row in explained.get("rows", [])])}
+    if job.rhythm != "none":
+        reference, current = _matched(job, reference, current, epoch["seed"])
     topic_shifts, members = _topics(job, reference, current, epoch["seed"])
     by_row = {id: shift.name for shift, ids in zip(topic_shifts, members, strict=True) for id in ids}
     labels = ([u.labels for u in reference], [r.labels for r in current])
@@ -108,6 +111,15 @@ def build(
         "suggested": SUGGESTED.get(job.monitor["metric"], "Look at the rows below."),
         "evidence": {},
     }
+
+
+def _matched(
+    job: Run, reference: Sequence[Unit], current: Sequence[Inference], seed: int
+) -> tuple[list[Unit], list[Inference]]:
+    """The rows of both sides that may be compared: equal shares of each part of the rhythm."""
+    parts = [[rhythm.stratum(row.at, job.rhythm) for row in side] for side in (reference, current)]
+    then, now = matched(*parts, seed=seed)
+    return [reference[index] for index in then], [current[index] for index in now]
 
 
 def _topics(

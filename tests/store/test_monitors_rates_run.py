@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -148,3 +149,20 @@ def test_with_a_rhythm_the_value_says_which_hours_have_no_reference_yet(world: W
     shown = world.measured("response_length")[-1]
     assert shown["details"]["unfilled"]["09:00 to 12:00"] == 30 and shown["details"]["seen"] == 50
     assert len(world.epochs()) == 1
+
+
+def test_with_a_rhythm_an_alarm_compares_hours_with_the_same_hours(world: World) -> None:
+    """Mornings and noons have their own questions. The alarm comes at noon, on longer answers: noon is no finding."""
+    world.add("response_length", params={"reference": 260, "rhythm": "day"})
+
+    def send(n: int, hour: int, minute: int = 0, **values: Any) -> None:
+        world.now = world.now.replace(hour=hour, minute=minute)
+        world.send(n, labels={"page": "orders" if hour < 9 else "lunch"}, **values)
+
+    send(160, 8)
+    send(100, 9)
+    world.run("response_length")
+    send(60, 9, 30, response=lambda i: "It will arrive. " * 40)
+    assert (outcome := world.run("response_length")) is not None and outcome.fired
+    why = world.alerts("rule")[0]["why"]
+    assert {row["name"]: (row["reference"], row["p"]) for row in why["segments"]} == {"page=lunch": (100, 1.0)}
