@@ -19,27 +19,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import TrimtabError
+from retrain.ending import Stopped, StopRequest, carry_out
 from retrain.pairs.customs.lot import HELD_OUT, REFERENCE
 from retrain.pairs.margins import ANSWER, FOLDER, Task, read_task
-from retrain.train import StopRequest, report
 from retrain.training.checkpoint import write_whole
 from retrain.training.encoding import EncodedPair, encode_pairs
 from retrain.training.policy import choose_hardware, start_policy
-from retrain.training.progress import Progress, read_events
+from retrain.training.progress import Progress
 from retrain.training.reference import score_reference
 from retrain.training.reference_cache import ReferenceCache
 from retrain.training.scoring import Scorer
 from retrain.training.spec import PairText, RunSpec, dump_spec
-from retrain.training.trainer import BAD_SPEC, DONE, STOPPED, TRAINERS, Job
+from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
 FIT = "fit"
 # A pass with gradients costs about three without: one product a weight more for each side of a layer.
 LEARNING = 3
-
-
-class Stopped(Exception):
-    """A signal asked the process to end; started again it goes on."""
 
 
 class Ear(Progress):
@@ -229,18 +224,15 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     progress = Progress(given.folder / "progress.jsonl")
-    before = len(read_events(progress.path))
-    try:
+
+    def work() -> int:
         if given.forecast:
             print(json.dumps(forecast(given.folder, lambda: stop.asked, time.monotonic)), flush=True)
         else:
             answer(given.folder, progress, lambda: stop.asked, time.monotonic)
-    except Stopped:
-        progress.write("stopped", stage="customs")
-        return STOPPED
-    except TrimtabError as error:
-        return report(progress, str(error), BAD_SPEC, before)
-    return DONE
+        return DONE
+
+    return carry_out(progress, "customs", work)
 
 
 def _by_token(pair: EncodedPair, chosen: float, rejected: float) -> float:
