@@ -18,17 +18,20 @@ from core.settings import Settings
 from core.types import PreferencePair
 from gateway.imports import read_pairs as gateway_pairs
 from models.prepare import read_manifest
+from retrain.adaptation import FOLDER as ADAPTED
 from retrain.child import Tail
 from retrain.pairs import margins
 from retrain.pairs.drawing import SPLIT_SEED, write_text
 from retrain.pairs.split import split_pairs
 from retrain.prospects import Embed, foresee
-from retrain.training.spec import PairText, dump_spec, load_spec, parse_spec, read_pairs
+from retrain.training.loop import WITHOUT_EFFECT
+from retrain.training.spec import RESULTS, PairText, RunSpec, dump_spec, load_spec, parse_spec, read_pairs
 from retrain.training.texts import read_texts
 from retrain.training.thumbs import read_thumbs
+from retrain.training.trainer import STOPPED
 
 POLL_SECONDS = 0.2
-STOPPED = 75
+HELD_OUT = "held_out.jsonl"
 _PLACES = ("pairs", "thumbs", "texts", "held_out", "output")
 # What each trainer learns from: the spec's key for the file, and what refuses a bad one by its line.
 _SOURCES = {"dpo": ("pairs", read_pairs), "kto": ("thumbs", read_thumbs), "adapt": ("texts", read_texts)}
@@ -51,7 +54,8 @@ def train(
     (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the model
     folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress` hears
     each event of the child. Started again on the same folder it goes on from its checkpoint. Returns {"folder",
-    "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
+    "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, also where another spec was trained
+    in the folder, and Unavailable when the child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
@@ -140,9 +144,11 @@ def _source(told: Mapping[str, Any]) -> tuple[str, Callable[[Path], Any]]:
 
 
 def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) -> bool:
-    """Fill the run's folder unless it was filled before; returns whether there are held-out pairs."""
-    if (folder / "spec.json").exists():
-        return (folder / "held_out.jsonl").exists()
+    """Fill the run's folder with what the spec says now; returns whether there are held-out pairs.
+
+    What was trained there by another spec or other pairs is not taken for its result: raises InvalidInput. A checkpoint
+    is refused by the trainer, which knows what its weights depend on.
+    """
     name, read = _source(told)
     source, held = _place(spec_path, told, name), _place(spec_path, told, "held_out")
     assert source is not None
@@ -159,29 +165,55 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
     if "epochs" not in rest and "max_steps" not in rest:
         rest["epochs"] = 1.0
     file = "train.jsonl" if name == "pairs" else f"{name}.jsonl"
-    spec = parse_spec({**rest, name: file, "held_out": "held_out.jsonl" if held_side else None})
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder, file, _lines(rows))
+    spec = parse_spec({**rest, name: file, "held_out": HELD_OUT if held_side else None})
+    learnt = {file: _lines(rows)}
     if spec.adapt_steps:
         if (texts := _place(spec_path, told, "texts")) is None:
             raise InvalidInput(
                 f"{spec_path.name} names no texts to adapt to.", 'Add a line like texts = "texts.jsonl".'
             )
-        write_text(folder, spec.texts, _lines(read_texts(texts)))
-    if held_side:
-        write_text(folder, "held_out.jsonl", _lines(held_side))
-    write_text(folder, "spec.json", dump_spec(spec))
+        learnt[spec.texts] = _lines(read_texts(texts))
+    if _has_trained(folder) and not _is_told(folder, spec, learnt):
+        raise InvalidInput(
+            f"What {folder} holds was trained by another spec or other pairs.", "Name another output, or remove it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    judged = {HELD_OUT: _lines(held_side)} if held_side else {}
+    for file, text in {**learnt, **judged, "spec.json": dump_spec(spec)}.items():
+        write_text(folder, file, text)
     return bool(held_side)
+
+
+def _has_trained(folder: Path) -> bool:
+    """Whether a trainer has ended here, be it the first of two."""
+    return any((place / result).exists() for place in (folder, folder / ADAPTED) for result in RESULTS.values())
+
+
+def _is_told(folder: Path, spec: RunSpec, learnt: Mapping[str, str]) -> bool:
+    """Whether the run in `folder` was told the same, but for what does not change its weights."""
+    same = all((folder / name).exists() and (folder / name).read_text("utf-8") == text for name, text in learnt.items())
+    return same and _weighty(load_spec(folder)) == _weighty(spec)
+
+
+def _weighty(spec: RunSpec) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spec).items() if name not in WITHOUT_EFFECT}
 
 
 def _run(module: str, folder: Path, progress: Report) -> int:
     tail = Tail(folder / "progress.jsonl")
     tail.read()
+    errors: list[str] = []
+
+    def hear(event: Mapping[str, Any]) -> None:
+        if event.get("event") == "error":
+            errors.append(str(event.get("message", "")))
+        progress(event)
+
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen([sys.executable, "-m", module, str(folder)], stdout=log, stderr=log)
         try:
             while child.poll() is None:
-                _tell(tail, progress)
+                _tell(tail, hear)
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             child.terminate()  # it keeps a checkpoint and ends
@@ -190,9 +222,9 @@ def _run(module: str, folder: Path, progress: Report) -> int:
             if child.poll() is None:
                 child.terminate()
                 child.wait()
-    _tell(tail, progress)
+    _tell(tail, hear)
     if child.returncode not in (0, STOPPED):
-        raise _failed(folder, "", child.returncode)
+        raise _failed(folder, errors[-1] if errors else "", child.returncode)
     return child.returncode
 
 
@@ -211,10 +243,8 @@ def _tell(tail: Tail, progress: Report) -> None:
 
 
 def _failed(folder: Path, words: str, code: int) -> InvalidInput | Unavailable:
-    tail = Tail(folder / "progress.jsonl")
-    errors = [event for _, event in tail.read() if event.get("event") == "error"]
-    said = str(errors[-1].get("message", "")) if errors else ""
-    message = said or (words.strip().splitlines() or ["The trainer ended early."])[-1]
+    """What to raise for a child that ended with `code`; the last line of its `words` says why, if any does."""
+    message = (words.strip().splitlines() or ["The trainer ended early."])[-1]
     if code == InvalidInput.exit_code:
         return InvalidInput(message)
     return Unavailable(message, f"Look at {folder / 'log.txt'}; started again it goes on from its checkpoint.")

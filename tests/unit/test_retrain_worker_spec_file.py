@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, Unavailable
 from retrain import local
 
 PAIRS = [
@@ -45,6 +46,52 @@ def test_a_wrong_spec_is_told_what_is_wrong(folder: Path, name: str, text: str, 
 def test_a_missing_spec_is_named(folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"nothing\.toml cannot be read"):
         local.train(folder / "nothing.toml", base="chat")
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children that do nothing."""
+    monkeypatch.setattr(local, "_run", lambda *_: 0)
+    monkeypatch.setattr(local, "_forecast", lambda *_: {})
+
+
+def test_a_spec_that_was_changed_after_its_forecast_trains_as_it_is_now(folder: Path, children: None) -> None:
+    spec = folder / "spec.toml"
+    spec.write_text('pairs = "pairs.jsonl"\nlr = 1e-4')
+    local.forecast(spec, base="chat")
+    spec.write_text('pairs = "pairs.jsonl"\nlr = 2e-4')
+    local.train(spec, base="chat", encoder="encoder")
+    told = json.loads((folder / "spec" / "spec.json").read_text())
+    assert (told["lr"], told["encoder"]) == (2e-4, "encoder")
+
+
+@pytest.mark.parametrize(
+    ("spec", "pairs", "refused"),
+    [
+        ("lr = 1e-4", PAIRS, False),
+        ("lr = 1e-4\nthreads = 2", PAIRS, False),
+        ("lr = 2e-4", PAIRS, True),
+        ("lr = 1e-4", PAIRS[1:], True),
+    ],
+)
+def test_what_another_spec_trained_is_not_passed_off_as_this_ones(
+    folder: Path, children: None, spec: str, pairs: list[dict[str, str]], refused: bool
+) -> None:
+    path = folder / "spec.toml"
+    path.write_text('pairs = "pairs.jsonl"\nlr = 1e-4')
+    local.train(path, base="chat")
+    (folder / "spec" / "adapter").mkdir()
+    (folder / "spec" / "adapter" / "adapter_config.json").write_text("{}")
+    path.write_text(f'pairs = "pairs.jsonl"\n{spec}')
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    with pytest.raises(InvalidInput, match="by another spec or other pairs") if refused else nullcontext():
+        local.train(path, base="chat")
+
+
+def test_a_child_that_says_nothing_is_not_told_by_what_an_earlier_one_said(folder: Path) -> None:
+    (folder / "progress.jsonl").write_text('{"event": "error", "message": "An earlier try failed.", "code": 2}\n')
+    with pytest.raises(Unavailable, match=r"The trainer ended early\. Look at .*log\.txt"):
+        local._run("no_such_child", folder, lambda event: None)
 
 
 @pytest.mark.slow
