@@ -87,16 +87,13 @@ def ask_model(
 
     `tell` hears first what it will take (retrain.crossfit.forecast), `progress` each event of the child. Answers, and
     what was finished of one that was stopped, are kept under the digest of what is asked; `tell` hears nothing then.
-    Pairs whose form, papers or contents forbid to train on them are not asked about.
     """
     spec = margins.compose(settings, threads=threads, seed=seed)
     model, most = read_manifest(settings.chat_path), settings.retrain.customs_pairs
     asked = digest([margins.keys(pairs), asdict(spec), model, most])
     folder = settings.home / "cache" / "customs" / asked[:32]
     inner = folder / margins.FOLDER
-    if not (inner / margins.TASK).exists() and not margins.ask(
-        inner, margins.admit(pairs), spec, most=most, folds=True, seed=seed
-    ):
+    if not (inner / margins.TASK).exists() and not margins.ask(inner, pairs, spec, most=most, folds=True, seed=seed):
         return {}
     if not (inner / margins.ANSWER).exists():
         tell(_forecast("retrain.crossfit", folder))

@@ -9,6 +9,7 @@ from retrain.pairs.customs.labels import weight
 from retrain.pairs.customs.lot import HELD_OUT, Lot
 
 FLAG = "turned_label"
+_PAIRS, _MODEL = "The other pairs teach", "The other pairs, and the model itself, teach"
 
 
 class Turned:
@@ -21,17 +22,17 @@ class Turned:
         if labels is None:
             return Result(skipped="there are too few different prompts to learn from")
         figures = {"share": labels.share, "least": labels.least}
-        asked = int((~np.isnan(lot.told[HELD_OUT])).sum()) if HELD_OUT in lot.told else 0
+        told = lot.told.get(HELD_OUT, np.full(len(lot.pairs), np.nan))
+        asked = int((~np.isnan(told)).sum())
         notes = [f"The chat model was asked about the labels of {asked} pairs."] * bool(asked)
         if not labels.least:
             return Result((), notes, figures)
-        who = "The other pairs, and the model itself, teach" if asked else "The other pairs teach"
         findings = [
             Finding(
                 place,
                 FLAG,
-                f"{who} the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
-                f"at least {labels.least:.0%} of all labels look so.",
+                f"{_MODEL if told[place] < 0 else _PAIRS} the opposite of its label: {1 - right:.0%} that it is the "
+                f"wrong way round, as at least {labels.least:.0%} of all labels look so.",
                 1 - float(right),
             )
             for place, right in enumerate(labels.right)
