@@ -99,8 +99,7 @@ def ask_model(
         tell(_forecast("retrain.crossfit", folder))
         if _run("retrain.crossfit", folder, progress) == STOPPED:
             return None
-        (inner / margins.PAIRS).unlink()  # what was answered is known by digests
-    return margins.read(inner / margins.ANSWER)
+    return margins.close(inner)
 
 
 def outlook(

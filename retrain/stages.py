@@ -144,7 +144,7 @@ class Stages:
         if not answer.exists():
             await self.child.run(self.modules[2], f"{margins.FOLDER}/{margins.ANSWER}")
         await asyncio.to_thread(margins.keep, self.settings, answer)
-        return margins.read(answer)
+        return await asyncio.to_thread(margins.close, folder)
 
     async def train(self) -> str:
         """Train, then take what that left into the installation as a version."""

@@ -142,6 +142,12 @@ def read(path: Path) -> Known:
     return found
 
 
+def close(folder: Path) -> Known:
+    """The answer in `folder`, without the texts that were asked about: what was answered is known by digests."""
+    (folder / PAIRS).unlink(missing_ok=True)
+    return read(folder / ANSWER)
+
+
 def keep(settings: Settings, answer: Path) -> None:
     """Make the file `answer` what `newest` finds, for checks that ask no model themselves."""
     place = _newest(settings)

@@ -152,6 +152,7 @@ async def test_the_model_is_asked_of_labels_in_a_child_that_can_be_stopped_and_i
         await until(lambda: get(store, uuid)["state"] == "succeeded")
     events = [json.loads(line)["event"] for line in (folder / "progress.jsonl").read_text().splitlines()]
     assert events[:5] == ["customs", "stopped", "customs", "customs_end", "start"]
+    assert not (folder / margins.FOLDER / margins.PAIRS).exists(), "what was answered is known by digests"
     assert len(margins.newest(asking)[HELD_OUT]) == 50, "a check of the page finds it"
     assert margins.newest(settings) == {}
     told = orders.check(orders.Desk(store, asking, now), {}, "ann", lambda share: None)

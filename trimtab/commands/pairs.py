@@ -127,6 +127,8 @@ def _ask_model(
     if known is None:
         say("Stopped; run it again to go on.")
         sys.exit(STOPPED)
+    if not known:
+        say("The model was asked of no label: too few different prompts have pairs that may train.")
     return align(found, known)
 
 
