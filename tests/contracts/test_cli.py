@@ -371,10 +371,7 @@ def test_the_model_is_asked_of_labels_if_wanted_and_a_stop_says_how_to_go_on(
     told = last(run("pairs", "check", str(file), "--model", "--json"))["summary"]["figures"]["agreement"]["held_out"]
     assert (told["value"], told["n"]) == (1.0, 30)
     monkeypatch.setattr("retrain.local.ask_model", lambda *_, **__: {})
-    assert (
-        "The model was asked of no label: too few different prompts"
-        in run("pairs", "check", str(file), "--model").stderr
-    )
+    assert "The model was asked of no label" in run("pairs", "check", str(file), "--model").stderr
     monkeypatch.setattr("retrain.local.ask_model", lambda *_, **__: None)
     stopped = run("pairs", "check", str(file), "--model", "--json")
     assert (stopped.exit_code, stopped.stdout) == (75, "")
