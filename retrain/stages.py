@@ -83,21 +83,21 @@ class Stages:
             return ""
         else:
             id = self.held.row["dataset_id"]
-            train, held_out = await self.held.write(lambda tx: _members(tx, id))
-        champion = await self.held.write(lambda tx: versions.get(tx, spec["champion"]))
+            train, held_out = await self.held.read(lambda tx: _members(tx, id))
+        champion = await self.held.read(lambda tx: versions.get(tx, spec["champion"]))
         drawing.write(self.folder, TRAIN, train)
         drawing.write(self.folder, HELD_OUT, held_out)
         examples = len(train)
         if spec["trainer"] == "kto":
             # Pairs judge the candidate; what it learns from are single answers.
-            drawn, share = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out)), settings.contributor_share
+            drawn, share = await self.held.read(lambda tx: thumbs.draw(tx, spec, held_out)), settings.contributor_share
             rows, left_out = await asyncio.to_thread(thumbs.clear, drawn, share=share, seed=drawing.SPLIT_SEED)
             thumbs.require_both(rows)
             thumbs.write(self.folder, THUMBS, rows)
             drawing.write_text(self.folder, LEFT_OUT, json.dumps(left_out, indent=1) + "\n")
             examples = len(rows)
         if spec.get("adapt_steps"):
-            texts.write(self.folder, TEXTS, await self.held.write(lambda tx: texts.draw(tx, spec, held_out)))
+            texts.write(self.folder, TEXTS, await self.held.read(lambda tx: texts.draw(tx, spec, held_out)))
         told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
@@ -109,7 +109,7 @@ class Stages:
         # What customs suspect is asked of the candidate, whoever chose the pairs; labels matter for a draw alone.
         cleared = await self.inspect(doubting=not chosen)
         if chosen:
-            return await self.held.write(lambda tx: drawing.take(tx, chosen))
+            return await self.held.read(lambda tx: drawing.take(tx, chosen))
         return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
     async def inspect(self, *, doubting: bool) -> clearing.Cleared:
@@ -163,7 +163,7 @@ class Stages:
     async def evaluate(self) -> str:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
         await self.child.run(self.modules[1], "evaluation.json")
-        candidate = await self.held.write(lambda tx: versions.get(tx, self.held.row["candidate"]))
+        candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         print_ = await self.bench.fingerprint(candidate)
         await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
         result = self.folder / COMPARISON
@@ -180,7 +180,7 @@ class Stages:
         evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
         compared = json.loads((self.folder / COMPARISON).read_text("utf-8"))
         id = self.held.row["dataset_id"]
-        judged = await self.held.write(lambda tx: datasets.members(tx, id, "held_out"))
+        judged = await self.held.read(lambda tx: datasets.members(tx, id, "held_out"))
         pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
         return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, pairs, compared))
 
