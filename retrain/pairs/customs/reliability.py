@@ -40,7 +40,7 @@ class Reliability:
 
     def _overlapping(self, lot: Lot) -> tuple[dict[str, dict[str, float]], list[Finding]]:
         """Where several people judged the same two answers: each one's accuracy with its interval."""
-        judged = agree(lot.votes)
+        judged = agree([*lot.votes.values()])
         told = {}
         findings = []
         for name, (right, items) in judged.items():
