@@ -106,10 +106,11 @@ class Stages:
         """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
         spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
         chosen = spec.get("dataset")
+        taken = await self.held.read(lambda tx: drawing.take(tx, chosen)) if chosen else None
         # What customs suspect is asked of the candidate, whoever chose the pairs; labels matter for a draw alone.
-        cleared = await self.inspect(doubting=not chosen)
-        if chosen:
-            return await self.held.read(lambda tx: drawing.take(tx, chosen))
+        cleared = await self.inspect(doubting=taken is None)
+        if taken is not None:
+            return taken
         return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
     async def inspect(self, *, doubting: bool) -> clearing.Cleared:

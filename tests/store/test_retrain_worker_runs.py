@@ -230,7 +230,8 @@ async def test_a_run_that_names_a_dataset_trains_on_it_or_fails_once_it_has_aged
             tx.execute(sa.update(tables.pairs).where(tables.pairs.c.id == found[20].id).values(state="quarantined"))
         later = queue(store, dataset=locked["digest"])
         await until(lambda: get(store, later)["state"] == "failed")
-    assert "Of the dataset's pairs 1 are no longer approved" in get(store, later)["message"]
+    assert get(store, later)["message"] == "Of the dataset's pairs 1 are no longer approved. Lock a new dataset."
+    assert get(store, later)["attempts"] == 0, "what no second try would mend is no crash"
 
 
 KILLED = """
