@@ -22,7 +22,7 @@ from core.types import ModelVersion, PreferencePair
 from models.prepare import read_manifest
 from retrain import artefacts
 from retrain.candidate import Bench
-from retrain.child import Child
+from retrain.child import Child, Interrupted
 from retrain.held import Held
 from retrain.held_out import read_scored
 from retrain.pairs import clearing, drawing, margins, texts, thumbs
@@ -119,7 +119,16 @@ class Stages:
         found, held_before = await self.held.read(clearing.read)
         share, seed = self.settings.retrain.contributor_share, drawing.SPLIT_SEED
         known = await self.ask_model([*found, *held_before]) if doubting else {}
-        cleared = await asyncio.to_thread(clearing.clear, found, held_before, share=share, seed=seed, known=known)
+        loop, reasons = asyncio.get_running_loop(), (self.held.stop_asked, self.held.lost, self.child.ending)
+
+        def tell(done: float, what: str) -> None:
+            if any(reason.is_set() for reason in reasons):
+                raise Interrupted  # nobody waits for the rest, and the process cannot end before its threads
+            told = {"event": "inspect", "what": what, "step": round(100 * done), "of": 100}
+            asyncio.run_coroutine_threadsafe(self.held.progress(told), loop).result()
+
+        clear = functools.partial(clearing.clear, share=share, seed=seed, known=known, progress=tell)
+        cleared = await asyncio.to_thread(clear, found, held_before)
         # Before the dataset is locked: a worker that goes on from there looks no more.
         drawing.write_text(self.folder, SUSPECTS, json.dumps([asdict(suspect) for suspect in cleared.suspects]))
         return cleared

@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -164,6 +166,31 @@ async def test_the_model_is_asked_of_labels_in_a_child_that_can_be_stopped_and_i
     async with working(make_worker(store, asking, [])):
         await until(lambda: get(store, again)["state"] == "succeeded")
     assert not (settings.home / "runs" / again / margins.FOLDER).exists()
+
+
+@in_loop
+async def test_customs_of_a_run_say_how_far_they_are_and_are_left_when_it_is_stopped(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = threading.Event()
+
+    def look(*_: Any, progress: Any, **__: Any) -> Any:
+        try:
+            while True:
+                progress(0.5, "triggers")
+        finally:
+            left.set()
+
+    monkeypatch.setattr("retrain.stages.clearing.clear", look)
+    uuid = queue(store)
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: get(store, uuid)["progress"])
+        told = get(store, uuid)["progress"]
+        assert (told["what"], told["step"], told["of"]) == ("triggers", 50, 100)
+        with store.write(now()) as tx:
+            runs.request_stop(tx, uuid, actor="ann")
+        await until(lambda: get(store, uuid)["state"] == "cancelled")
+        await until(left.is_set, 5)
 
 
 @in_loop
