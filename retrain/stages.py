@@ -191,8 +191,11 @@ class Stages:
         compared = json.loads((self.folder / COMPARISON).read_text("utf-8"))
         id = self.held.row["dataset_id"]
         judged = await self.held.read(lambda tx: datasets.members(tx, id, "held_out"))
+        candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
-        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, pairs, compared))
+        spec = self.held.row["spec"]
+        report = await asyncio.to_thread(self.bench.judge, candidate, spec, evaluation, pairs, compared)
+        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, report))
 
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})

@@ -194,6 +194,26 @@ async def test_customs_of_a_run_say_how_far_they_are_and_are_left_when_it_is_sto
 
 
 @in_loop
+async def test_nobody_waits_for_the_store_while_a_candidate_is_judged(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are hashed, which for whole weights is gigabytes, and intervals are worked out."""
+    written = threading.Event()
+
+    def verify(*_: Any) -> str:
+        with store.write(now()) as tx:
+            tx.audit("system:test", "chat.captured", "meanwhile")
+        written.set()
+        return ""
+
+    monkeypatch.setattr("retrain.candidate.artefacts.verify", verify)
+    uuid = queue(store)
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    assert written.is_set()
+
+
+@in_loop
 async def test_a_worker_that_ends_hands_its_run_back_and_the_next_goes_on(store: Store, settings: Settings) -> None:
     said: list[str] = []
     uuid = queue(store, steps=30)
