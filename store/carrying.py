@@ -42,7 +42,7 @@ class Carrier:
         the result; what it raises ends the command as failed. A command that expired meanwhile, or that another process
         took over, is left to that; one that is under way as this process ends is handed back.
         """
-        row = await asyncio.to_thread(self._claim, list(kinds))
+        row = None if self.ending() else await asyncio.to_thread(self._claim, list(kinds))
         if row is None:
             return ""
         reached, lost = 0.0, False

@@ -162,5 +162,6 @@ def test_work_is_left_when_the_process_ends_and_when_another_one_has_it(
     uuid = ask(desk, "check_pairs")
     assert asyncio.run(obey(ending.set)) == "" and state() == "asked", "handed back, not failed"
     began.clear()
+    assert asyncio.run(orders.obey(desk, "w1", ending=ending.is_set)) == "" and not began.is_set(), "nor taken again"
     ending.clear()
     assert asyncio.run(obey(take_over)) == "" and state() == "claimed", "the other one's, and not worked on to its end"

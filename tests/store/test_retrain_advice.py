@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def work(store: Store, embed: Any = embed, *, ending: bool = False) -> str:
-    return asyncio.run(advice.work(store, embed, "worker-1", clock=lambda: NOW, ending=lambda: ending))
+    """A turn of the worker, which must end once it has begun if `ending`."""
+    looks = chain([False], repeat(ending))
+    return asyncio.run(advice.work(store, embed, "worker-1", clock=lambda: NOW, ending=lambda: next(looks)))
 
 
 def result(store: Store, decision: str) -> tuple[Any, dict[str, Any]]:
