@@ -124,7 +124,7 @@ class Stages:
         def tell(done: float, what: str) -> None:
             if any(reason.is_set() for reason in reasons):
                 raise Interrupted  # nobody waits for the rest, and the process cannot end before its threads
-            told = {"event": "inspect", "what": what, "step": round(100 * done), "of": 100}
+            told = {"event": "inspect", "what": what, "share": done}
             asyncio.run_coroutine_threadsafe(self.held.progress(told), loop).result()
 
         clear = functools.partial(clearing.clear, share=share, seed=seed, known=known, progress=tell)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
-from store import accounts, audit, commands
+from store import accounts, audit, commands, tables
 from store.unit_of_work import Store
 from tests.stores import make_store
 
@@ -86,9 +86,10 @@ def test_a_lapsed_lease_is_taken_again_and_the_first_holder_is_refused(store: St
 
 def test_one_whose_holder_died_is_not_taken_for_ever(store: Store) -> None:
     """A command that ends every process that takes it would else be taken again by the next."""
-    uuid = ask(store, expires_in=timedelta(seconds=0.02))
+    uuid = ask(store)
     with store.write(NOW) as tx:
         assert commands.claim(tx, "monitors", "monitors-1", 0.01) is not None
+        tx.execute(tables.commands.update().values(expires_at=datetime(2020, 1, 1, tzinfo=UTC)))
     time.sleep(0.05)
     with store.write(NOW) as tx:
         assert commands.claim(tx, "monitors", "monitors-2", 30) is None

@@ -185,8 +185,7 @@ async def test_customs_of_a_run_say_how_far_they_are_and_are_left_when_it_is_sto
     uuid = queue(store)
     async with working(make_worker(store, settings, [])):
         await until(lambda: get(store, uuid)["progress"])
-        told = get(store, uuid)["progress"]
-        assert (told["what"], told["step"], told["of"]) == ("triggers", 50, 100)
+        assert get(store, uuid)["progress"] == {"event": "inspect", "what": "triggers", "share": 0.5}
         with store.write(now()) as tx:
             runs.request_stop(tx, uuid, actor="ann")
         await until(lambda: get(store, uuid)["state"] == "cancelled")
