@@ -21,7 +21,7 @@ class Turned:
         labels = lot.labels
         if labels is None:
             return Result(skipped="there are too few different prompts to learn from")
-        figures = {"share": labels.share, "least": labels.least}
+        figures = {"share": labels.share, "least": labels.least, "n": len(lot.pairs)}
         told = lot.told.get(HELD_OUT, np.full(len(lot.pairs), np.nan))
         asked = int((~np.isnan(told)).sum())
         notes = [f"The chat model was asked about the labels of {asked} pairs."] * bool(asked)
@@ -41,7 +41,7 @@ class Turned:
         left = [weight(right) for right in labels.right if right >= 0.5]
         mean = sum(left) / max(len(left), 1)
         notes.append(
-            f"About {labels.share:.0%} of the labels look turned round, at least {labels.least:.0%}: "
+            f"About {labels.share:.0%} of {len(lot.pairs)} labels look turned round, at least {labels.least:.0%}: "
             f"{len(findings)} pairs are held, and on average one of the others weighs {mean:.2f} in training."
         )
         return Result(findings, notes, figures)
