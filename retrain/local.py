@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from core.errors import InvalidInput, Unavailable
+from core.errors import Conflict, InvalidInput, Unavailable
 from core.events import digest
 from core.settings import Settings
 from core.types import PreferencePair
@@ -55,7 +57,7 @@ def train(
     folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress` hears
     each event of the child. Started again on the same folder it goes on from its checkpoint. Returns {"folder",
     "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, also where another spec was trained
-    in the folder, and Unavailable when the child failed.
+    in the folder, Conflict while another process trains there, and Unavailable when the child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
@@ -175,8 +177,9 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
         )
     folder.mkdir(parents=True, exist_ok=True)
     judged = {HELD_OUT: _lines(held_side)} if held_side else {}
-    for file, text in {**learnt, **judged, "spec.json": dump_spec(spec)}.items():
-        write_text(folder, file, text)
+    with _own(folder):
+        for file, text in {**learnt, **judged, "spec.json": dump_spec(spec)}.items():
+            write_text(folder, file, text)
     return bool(held_side)
 
 
@@ -205,7 +208,7 @@ def _run(module: str, folder: Path, progress: Report) -> int:
             errors.append(str(event.get("message", "")))
         progress(event)
 
-    with (folder / "log.txt").open("ab") as log:
+    with _own(folder) as log:
         child = subprocess.Popen([sys.executable, "-m", module, str(folder)], stdout=log, stderr=log)
         try:
             while child.poll() is None:
@@ -222,6 +225,17 @@ def _run(module: str, folder: Path, progress: Report) -> int:
     if child.returncode not in (0, STOPPED):
         raise _failed(folder, errors[-1] if errors else "", child.returncode)
     return child.returncode
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[IO[bytes]]:
+    """The folder's log, by which it is held as long as this process or a child has that open. Raises Conflict."""
+    with (folder / "log.txt").open("ab") as log:
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(f"Another process is at work in {folder}.", "Wait until it has ended.") from None
+        yield log
 
 
 def _forecast(module: str, folder: Path) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidInput, Unavailable
+from core.errors import Conflict, InvalidInput, Unavailable
 from retrain import local
 
 PAIRS = [
@@ -91,6 +93,25 @@ def test_what_another_spec_trained_is_not_passed_off_as_this_ones(
 def test_a_child_that_says_nothing_is_not_told_by_what_an_earlier_one_said(folder: Path) -> None:
     (folder / "progress.jsonl").write_text('{"event": "error", "message": "An earlier try failed.", "code": 2}\n')
     with pytest.raises(Unavailable, match=r"The trainer ended early\. Look at .*log\.txt"):
+        local._run("no_such_child", folder, lambda event: None)
+
+
+def test_two_do_not_train_in_one_folder(folder: Path) -> None:
+    """Whoever began is there as long as its child is, which holds what the child writes its words to."""
+    with (folder / "log.txt").open("ab") as log:
+        child = subprocess.Popen(["sleep", "60"], stdout=log)
+        fcntl.flock(log, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(Conflict, match="Another process is at work"):
+            local._run("no_such_child", folder, lambda event: None)
+        (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
+        with pytest.raises(Conflict, match="Another process is at work"):
+            local.forecast(folder / "spec.toml", base="chat", output=folder)
+        assert not (folder / "spec.json").exists(), "nor is what it trains on replaced"
+    finally:
+        child.kill()
+        child.wait()
+    with pytest.raises(Unavailable):
         local._run("no_such_child", folder, lambda event: None)
 
 
