@@ -103,5 +103,10 @@ def test_evaluation_texts_of_ones_own_are_looked_for(run: Run, tmp_path: Path) -
     file.write_text(json.dumps({"prompt": f"Tell me. {asked}", "chosen": "The red one.", "rejected": "None."}) + "\n")
     result = run("pairs", "check", str(file), "--against", str(tmp_path / "evaluation.txt"), "--json")
     assert json.loads(result.stdout.splitlines()[0])["flags"] == ["contamination"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "evaluation.txt").write_text("Another question altogether?\n")
+    both = [word for folder in (".", "other") for word in ("--against", str(tmp_path / folder / "evaluation.txt"))]
+    told = run("pairs", "check", str(file), *both, "--json").stdout
+    assert json.loads(told.splitlines()[0])["flags"] == ["contamination"], "files of one name are two files"
     missing = run("pairs", "check", str(file), "--against", str(tmp_path / "none.txt"), "--json")
     assert missing.exit_code != 0

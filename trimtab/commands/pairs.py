@@ -72,7 +72,7 @@ def check(
     if not 0 < cap <= 1:
         raise InvalidInput(f"A cap of {cap} is no share.", "Choose one above 0 and at most 1.")
     embed = _load_encoder(options.settings(context)) if encoder else None
-    texts = {**own_texts(), **{path.name: read_texts(path) for path in against}}
+    texts = {**own_texts(), **{str(path): read_texts(path) for path in against}}
     with progress(f"Reading {file.name}", quiet=as_json) as report:
         found, wrong = read_pairs(file, options.parse_map(columns), progress=report)
     if not found:
