@@ -23,8 +23,9 @@ from models.prepare import read_manifest
 from retrain.adaptation import FOLDER as ADAPTED
 from retrain.child import Tail
 from retrain.pairs import margins
+from retrain.pairs.customs.lot import Lot
 from retrain.pairs.drawing import SPLIT_SEED, write_text
-from retrain.pairs.split import split_pairs
+from retrain.pairs.split import split_pairs, without
 from retrain.prospects import Embed, foresee
 from retrain.training.loop import WITHOUT_EFFECT
 from retrain.training.spec import RESULTS, PairText, RunSpec, dump_spec, load_spec, parse_spec, read_pairs
@@ -153,8 +154,7 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
     rows = read(source)
     held_side: list[PairText] = read_pairs(held) if held is not None else []
     if name == "pairs" and held is None:
-        split = split_pairs(rows, held_out_share=_SHARE, seed=SPLIT_SEED)
-        rows, held_side = split.train, split.held_out
+        rows, held_side = _split(rows)
     rest = {name: value for name, value in told.items() if name not in _PLACES}
     rest.setdefault("base_model", base)
     for start in ("init_adapter", "init_model"):
@@ -181,6 +181,18 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
         for file, text in {**learnt, **judged, "spec.json": dump_spec(spec)}.items():
             write_text(folder, file, text)
     return bool(held_side)
+
+
+def _split(rows: Sequence[PairText]) -> tuple[list[PairText], list[PairText]]:
+    """What is learnt and what is held out: no prompt, nor one that is nearly the same, is on both sides."""
+    split = split_pairs(rows, held_out_share=_SHARE, seed=SPLIT_SEED)
+    lot = Lot([PreferencePair(row.id, _messages(row), row.chosen, row.rejected) for row in rows])
+    clusters = dict(zip((row.id for row in rows), lot.groups.tolist(), strict=True))
+    return without(split.train, split.held_out, lambda row: clusters[row.id]), split.held_out
+
+
+def _messages(row: PairText) -> Sequence[Mapping[str, str]]:
+    return [{"role": "user", "content": row.prompt}] if isinstance(row.prompt, str) else row.prompt
 
 
 def _has_trained(folder: Path) -> bool:

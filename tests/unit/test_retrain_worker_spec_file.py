@@ -90,6 +90,32 @@ def test_what_another_spec_trained_is_not_passed_off_as_this_ones(
         local.train(path, base="chat")
 
 
+def test_no_prompt_is_learnt_that_is_nearly_one_held_out(folder: Path, children: None) -> None:
+    topics = ["shoes", "parcels", "refunds", "vouchers", "invoices", "gloves", "lamps", "chairs", "kettles", "scarves"]
+    asked = [f"Where can I read what you wrote about {topic} and their sizes" for topic in topics]
+    rows = [
+        {"id": f"{n}{end}", "prompt": prompt + end, "chosen": "Yes.", "rejected": "No."}
+        for n, prompt in enumerate(asked)
+        for end in ("?", " now?", " please?", " today?")
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
+    local.train(folder / "spec.toml", base="chat")
+    learnt, held = (
+        {json.loads(line)["id"][0] for line in (folder / "spec" / name).read_text().splitlines()}
+        for name in ("train.jsonl", "held_out.jsonl")
+    )
+    assert learnt and held and not learnt & held
+
+
+def test_a_text_may_hold_what_ends_a_line_elsewhere(folder: Path, children: None) -> None:
+    rows = [{**pair, "chosen": "Yes.\u2028Or\x85no."} for pair in PAIRS]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows))
+    (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
+    local.train(folder / "spec.toml", base="chat")
+    assert json.loads((folder / "spec" / "train.jsonl").read_text().splitlines()[0])["chosen"] == rows[0]["chosen"]
+
+
 def test_a_child_that_says_nothing_is_not_told_by_what_an_earlier_one_said(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
