@@ -34,6 +34,7 @@ from retrain.training.thumbs import read_thumbs
 from retrain.training.trainer import STOPPED
 
 POLL_SECONDS = 0.2
+_TRIES = 25
 HELD_OUT = "held_out.jsonl"
 _PLACES = ("pairs", "thumbs", "texts", "held_out", "output")
 # What each trainer learns from: the spec's key for the file, and what refuses a bad one by its line.
@@ -241,12 +242,19 @@ def _run(module: str, folder: Path, progress: Report) -> int:
 
 @contextmanager
 def _own(folder: Path) -> Iterator[IO[bytes]]:
-    """The folder's log, by which it is held as long as this process or a child has that open. Raises Conflict."""
+    """The folder's log, by which it is held as long as this process or a child has that open. Raises Conflict.
+
+    What a child started may have it a moment longer than the child.
+    """
     with (folder / "log.txt").open("ab") as log:
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise Conflict(f"Another process is at work in {folder}.", "Wait until it has ended.") from None
+        for left in reversed(range(_TRIES)):
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise Conflict(f"Another process is at work in {folder}.", "Wait until it has ended.") from None
+                time.sleep(POLL_SECONDS)
         yield log
 
 

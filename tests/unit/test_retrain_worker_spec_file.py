@@ -125,8 +125,9 @@ def test_a_child_that_says_nothing_is_not_told_by_what_an_earlier_one_said(
         local._run("no_such_child", folder, lambda event: None)
 
 
-def test_two_do_not_train_in_one_folder(folder: Path) -> None:
+def test_two_do_not_train_in_one_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever began is there as long as its child is, which holds what the child writes its words to."""
+    monkeypatch.setattr(local, "POLL_SECONDS", 0.0)
     with (folder / "log.txt").open("ab") as log:
         child = subprocess.Popen(["sleep", "60"], stdout=log)
         fcntl.flock(log, fcntl.LOCK_EX)
