@@ -9,7 +9,7 @@ from scipy.special import ndtri, stdtrit
 
 from core.errors import InvalidInput
 from core.types import Estimate
-from estimates.proportions import LEVEL, MINIMUM
+from estimates.proportions import LEVEL, MINIMUM, proportion
 
 Floats = NDArray[np.float64]
 
@@ -74,6 +74,17 @@ def paired_difference(
         raise InvalidInput(f"{a.size} new values cannot be paired with {b.size} old ones.", "Score the same items.")
     span = high - low
     return mean(a - b, low=-span, high=span, clusters=clusters, minimum=minimum, level=level)
+
+
+def share(hits: ArrayLike, clusters: Sequence[Any]) -> Estimate:
+    """Return the share of hits (1, or 0) with an interval that takes the rows of one of `clusters` as one draw.
+
+    Exact (Clopper and Pearson) where no two rows share a cluster, otherwise `mean`'s.
+    """
+    told = np.asarray(hits, float)
+    if len(set(clusters)) == len(told):
+        return proportion(int(told.sum()), len(told))
+    return mean(told, low=0.0, high=1.0, clusters=clusters)
 
 
 def effective_units(sizes: ArrayLike) -> float:

@@ -107,7 +107,7 @@ class App:
             self.tell(f"sent {sent} notice{'s' if sent > 1 else ''}")
 
     async def _obey(self, kinds: Collection[str]) -> None:
-        told = await orders.obey(self.effects, self.name, kinds)
+        told = await orders.obey(self.effects, self.name, kinds, ending=self.ending.is_set)
         if told:
             self.tell(told)
 

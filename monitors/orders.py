@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -26,9 +26,14 @@ PASSES: MappingProxyType[str, Mapping[str, Any]] = MappingProxyType(
 )
 
 
-async def obey(effects: Effects, process: str, kinds: Collection[str] = SHORT) -> str:
-    """Carry out the oldest command of `kinds` that waits; returns a line about it, or an empty text without one."""
-    carrier = Carrier(effects.store, OWNER, process, effects.clock)
+async def obey(
+    effects: Effects, process: str, kinds: Collection[str] = SHORT, *, ending: Callable[[], bool] = lambda: False
+) -> str:
+    """Carry out the oldest command of `kinds` that waits; returns a line about it, or an empty text without one.
+
+    What is under way when the process must end (`ending`) is handed back.
+    """
+    carrier = Carrier(effects.store, OWNER, process, effects.clock, ending)
     return await carrier.carry(kinds, lambda row, report: _carry_out(row, effects, report))
 
 

@@ -77,7 +77,7 @@ def read_questions(path: str = "") -> tuple[list[Question], int]:
         else:
             raw = Path(path).read_bytes()
             text = (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8")
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         found = [read_question(row) for row in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(

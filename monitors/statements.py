@@ -61,7 +61,7 @@ def read_statements(path: str = "") -> list[Statement]:
         else:
             raw = Path(path).read_bytes()
             text = (gzip.decompress(raw) if path.endswith(".gz") else raw).decode("utf-8")
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in text.split("\n") if line.strip()]
         return [read_statement(json.loads(line), number) for number, line in enumerate(lines, start=1)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{path} is no file of statements ({type(error).__name__}).", "Name a JSONL file.") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import signal
 import socket
@@ -106,7 +105,8 @@ class App:
             self.tell(f"pairs: {new} new from feedback, {approved} approved, {quarantined} quarantined")
 
     async def _work_on_pairs(self) -> str:
-        return await pair_orders.obey(Desk(self.store, self.settings, self.clock), self.worker.name)
+        desk = Desk(self.store, self.settings, self.clock)
+        return await pair_orders.obey(desk, self.worker.name, ending=self.ending.is_set)
 
     async def _derive_pairs(self) -> str:
         consent = self.settings.retrain.feedback_consent
@@ -122,11 +122,11 @@ class App:
         heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
     async def _advise(self) -> str:
-        work = functools.partial(advice.work, self.store, self.embed, self.worker.name)
-        return await asyncio.to_thread(work, clock=self.clock, ending=self.ending.is_set)
+        ending = self.ending.is_set
+        return await advice.work(self.store, self.embed, self.worker.name, clock=self.clock, ending=ending)
 
     async def _compare(self) -> str:
-        return await orders.compare(self.bench, self.worker.name)
+        return await orders.compare(self.bench, self.worker.name, ending=self.ending.is_set)
 
     async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
         def once() -> None:

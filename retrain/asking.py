@@ -108,7 +108,10 @@ class Asker:
         seed: int,
         tell: Callable[[int], Awaitable[None]] | None = None,
     ) -> list[Answer]:
-        """An answer for each of `asked`, AT_ONCE under way; `tell` hears how many there are so far."""
+        """An answer for each of `asked`, AT_ONCE under way; `tell` hears how many there are so far.
+
+        Raises the first error of an answer or of `tell`, and leaves the others.
+        """
         places = asyncio.Semaphore(AT_ONCE)
         done = 0
 
@@ -121,8 +124,11 @@ class Asker:
                 await tell(done)
             return found
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(messages)) for messages in asked]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(messages)) for messages in asked]
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> list[float]:

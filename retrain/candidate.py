@@ -10,7 +10,7 @@ from typing import Any
 from core.errors import Conflict, Unavailable
 from core.ports import ProbePrompt
 from core.settings import Settings
-from core.types import Inference, ModelVersion
+from core.types import GateReport, Inference, ModelVersion
 from monitors import opinions, questions
 from monitors.detectors import DETECTORS
 from monitors.probes import runner
@@ -131,18 +131,16 @@ class Bench:
                 out[name] = [None] * len(groups)
         return out
 
-    def conclude(
+    def judge(
         self,
-        tx: Tx,
-        run: Mapping[str, Any],
+        candidate: ModelVersion,
+        spec: Mapping[str, Any],
         evaluation: Mapping[str, Any],
         pairs: Sequence[HeldOutPair],
         compared: Mapping[str, Any],
-    ) -> str:
-        """Record the gate's report and, when it passes, propose the promotion; returns the sentence for the page."""
-        candidate = versions.get(tx, str(run["candidate"]))
-        spec = run["spec"]
-        report = gate.judge(
+    ) -> GateReport:
+        """The gate's report on the candidate of a run with this `spec`. Reads its files whole: not in a transaction."""
+        return gate.judge(
             candidate=candidate.name,
             champion=spec["champion"],
             evaluation=evaluation,
@@ -151,15 +149,18 @@ class Bench:
             compared=compared,
             damage=artefacts.verify(self.settings.home, candidate.path, candidate.digest),
             settings=self.settings.retrain,
-            at=tx.now,
+            at=self.clock(),
         )
+
+    def conclude(self, tx: Tx, run: Mapping[str, Any], report: GateReport) -> str:
+        """Record the gate's report and, when it passes, propose the promotion; returns the sentence for the page."""
         _, digest = versions.report(tx, report, run_id=int(run["id"]), actor=ACTOR)
         if report.verdict == "pass":
-            body = proposals.promotion(report, digest, deployment=spec["deployment"], run=str(run["uuid"]))
+            body = proposals.promotion(report, digest, deployment=run["spec"]["deployment"], run=str(run["uuid"]))
             decisions.propose(
                 tx,
                 kind="promote",
-                subject=candidate.name,
+                subject=report.candidate,
                 proposer=ACTOR,
                 reason=body["reason"],
                 body=body,

@@ -8,6 +8,7 @@ that were finished and the checkpoint of the one in work are kept. Fitted adapte
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import shutil
@@ -19,64 +20,76 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import TrimtabError
+from core.errors import InvalidInput
+from retrain.ending import Stopped, StopRequest, carry_out
 from retrain.pairs.customs.lot import HELD_OUT, REFERENCE
 from retrain.pairs.margins import ANSWER, FOLDER, Task, read_task
-from retrain.train import StopRequest, report
 from retrain.training.checkpoint import write_whole
 from retrain.training.encoding import EncodedPair, encode_pairs
 from retrain.training.policy import choose_hardware, start_policy
-from retrain.training.progress import Progress, read_events
+from retrain.training.progress import Progress
 from retrain.training.reference import score_reference
 from retrain.training.reference_cache import ReferenceCache
 from retrain.training.scoring import Scorer
 from retrain.training.spec import PairText, RunSpec, dump_spec
-from retrain.training.trainer import BAD_SPEC, DONE, STOPPED, TRAINERS, Job
+from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
 FIT = "fit"
 # A pass with gradients costs about three without: one product a weight more for each side of a layer.
 LEARNING = 3
 
 
-class Stopped(Exception):
-    """A signal asked the process to end; started again it goes on."""
-
-
 class Ear(Progress):
-    """Hears how far a part of the work is, by the events of that name of what does it, and keeps none of them."""
+    """Hears how far a part of the work is, by the events of that name of what does it, and keeps none of them.
 
-    def __init__(self, name: str, hear: Callable[[float], None]) -> None:
+    `resume` hears first from where it goes on.
+    """
+
+    def __init__(
+        self, name: str, hear: Callable[[float], None], resume: Callable[[float], None] = lambda share: None
+    ) -> None:
         super().__init__(Path(os.devnull))
-        self.name, self.hear, self.heard = name, hear, False
+        self.heard = {"start": resume, name: hear}
 
     def write(self, event: str, **values: Any) -> None:
-        if event == self.name:
-            self.heard = True
-            self.hear(values["step"] / values["of"])
+        if event in self.heard:
+            self.heard[event](values["step"] / values["of"])
 
 
 class Pace:
-    """How far the whole is, in passes of a typical pair through the model without gradients; `work` by part."""
+    """How far the whole is, in passes of a typical pair through the model without gradients; `work` by part.
+
+    The time left is told by what this process did itself: `earlier` says which share of a part was done before.
+    """
 
     def __init__(self, progress: Progress, clock: Callable[[], float], work: dict[str, float]) -> None:
         self.progress, self.clock, self.work = progress, clock, work
-        self.began, self.done, self.before = clock(), 0.0, 0.0
+        self.began, self.done = clock(), 0.0
+        self.earlier: dict[str, float] = {}
+        self.heard: set[str] = set()
 
     def part(self, name: str) -> Callable[[float], None]:
         """Hears the share done of the part `name`."""
 
         def hear(share: float) -> None:
+            self.heard.add(name)
             self.tell(name, self.done + share * self.work[name])
 
         return hear
 
-    def finish(self, name: str, *, earlier: bool = False) -> None:
-        """The part `name` is done, by this process unless `earlier`."""
+    def resume(self, name: str, share: float) -> None:
+        """The part `name` goes on from `share`."""
+        self.earlier[name] = share
+
+    def finish(self, name: str) -> None:
+        """The part `name` is done; before this process where nothing was heard of it."""
         self.done += self.work[name]
-        self.before += self.work[name] * earlier
+        if name not in self.heard:
+            self.earlier[name] = 1.0
 
     def tell(self, what: str, done: float) -> None:
-        whole, own = sum(self.work.values()), done - self.before
+        whole = sum(self.work.values())
+        own = done - sum(share * self.work[name] for name, share in self.earlier.items())
         left = (self.clock() - self.began) / own * (whole - done) if own > 0 else None
         self.progress.write("customs", what=what, step=int(done), of=max(1, int(whole)), eta_s=left)
 
@@ -114,8 +127,8 @@ def answer(folder: Path, progress: Progress, stop: Callable[[], bool], clock: Ca
         margins[HELD_OUT] |= ask_fit(task, fold, folder / FOLDER, base, pace, stop)
     told = {"margins": margins, "pairs": len(scored), "seconds": round(clock() - began, 2)}
     write_whole(folder / FOLDER / ANSWER, json.dumps(told) + "\n")
-    for kept in (folder / FOLDER).glob("fold-*.json"):
-        kept.unlink()
+    for kept in (folder / FOLDER).glob("fold-*"):
+        shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
     progress.write("customs_end", pairs=len(scored), seconds=told["seconds"])
 
 
@@ -128,11 +141,11 @@ def score_base(
     encoded, _ = encode_pairs(policy.tokenizer, task.pairs, task.spec.max_length)
     if encoded:
         policy.check_rows(min(encoded, key=lambda pair: (sum(len(s.ids) for s in pair.sequences), pair.id)))
-    ear = Ear("reference", pace.part(part))
-    cache = score_reference(Job(place, task.spec, ear, stop, pace.clock), policy, encoded)
+    job = Job(place, task.spec, Ear("reference", pace.part(part)), stop, pace.clock)
+    cache = score_reference(job, policy, encoded)
     if cache is None:
         raise Stopped
-    pace.finish(part, earlier=not ear.heard)
+    pace.finish(part)
     return encoded, cache
 
 
@@ -150,11 +163,12 @@ def ask_fit(
     kept, run = place / f"fold-{fold}.json", place / f"fold-{fold}"
     if kept.exists():
         for part in (fitted, asked):
-            pace.finish(part, earlier=True)
+            pace.finish(part)
         found: dict[str, float] = json.loads(kept.read_text("utf-8"))
         return found
     spec = lay_out(task, fold, run)
-    job = Job(run, spec, Ear("step", pace.part(fitted)), stop, pace.clock)
+    ear = Ear("step", pace.part(fitted), functools.partial(pace.resume, fitted))
+    job = Job(run, spec, ear, stop, pace.clock)
     if TRAINERS.get(spec.trainer)().train(job) == STOPPED:
         raise Stopped
     pace.finish(fitted)
@@ -196,8 +210,13 @@ def lay_out(task: Task, fold: int, run: Path) -> RunSpec:
 
 
 def forecast(folder: Path, stop: Callable[[], bool], clock: Callable[[], float]) -> dict[str, Any]:
-    """What the whole will take here at most, from some steps of the first fit; changes nothing on disk."""
+    """What the whole will take here at most, from some steps of the first fit; changes nothing on disk. Raises
+    InvalidInput for a task without fits."""
     task = read_task(folder / FOLDER)
+    if not task.fits:
+        raise InvalidInput(
+            "The task asks for no fit, so that there is nothing to time.", "Start it without --forecast."
+        )
     work, first = plan_work(task), task.fits[0]
     began = clock()
     start_policy(task.spec)
@@ -229,18 +248,15 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     progress = Progress(given.folder / "progress.jsonl")
-    before = len(read_events(progress.path))
-    try:
+
+    def work() -> int:
         if given.forecast:
             print(json.dumps(forecast(given.folder, lambda: stop.asked, time.monotonic)), flush=True)
         else:
             answer(given.folder, progress, lambda: stop.asked, time.monotonic)
-    except Stopped:
-        progress.write("stopped", stage="customs")
-        return STOPPED
-    except TrimtabError as error:
-        return report(progress, str(error), BAD_SPEC, before)
-    return DONE
+        return DONE
+
+    return carry_out(progress, "customs", work)
 
 
 def _by_token(pair: EncodedPair, chosen: float, rejected: float) -> float:

@@ -14,25 +14,21 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import InvalidInput
 from retrain import probed
+from retrain.ending import Stopped, StopRequest, carry_out
 from retrain.learnt import by_topic, question
-from retrain.train import StopRequest, report
 from retrain.training.calibration import calibrate
 from retrain.training.checkpoint import write_whole
 from retrain.training.norms import describe_update
 from retrain.training.policy import choose_hardware
-from retrain.training.progress import Progress, read_events
+from retrain.training.progress import Progress
 from retrain.training.scoring import Scorer, Scores, ranking_hits, reward_hits, summarise
 from retrain.training.spec import PairText, RunSpec, load_spec, read_pairs
 from retrain.training.thumbs import read_thumbs
-from retrain.training.trainer import BAD_SPEC, DONE, STOPPED
+from retrain.training.trainer import DONE
 
 CHAMPION, CANDIDATE = "champion", "candidate"
-
-
-class Stopped(Exception):
-    """A signal asked the evaluation to end; started again it begins anew."""
 
 
 def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: Callable[[], float]) -> dict[str, Any]:
@@ -138,15 +134,12 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     progress = Progress(given.folder / "progress.jsonl")
-    before = len(read_events(progress.path))
-    try:
+
+    def work() -> int:
         evaluate(given.folder, progress, lambda: stop.asked, time.monotonic)
-    except Stopped:
-        progress.write("stopped", stage="evaluate")
-        return STOPPED
-    except TrimtabError as error:
-        return report(progress, str(error), BAD_SPEC, before)
-    return DONE
+        return DONE
+
+    return carry_out(progress, "evaluate", work)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,8 @@ class Held:
         self._store, self._lease, self._clock = store, lease_seconds, clock
 
     async def write(self, change: Callable[[Tx], Result]) -> Result:
-        """Carry `change` out in a transaction, waiting while the store is away. Raises LeaseLost."""
+        """Carry `change` out in a transaction in which the run is surely ours, waiting while the store is away. Raises
+        LeaseLost, with nothing written."""
         return await self._patiently(lambda: self._write(change))
 
     async def read(self, look: Callable[[Tx], Result]) -> Result:
@@ -65,7 +66,7 @@ class Held:
 
     async def last_line(self) -> int:
         """The number of the last progress line in the store."""
-        return await self.write(lambda tx: runs.last_line(tx, self.id))
+        return await self.read(lambda tx: runs.last_line(tx, self.id))
 
     async def forget_progress(self) -> None:
         """Drop the progress lines: the child's log begins anew."""
@@ -84,4 +85,5 @@ class Held:
 
     def _write(self, change: Callable[[Tx], Result]) -> Result:
         with self._store.write(self._clock()) as tx:
+            runs.require_held(tx, self.id, self.fence)
             return change(tx)

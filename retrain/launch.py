@@ -38,6 +38,9 @@ def launch(folder: Path, devices: int, arguments: Sequence[str], stop: Callable[
     if errors := [event for event in events if event.get("event") == "error"]:
         return int(errors[0]["code"])
     event = str(events[-1].get("event", "")) if events else ""
-    if event.endswith("stopped") or (asked and event != "end"):
+    # Once that is told, what was trained is whole, however the processes end: torchrun fails when it is asked to end.
+    if event == "end":
+        return DONE
+    if asked or event.endswith("stopped"):
         return STOPPED
     return DONE if code == 0 else 1

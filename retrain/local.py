@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from core.errors import InvalidInput, Unavailable
+from core.errors import Conflict, InvalidInput, Unavailable
 from core.events import digest
 from core.settings import Settings
 from core.types import PreferencePair
 from gateway.imports import read_pairs as gateway_pairs
 from models.prepare import read_manifest
+from retrain.adaptation import FOLDER as ADAPTED
 from retrain.child import Tail
 from retrain.pairs import margins
+from retrain.pairs.customs.lot import Lot
 from retrain.pairs.drawing import SPLIT_SEED, write_text
-from retrain.pairs.split import split_pairs
+from retrain.pairs.split import split_pairs, without
 from retrain.prospects import Embed, foresee
-from retrain.training.spec import PairText, dump_spec, load_spec, parse_spec, read_pairs
+from retrain.training.loop import WITHOUT_EFFECT
+from retrain.training.spec import RESULTS, PairText, RunSpec, dump_spec, load_spec, parse_spec, read_pairs
 from retrain.training.texts import read_texts
 from retrain.training.thumbs import read_thumbs
+from retrain.training.trainer import STOPPED
 
 POLL_SECONDS = 0.2
-STOPPED = 75
+_TRIES = 25
+HELD_OUT = "held_out.jsonl"
 _PLACES = ("pairs", "thumbs", "texts", "held_out", "output")
 # What each trainer learns from: the spec's key for the file, and what refuses a bad one by its line.
 _SOURCES = {"dpo": ("pairs", read_pairs), "kto": ("thumbs", read_thumbs), "adapt": ("texts", read_texts)}
@@ -51,7 +58,8 @@ def train(
     (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the model
     folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress` hears
     each event of the child. Started again on the same folder it goes on from its checkpoint. Returns {"folder",
-    "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, Unavailable when the child failed.
+    "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, also where another spec was trained
+    in the folder, Conflict while another process trains there, and Unavailable when the child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
@@ -83,23 +91,19 @@ def ask_model(
 
     `tell` hears first what it will take (retrain.crossfit.forecast), `progress` each event of the child. Answers, and
     what was finished of one that was stopped, are kept under the digest of what is asked; `tell` hears nothing then.
-    Pairs whose form, papers or contents forbid to train on them are not asked about.
     """
     spec = margins.compose(settings, threads=threads, seed=seed)
     model, most = read_manifest(settings.chat_path), settings.retrain.customs_pairs
     asked = digest([margins.keys(pairs), asdict(spec), model, most])
     folder = settings.home / "cache" / "customs" / asked[:32]
     inner = folder / margins.FOLDER
-    if not (inner / margins.TASK).exists() and not margins.ask(
-        inner, margins.admit(pairs), spec, most=most, folds=True, seed=seed
-    ):
+    if not (inner / margins.TASK).exists() and not margins.ask(inner, pairs, spec, most=most, folds=True, seed=seed):
         return {}
     if not (inner / margins.ANSWER).exists():
         tell(_forecast("retrain.crossfit", folder))
         if _run("retrain.crossfit", folder, progress) == STOPPED:
             return None
-        (inner / margins.PAIRS).unlink()  # what was answered is known by digests
-    return margins.read(inner / margins.ANSWER)
+    return margins.close(inner)
 
 
 def outlook(
@@ -140,17 +144,18 @@ def _source(told: Mapping[str, Any]) -> tuple[str, Callable[[Path], Any]]:
 
 
 def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) -> bool:
-    """Fill the run's folder unless it was filled before; returns whether there are held-out pairs."""
-    if (folder / "spec.json").exists():
-        return (folder / "held_out.jsonl").exists()
+    """Fill the run's folder with what the spec says now; returns whether there are held-out pairs.
+
+    What was trained there by another spec or other pairs is not taken for its result: raises InvalidInput. A checkpoint
+    is refused by the trainer, which knows what its weights depend on.
+    """
     name, read = _source(told)
     source, held = _place(spec_path, told, name), _place(spec_path, told, "held_out")
     assert source is not None
     rows = read(source)
     held_side: list[PairText] = read_pairs(held) if held is not None else []
     if name == "pairs" and held is None:
-        split = split_pairs(rows, held_out_share=_SHARE, seed=SPLIT_SEED)
-        rows, held_side = split.train, split.held_out
+        rows, held_side = _split(rows)
     rest = {name: value for name, value in told.items() if name not in _PLACES}
     rest.setdefault("base_model", base)
     for start in ("init_adapter", "init_model"):
@@ -159,29 +164,68 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
     if "epochs" not in rest and "max_steps" not in rest:
         rest["epochs"] = 1.0
     file = "train.jsonl" if name == "pairs" else f"{name}.jsonl"
-    spec = parse_spec({**rest, name: file, "held_out": "held_out.jsonl" if held_side else None})
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder, file, _lines(rows))
+    spec = parse_spec({**rest, name: file, "held_out": HELD_OUT if held_side else None})
+    learnt = {file: _lines(rows)}
     if spec.adapt_steps:
         if (texts := _place(spec_path, told, "texts")) is None:
             raise InvalidInput(
                 f"{spec_path.name} names no texts to adapt to.", 'Add a line like texts = "texts.jsonl".'
             )
-        write_text(folder, spec.texts, _lines(read_texts(texts)))
-    if held_side:
-        write_text(folder, "held_out.jsonl", _lines(held_side))
-    write_text(folder, "spec.json", dump_spec(spec))
+        learnt[spec.texts] = _lines(read_texts(texts))
+    if _has_trained(folder) and not _is_told(folder, spec, learnt):
+        raise InvalidInput(
+            f"What {folder} holds was trained by another spec or other pairs.", "Name another output, or remove it."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    judged = {HELD_OUT: _lines(held_side)} if held_side else {}
+    with _own(folder):
+        for file, text in {**learnt, **judged, "spec.json": dump_spec(spec)}.items():
+            write_text(folder, file, text)
     return bool(held_side)
+
+
+def _split(rows: Sequence[PairText]) -> tuple[list[PairText], list[PairText]]:
+    """What is learnt and what is held out: no prompt, nor one that is nearly the same, is on both sides."""
+    split = split_pairs(rows, held_out_share=_SHARE, seed=SPLIT_SEED)
+    lot = Lot([PreferencePair(row.id, _messages(row), row.chosen, row.rejected) for row in rows])
+    clusters = dict(zip((row.id for row in rows), lot.groups.tolist(), strict=True))
+    return without(split.train, split.held_out, lambda row: clusters[row.id]), split.held_out
+
+
+def _messages(row: PairText) -> Sequence[Mapping[str, str]]:
+    return [{"role": "user", "content": row.prompt}] if isinstance(row.prompt, str) else row.prompt
+
+
+def _has_trained(folder: Path) -> bool:
+    """Whether a trainer has ended here, be it the first of two."""
+    return any((place / result).exists() for place in (folder, folder / ADAPTED) for result in RESULTS.values())
+
+
+def _is_told(folder: Path, spec: RunSpec, learnt: Mapping[str, str]) -> bool:
+    """Whether the run in `folder` was told the same, but for what does not change its weights."""
+    same = all((folder / name).exists() and (folder / name).read_text("utf-8") == text for name, text in learnt.items())
+    return same and _weighty(load_spec(folder)) == _weighty(spec)
+
+
+def _weighty(spec: RunSpec) -> dict[str, Any]:
+    return {name: value for name, value in asdict(spec).items() if name not in WITHOUT_EFFECT}
 
 
 def _run(module: str, folder: Path, progress: Report) -> int:
     tail = Tail(folder / "progress.jsonl")
     tail.read()
-    with (folder / "log.txt").open("ab") as log:
+    errors: list[str] = []
+
+    def hear(event: Mapping[str, Any]) -> None:
+        if event.get("event") == "error":
+            errors.append(str(event.get("message", "")))
+        progress(event)
+
+    with _own(folder) as log:
         child = subprocess.Popen([sys.executable, "-m", module, str(folder)], stdout=log, stderr=log)
         try:
             while child.poll() is None:
-                _tell(tail, progress)
+                _tell(tail, hear)
                 time.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
             child.terminate()  # it keeps a checkpoint and ends
@@ -190,10 +234,28 @@ def _run(module: str, folder: Path, progress: Report) -> int:
             if child.poll() is None:
                 child.terminate()
                 child.wait()
-    _tell(tail, progress)
+    _tell(tail, hear)
     if child.returncode not in (0, STOPPED):
-        raise _failed(folder, "", child.returncode)
+        raise _failed(folder, errors[-1] if errors else "", child.returncode)
     return child.returncode
+
+
+@contextmanager
+def _own(folder: Path) -> Iterator[IO[bytes]]:
+    """The folder's log, by which it is held as long as this process or a child has that open. Raises Conflict.
+
+    What a child started may have it a moment longer than the child.
+    """
+    with (folder / "log.txt").open("ab") as log:
+        for left in reversed(range(_TRIES)):
+            try:
+                fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not left:
+                    raise Conflict(f"Another process is at work in {folder}.", "Wait until it has ended.") from None
+                time.sleep(POLL_SECONDS)
+        yield log
 
 
 def _forecast(module: str, folder: Path) -> dict[str, Any]:
@@ -211,10 +273,8 @@ def _tell(tail: Tail, progress: Report) -> None:
 
 
 def _failed(folder: Path, words: str, code: int) -> InvalidInput | Unavailable:
-    tail = Tail(folder / "progress.jsonl")
-    errors = [event for _, event in tail.read() if event.get("event") == "error"]
-    said = str(errors[-1].get("message", "")) if errors else ""
-    message = said or (words.strip().splitlines() or ["The trainer ended early."])[-1]
+    """What to raise for a child that ended with `code`; the last line of its `words` says why, if any does."""
+    message = (words.strip().splitlines() or ["The trainer ended early."])[-1]
     if code == InvalidInput.exit_code:
         return InvalidInput(message)
     return Unavailable(message, f"Look at {folder / 'log.txt'}; started again it goes on from its checkpoint.")

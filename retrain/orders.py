@@ -44,8 +44,9 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
     return f"{row['kind']} done for {row['actor']}"
 
 
-async def compare(bench: Bench, process: str) -> str:
-    """Carry out the oldest comparison that waits, which takes minutes; returns a line about it, or an empty text."""
+async def compare(bench: Bench, process: str, *, ending: Callable[[], bool] = lambda: False) -> str:
+    """Carry out the oldest comparison that waits, which takes minutes; returns a line about it, or an empty text. One
+    that is under way when the process must end (`ending`) is handed back."""
 
     async def work(row: Mapping[Any, Any], report: Report) -> Mapping[str, Any]:
         async def tell(what: str, done: int, of: int) -> None:
@@ -53,4 +54,4 @@ async def compare(bench: Bench, process: str) -> str:
 
         return await comparison.compare(bench, list(row["args"].get("versions", ())), tell=tell)
 
-    return await Carrier(bench.store, OWNER, process, bench.clock).carry(("compare",), work)
+    return await Carrier(bench.store, OWNER, process, bench.clock, ending).carry(("compare",), work)

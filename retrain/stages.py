@@ -22,7 +22,7 @@ from core.types import ModelVersion, PreferencePair
 from models.prepare import read_manifest
 from retrain import artefacts
 from retrain.candidate import Bench
-from retrain.child import Child
+from retrain.child import Child, Interrupted
 from retrain.held import Held
 from retrain.held_out import read_scored
 from retrain.pairs import clearing, drawing, margins, texts, thumbs
@@ -83,21 +83,21 @@ class Stages:
             return ""
         else:
             id = self.held.row["dataset_id"]
-            train, held_out = await self.held.write(lambda tx: _members(tx, id))
-        champion = await self.held.write(lambda tx: versions.get(tx, spec["champion"]))
+            train, held_out = await self.held.read(lambda tx: _members(tx, id))
+        champion = await self.held.read(lambda tx: versions.get(tx, spec["champion"]))
         drawing.write(self.folder, TRAIN, train)
         drawing.write(self.folder, HELD_OUT, held_out)
         examples = len(train)
         if spec["trainer"] == "kto":
             # Pairs judge the candidate; what it learns from are single answers.
-            drawn, share = await self.held.write(lambda tx: thumbs.draw(tx, spec, held_out)), settings.contributor_share
+            drawn, share = await self.held.read(lambda tx: thumbs.draw(tx, spec, held_out)), settings.contributor_share
             rows, left_out = await asyncio.to_thread(thumbs.clear, drawn, share=share, seed=drawing.SPLIT_SEED)
             thumbs.require_both(rows)
             thumbs.write(self.folder, THUMBS, rows)
             drawing.write_text(self.folder, LEFT_OUT, json.dumps(left_out, indent=1) + "\n")
             examples = len(rows)
         if spec.get("adapt_steps"):
-            texts.write(self.folder, TEXTS, await self.held.write(lambda tx: texts.draw(tx, spec, held_out)))
+            texts.write(self.folder, TEXTS, await self.held.read(lambda tx: texts.draw(tx, spec, held_out)))
         told = compose(spec, champion, self.settings, examples)
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
@@ -106,10 +106,11 @@ class Stages:
         """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
         spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
         chosen = spec.get("dataset")
+        taken = await self.held.read(lambda tx: drawing.take(tx, chosen)) if chosen else None
         # What customs suspect is asked of the candidate, whoever chose the pairs; labels matter for a draw alone.
-        cleared = await self.inspect(doubting=not chosen)
-        if chosen:
-            return await self.held.write(lambda tx: drawing.take(tx, chosen))
+        cleared = await self.inspect(doubting=taken is None)
+        if taken is not None:
+            return taken
         return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
 
     async def inspect(self, *, doubting: bool) -> clearing.Cleared:
@@ -118,7 +119,16 @@ class Stages:
         found, held_before = await self.held.read(clearing.read)
         share, seed = self.settings.retrain.contributor_share, drawing.SPLIT_SEED
         known = await self.ask_model([*found, *held_before]) if doubting else {}
-        cleared = await asyncio.to_thread(clearing.clear, found, held_before, share=share, seed=seed, known=known)
+        loop, reasons = asyncio.get_running_loop(), (self.held.stop_asked, self.held.lost, self.child.ending)
+
+        def tell(done: float, what: str) -> None:
+            if any(reason.is_set() for reason in reasons):
+                raise Interrupted  # nobody waits for the rest, and the process cannot end before its threads
+            told = {"event": "inspect", "what": what, "share": done}
+            asyncio.run_coroutine_threadsafe(self.held.progress(told), loop).result()
+
+        clear = functools.partial(clearing.clear, share=share, seed=seed, known=known, progress=tell)
+        cleared = await asyncio.to_thread(clear, found, held_before)
         # Before the dataset is locked: a worker that goes on from there looks no more.
         drawing.write_text(self.folder, SUSPECTS, json.dumps([asdict(suspect) for suspect in cleared.suspects]))
         return cleared
@@ -144,7 +154,7 @@ class Stages:
         if not answer.exists():
             await self.child.run(self.modules[2], f"{margins.FOLDER}/{margins.ANSWER}")
         await asyncio.to_thread(margins.keep, self.settings, answer)
-        return margins.read(answer)
+        return await asyncio.to_thread(margins.close, folder)
 
     async def train(self) -> str:
         """Train, then take what that left into the installation as a version."""
@@ -163,7 +173,7 @@ class Stages:
     async def evaluate(self) -> str:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
         await self.child.run(self.modules[1], "evaluation.json")
-        candidate = await self.held.write(lambda tx: versions.get(tx, self.held.row["candidate"]))
+        candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         print_ = await self.bench.fingerprint(candidate)
         await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
         result = self.folder / COMPARISON
@@ -180,9 +190,12 @@ class Stages:
         evaluation = json.loads((self.folder / "evaluation.json").read_text("utf-8"))
         compared = json.loads((self.folder / COMPARISON).read_text("utf-8"))
         id = self.held.row["dataset_id"]
-        judged = await self.held.write(lambda tx: datasets.members(tx, id, "held_out"))
+        judged = await self.held.read(lambda tx: datasets.members(tx, id, "held_out"))
+        candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
-        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, evaluation, pairs, compared))
+        spec = self.held.row["spec"]
+        report = await asyncio.to_thread(self.bench.judge, candidate, spec, evaluation, pairs, compared)
+        return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, report))
 
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})

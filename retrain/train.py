@@ -9,33 +9,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-from core.errors import TrimtabError
 from retrain.adaptation import adapt_first, adapting, add
+from retrain.ending import StopRequest, carry_out
 from retrain.launch import launch
-from retrain.training.progress import Progress, read_events
+from retrain.training.progress import Progress
 from retrain.training.ranks import join
 from retrain.training.spec import load_spec
-from retrain.training.trainer import BAD_SPEC, DONE, STOPPED, TRAINERS, Job
-
-
-class StopRequest:
-    """Remembers that a signal asked the process to end."""
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def install(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self.handle)
-
-    def handle(self, number: int, frame: object) -> None:
-        self.asked = True
+from retrain.training.trainer import DONE, STOPPED, TRAINERS, Job
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -48,8 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     stop = StopRequest()
     stop.install()
     progress = Progress(given.folder / "progress.jsonl")
-    before = len(read_events(progress.path))
-    try:
+
+    def work() -> int:
         spec = load_spec(given.folder)
         if spec.devices > 1 and given.started_by is None:
             return launch(given.folder, spec.devices, ["--forecast"] * given.forecast, lambda: stop.asked)
@@ -59,15 +44,8 @@ def main(arguments: list[str] | None = None) -> int:
             code = forecast(job) if given.forecast else train(job)
         # torchrun takes any other code for a failure; `launch` reads how it ended.
         return DONE if code == STOPPED and given.started_by is not None else code
-    except TrimtabError as error:
-        return report(progress, str(error), BAD_SPEC, before)
-    except Exception as error:
-        kind = type(error).__name__
-        if kind in ("MemoryError", "OutOfMemoryError"):  # the machine's, or a device's as torch calls it
-            sentence = "The run needs more memory than there is. Lower tokens_per_batch."
-            return report(progress, sentence, 1, before)
-        report(progress, f"The run failed: {kind}: {error}", 1, before)
-        raise
+
+    return carry_out(progress, "train", work)
 
 
 def train(job: Job) -> int:
@@ -84,19 +62,6 @@ def forecast(job: Job) -> int:
     if job.ranks.is_first:
         print(json.dumps(asdict(found)), flush=True)
     return DONE
-
-
-def report(progress: Progress, sentence: str, code: int, before: int) -> int:
-    """Say why the process ends; returns `code`.
-
-    Of several devices' processes the first to fail says it: the others fail because it did. `before` is how many events
-    there were when the process began.
-    """
-    told = (event.get("event") for event in read_events(progress.path)[before:])
-    if progress.path.parent.is_dir() and "error" not in told:
-        progress.write("error", message=sentence, code=code)
-    print(sentence, file=sys.stderr)
-    return code
 
 
 if __name__ == "__main__":

@@ -15,36 +15,53 @@ from store.unit_of_work import Store, Tx
 
 LEASE_SECONDS = 60.0
 TELL_SECONDS = 2.0
+# Hears which share is done. Raises Left where the work is to be left, so that nobody works on for nothing.
 Report = Callable[[float], None]
 Work = Callable[[Mapping[Any, Any], Report], Awaitable[Mapping[str, Any]]]
 
 
+class Left(Exception):
+    """The work is another process's: it took the command over, or is to, as this one ends."""
+
+
 @dataclass(frozen=True, slots=True)
 class Carrier:
-    """The process named `process`, which takes what is asked of `owner`; `clock` dates what it writes."""
+    """The process named `process`, which takes what is asked of `owner`; `clock` dates what it writes, and `ending`
+    says that it must end."""
 
     store: Store
     owner: str
     process: str
     clock: Callable[[], datetime]
+    ending: Callable[[], bool] = lambda: False
 
     async def carry(self, kinds: Collection[str], work: Work) -> str:
         """Carry out the oldest command of `kinds` that waits; returns a line about it, or "" when there is none.
 
         `work` gets the command's row and a function for the share that is done (0 to 1, from any thread), and returns
         the result; what it raises ends the command as failed. A command that expired meanwhile, or that another process
-        took over, is left to that.
+        took over, is left to that; one that is under way as this process ends is handed back.
         """
-        row = await asyncio.to_thread(self._claim, list(kinds))
+        row = None if self.ending() else await asyncio.to_thread(self._claim, list(kinds))
         if row is None:
             return ""
-        told = [0.0]
-        task = asyncio.ensure_future(work(row, told.append))
+        reached, lost = 0.0, False
+
+        def report(share: float) -> None:
+            nonlocal reached
+            reached = share
+            if lost or self.ending():
+                raise Left
+
+        task = asyncio.ensure_future(work(row, report))
         while not (await asyncio.wait({task}, timeout=TELL_SECONDS))[0]:
-            await asyncio.to_thread(self._renew, row["id"], told[-1])
+            lost = lost or not await asyncio.to_thread(self._renew, row["id"], reached)
         try:
             result = task.result()
         except Exception as error:
+            if lost or self.ending():
+                await asyncio.to_thread(self._end, lambda tx: commands.hand_back(tx, row["id"], process=self.process))
+                return ""
             message = self._describe(row["kind"], error)
             await asyncio.to_thread(self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process))
             return f"{row['kind']} failed for {row['actor']}: {message}"
@@ -54,17 +71,21 @@ class Carrier:
     def _claim(self, kinds: Collection[str]) -> Mapping[Any, Any] | None:
         # Looking first keeps an idle process from taking SQLite's one write lock every second.
         with self.store.read() as tx:
-            if not commands.unfinished(tx, self.owner, kinds):
+            if not commands.waits(tx, self.owner, kinds):
                 return None
         with self.store.write(self.clock()) as tx:
             return commands.claim(tx, self.owner, self.process, LEASE_SECONDS, kinds=kinds)
 
-    def _renew(self, id: int, share: float) -> None:
+    def _renew(self, id: int, share: float) -> bool:
+        """Whether the command is still this process's, as far as one can tell."""
         try:
             with self.store.write(self.clock()) as tx:
                 commands.progress(tx, id, share, process=self.process, lease_seconds=LEASE_SECONDS)
-        except (Conflict, Unavailable):
-            return  # the lease outlasts a store that is away for a moment; who lost it learns so at the end
+        except Conflict:
+            return False
+        except Unavailable:
+            pass  # the lease outlasts a store that is away for a moment; who lost it learns so later
+        return True
 
     def _end(self, end: Callable[[Tx], None]) -> None:
         try:

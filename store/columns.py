@@ -1,4 +1,4 @@
-"""Column types and helpers shared by the tables: UTC times as microseconds, checked states, JSON."""
+"""What the tables share: how constraints are named, UTC times as microseconds, checked states, JSON."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ import sqlalchemy as sa
 from core.states import Machine
 from core.types import micros
 
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -38,6 +38,7 @@ KINDS = MappingProxyType(
     }
 )
 EXPIRES_IN = timedelta(minutes=5)
+_FREE: Mapping[str, Any] = MappingProxyType({"claimed_by": "", "lease_until": None})
 
 
 def ask(
@@ -78,12 +79,6 @@ def ask(
     return uuid
 
 
-def unfinished(tx: Tx, owner: str, kinds: Collection[str]) -> bool:
-    """Whether a command of `kinds` waits for `owner`, or is held by a process that may have died."""
-    open_ones = commands.c.owner == owner, commands.c.state.in_(("asked", "claimed")), commands.c.kind.in_(list(kinds))
-    return tx.scalar(sa.select(commands.c.id).where(*open_ones).limit(1)) is not None
-
-
 def claim(
     tx: Tx, owner: str, process: str, lease_seconds: float, *, kinds: Collection[str] = KINDS
 ) -> sa.RowMapping | None:
@@ -92,12 +87,13 @@ def claim(
     A command whose holder let its lease run out is taken again while it has not expired.
     """
     now = tx.database_now()
-    expire_due(tx, owner)
     lapsed = sa.select(commands.c.id).where(
         commands.c.owner == owner, commands.c.state == "claimed", commands.c.lease_until < now
     )
     for row in tx.all(lapsed.with_for_update(skip_locked=True)):
-        tx.move(commands, COMMAND, row["id"], "asked", claimed_by="", lease_until=None)
+        tx.move(commands, COMMAND, row["id"], "asked", **_FREE)
+    # After those that are free again: one that ends whoever takes it must not be taken for ever.
+    expire_due(tx, owner)
     first = (
         sa.select(commands.c.id)
         .where(commands.c.owner == owner, commands.c.state == "asked", commands.c.kind.in_(list(kinds)))
@@ -115,11 +111,18 @@ def claim(
     return claimed
 
 
-def waits(tx: Tx, owner: str, kind: str) -> bool:
-    """Whether a command of `kind` waits for `owner`, or its holder let the lease run out."""
+def waits(tx: Tx, owner: str, kinds: Collection[str]) -> bool:
+    """Whether a command of `kinds` waits for `owner`, or its holder let the lease run out."""
     lapsed = sa.and_(commands.c.state == "claimed", commands.c.lease_until < tx.database_now())
-    own = commands.c.owner == owner, commands.c.kind == kind, sa.or_(commands.c.state == "asked", lapsed)
-    return tx.scalar(sa.select(commands.c.id).where(*own).limit(1)) is not None
+    own = commands.c.owner == owner, commands.c.kind.in_(list(kinds))
+    free = sa.or_(commands.c.state == "asked", lapsed)
+    return tx.scalar(sa.select(commands.c.id).where(*own, free).limit(1)) is not None
+
+
+def hand_back(tx: Tx, id: int, *, process: str) -> None:
+    """Let a held command wait for another process. Raises Conflict when it is no longer held."""
+    _require_held(tx, id, process)
+    tx.move(commands, COMMAND, id, "asked", **_FREE)
 
 
 def progress(tx: Tx, id: int, share: float, *, process: str, lease_seconds: float) -> None:
@@ -156,19 +159,25 @@ def expire_due(tx: Tx, owner: str) -> int:
     )
     rows = tx.all(due.with_for_update(skip_locked=True))
     for row in rows:
-        tx.move(commands, COMMAND, row["id"], "expired", message=f"No {owner} process took it in time.")
+        tx.move(commands, COMMAND, row["id"], "expired", message=f"No {owner} process did it in time.")
         tx.audit(f"system:{owner}", "command.expired", row["uuid"])
     return len(rows)
 
 
 def _end(tx: Tx, id: int, state: str, process: str, **values: Any) -> None:
+    row = _require_held(tx, id, process)
+    tx.move(commands, COMMAND, id, state, finished_at=tx.database_now(), lease_until=None, **values)
+    tx.audit(f"system:{row['owner']}", f"command.{state}", row["uuid"])
+
+
+def _require_held(tx: Tx, id: int, process: str) -> sa.RowMapping:
+    """The command's row, locked. Raises NotFound, and Conflict where `process` is named and does not hold it."""
     row = tx.one(sa.select(commands).where(commands.c.id == id).with_for_update())
     if row is None:
         raise NotFound("There is no such command.", "It may belong to another installation.")
     if process and row["claimed_by"] != process:
-        raise Conflict("This command is no longer held by this process.", "Drop the result: another one does it.")
-    tx.move(commands, COMMAND, id, state, finished_at=tx.database_now(), lease_until=None, **values)
-    tx.audit(f"system:{row['owner']}", f"command.{state}", row["uuid"])
+        raise _lost()
+    return row
 
 
 def _lost() -> Conflict:

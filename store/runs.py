@@ -142,6 +142,11 @@ def claim(tx: Tx, owner: str, *, lease_seconds: float) -> sa.RowMapping | None:
     return row
 
 
+def require_held(tx: Tx, id: int, fence: int) -> None:
+    """Raise LeaseLost unless this holder has the run; until the transaction ends nobody takes it."""
+    _write(tx, id, fence, owner=runs.c.owner)
+
+
 def heartbeat(tx: Tx, id: int, fence: int, *, lease_seconds: float) -> bool:
     """Renew the lease; returns whether a person asked the run to stop. Raises LeaseLost."""
     now = tx.database_now()
@@ -182,7 +187,7 @@ def advance(tx: Tx, id: int, fence: int, stage: str) -> None:
 
 def finish(tx: Tx, id: int, fence: int, state: str, message: str) -> None:
     """End a held run: succeeded, failed or cancelled. A run that succeeded carries its decision out."""
-    _held(tx, id, fence)
+    require_held(tx, id, fence)
     row = by_id(tx, id)
     values = {"message": message, "ended_at": tx.now, "owner": "", "lease_until": None, "stop_requested": False}
     tx.move(runs, RUN, id, state, **values)
@@ -194,7 +199,7 @@ def finish(tx: Tx, id: int, fence: int, state: str, message: str) -> None:
 
 def hand_back(tx: Tx, id: int, fence: int, message: str) -> None:
     """Give a held run up without a fault of its own (the worker ends): queued again, counted as no crash."""
-    _held(tx, id, fence)
+    require_held(tx, id, fence)
     row = by_id(tx, id)
     tx.move(runs, RUN, id, "crashed", owner="", lease_until=None)
     tx.move(runs, RUN, id, "queued", message=message)
@@ -203,7 +208,7 @@ def hand_back(tx: Tx, id: int, fence: int, message: str) -> None:
 
 def crash(tx: Tx, id: int, fence: int, message: str) -> str:
     """Record that a held run's child or worker died; returns the state that follows (queued or failed)."""
-    _held(tx, id, fence)
+    require_held(tx, id, fence)
     return _crash(tx, by_id(tx, id), message)
 
 
@@ -225,10 +230,6 @@ def _crash(tx: Tx, row: sa.RowMapping, message: str) -> str:
     tx.move(runs, RUN, row["id"], "queued")
     tx.audit(_WORKER, "run.requeued", row["uuid"], {"stage": row["stage"], "attempt": attempts})
     return "queued"
-
-
-def _held(tx: Tx, id: int, fence: int) -> None:
-    _write(tx, id, fence, owner=runs.c.owner)
 
 
 def _write(tx: Tx, id: int, fence: int, **values: Any) -> None:

@@ -51,7 +51,9 @@ for step in range(first, spec["max_steps"]):
     if stop:
         tell("stopped", step=step)
         sys.exit(75)
-    kept.write_text(str(step + 1))
+    # As a real checkpoint: whole or not there, whenever a kill comes.
+    (folder / "kept.partial").write_text(str(step + 1))
+    (folder / "kept.partial").replace(kept)
     tell("step", step=step + 1, of=spec["max_steps"], loss=0.7 - step / 100)
 full = spec["finetuning_type"] == "full"
 product = folder / ("model" if full else "adapter")

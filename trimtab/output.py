@@ -17,19 +17,24 @@ Report = Callable[[float, str], None]
 
 def say(message: str) -> None:
     """A line for a person, on stderr: stdout is for results."""
-    click.echo(message, err=True)
+    click.echo(printable(message), err=True)
 
 
 def emit(value: Mapping[str, Any], *, as_json: bool, text: str) -> None:
     """A result on stdout: one JSON line, or `text`."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else text)
+    click.echo(json.dumps(value, ensure_ascii=False, default=str) if as_json else printable(text))
+
+
+def printable(text: str) -> str:
+    """`text` with what would steer a terminal, or is not seen, by its code: names may come from a file of others."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else f"\\u{ord(sign):04x}" for sign in text)
 
 
 def fail(error: TrimtabError, *, as_json: bool = False) -> NoReturn:
     """Print the error as one sentence (and as JSON on stdout if asked), then exit with its code."""
     if as_json:
         click.echo(json.dumps({"error": error.message, "remedy": error.remedy}))
-    click.echo(f"trimtab: {error}", err=True)
+    say(f"trimtab: {error}")
     sys.exit(error.exit_code)
 
 

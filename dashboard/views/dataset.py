@@ -128,8 +128,8 @@ def weighed(card: Mapping[str, Any]) -> str:
 
 
 def contributors(card: Mapping[str, Any]) -> str:
-    """How many, and whether any is on both sides."""
+    """How many, and whether any may be on both sides."""
     if "contributors" not in card:
         return ""
-    apart = "none on both sides" if card.get("contributors_apart") else "some on both sides"
+    apart = "none on both sides" if card.get("contributors_apart") else "some may be on both sides"
     return f"{card['contributors']:,}, {apart}" if card["contributors"] else "none is named"

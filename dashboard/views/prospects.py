@@ -38,9 +38,11 @@ def draw(console: Console, decision: str) -> None:
         elif state == "failed":
             st.text(f"It could not be worked out. {row['message']}")
         elif state == "expired":
-            st.text("Nobody worked it out: the retraining worker did not run.")
+            st.text("Nobody worked it out in time: the retraining worker did not run, or was busy.")
         else:
             st.text("The retraining worker is working it out; reload in a minute.")
+            if state == "claimed":
+                st.progress(min(max(float(row["progress"]), 0.0), 1.0))
 
 
 def told(found: Mapping[str, Any], key: str) -> None:

@@ -185,6 +185,12 @@ def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
     if row["state"] == "succeeded":
         st.text(f"Took {words.span((row['ended_at'] - row['started_at']).total_seconds())}.")
         return
+    if row["progress"].get("event") == "inspect":
+        st.progress(min(max(float(row["progress"]["share"]), 0.0), 1.0))
+        st.text(
+            f"Customs look at the pairs: {row['progress']['what']}" if row["progress"]["what"] else "Customs are done"
+        )
+        return
     progress = {**latest, **{k: v for k, v in row["progress"].items() if v is not None}}
     done, of = progress.get("step"), progress.get("of")
     if isinstance(done, int | float) and isinstance(of, int | float) and of:

@@ -17,12 +17,7 @@ def write_card(card: Mapping[str, Any]) -> str:
         f"{card['pairs']['held_out']} of {card['prompts']['held_out']} held out.",
         "",
         f"- Split: {card['split']}; no prompt, nor one nearly the same, is on both sides.",
-        "- Contributors: "
-        + (
-            f"{card['contributors']}, none on both sides."
-            if card["contributors_apart"]
-            else f"{card['contributors']}, some on both sides: too few to keep them apart."
-        ),
+        f"- Contributors: {_contributors(card)}.",
     ]
     if (weighed := card["weighed"])["pairs"]:
         counts = "counts" if weighed["pairs"] == 1 else "count"
@@ -46,3 +41,11 @@ def write_card(card: Mapping[str, Any]) -> str:
     if notes := card["customs"].get("notes"):
         lines += ["", "## Notes", "", *(f"- {code(note)}" for note in notes)]
     return "\n".join(lines) + "\n"
+
+
+def _contributors(card: Mapping[str, Any]) -> str:
+    if not card["contributors"]:
+        return "none is named"
+    if card["contributors_apart"]:
+        return f"{card['contributors']}, none on both sides"
+    return f"{card['contributors']}, some may be on both sides: too few to keep them apart"

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from core.errors import InvalidInput
+from core.errors import Conflict, InvalidInput, NotFound
 from core.types import PreferencePair
 from retrain.pairs.card import write_card
 from retrain.pairs.clearing import MOST, Cleared, hold, weigh
@@ -77,9 +77,13 @@ def draw(
 
 
 def take(tx: Tx, digest: str) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:
-    """A dataset that was locked before: (row, train, held out). Raises NotFound, and Conflict when it has aged."""
-    row = datasets.named(tx, digest)
-    datasets.require_approved(tx, row["id"])
+    """A dataset that was locked before: (row, train, held out). Raises InvalidInput without one, or when it has aged:
+    no second try would mend that."""
+    try:
+        row = datasets.named(tx, digest)
+        datasets.require_approved(tx, row["id"])
+    except (NotFound, Conflict) as error:
+        raise InvalidInput(error.message, error.remedy) from None
     return row, datasets.members(tx, row["id"], "train"), datasets.members(tx, row["id"], "held_out")
 
 

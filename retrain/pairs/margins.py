@@ -96,10 +96,9 @@ def compose(settings: Settings, *, threads: int, seed: int) -> RunSpec:
 
 
 def ask(folder: Path, pairs: Sequence[PreferencePair], spec: RunSpec, *, most: int, folds: bool, seed: int) -> bool:
-    """Write into `folder` what the child is asked of at most `most` of `pairs`; False with too few prompts to ask.
-
-    The folder's files appear whole, the task last.
-    """
+    """Write into `folder` what the child is asked of at most `most` of those of `pairs` that a model may learn from;
+    False with too few prompts to ask. The folder's files appear whole, the task last."""
+    pairs = admit(pairs)
     places, dealt = plan(Lot(pairs, seed=seed).groups, keys(pairs), most=most, seed=seed)
     if not places:
         return False
@@ -141,6 +140,12 @@ def read(path: Path) -> Known:
         return {}
     found: Known = json.loads(path.read_text("utf-8"))["margins"]
     return found
+
+
+def close(folder: Path) -> Known:
+    """The answer in `folder`, without the texts that were asked about: what was answered is known by digests."""
+    (folder / PAIRS).unlink(missing_ok=True)
+    return read(folder / ANSWER)
 
 
 def keep(settings: Settings, answer: Path) -> None:

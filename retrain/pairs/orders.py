@@ -33,13 +33,14 @@ class Desk:
     clock: Callable[[], datetime]
 
 
-async def obey(desk: Desk, process: str) -> str:
-    """Carry out the oldest command that waits; returns a line about it, or an empty text without one."""
+async def obey(desk: Desk, process: str, *, ending: Callable[[], bool] = lambda: False) -> str:
+    """Carry out the oldest command that waits; returns a line about it, or an empty text without one. What is under way
+    when the process must end (`ending`) is handed back."""
 
     async def work(row: Mapping[Any, Any], report: Report) -> Mapping[str, Any]:
         return await asyncio.to_thread(WORK[row["kind"]], desk, row["args"], row["actor"], report)
 
-    return await Carrier(desk.store, OWNER, process, desk.clock).carry(WORK, work)
+    return await Carrier(desk.store, OWNER, process, desk.clock, ending).carry(WORK, work)
 
 
 def look(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:

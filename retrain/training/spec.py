@@ -248,7 +248,8 @@ def read_rows(path: Path, parse: Callable[[Mapping[str, Any]], Row], name: str, 
     rows: list[Row] = []
     seen: set[str] = set()
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Not by `splitlines`, for which a text may hold ends of lines that JSON lines do not know.
+        lines = path.read_text("utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         raise refuse(f"{path.name} cannot be read.", f"Put the file of {name}s into the run's folder.") from None
     for number, line in enumerate(lines, 1):

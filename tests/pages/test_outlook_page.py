@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.tables import commands
+from store.tables import commands, runs
 from tests.console_world import World
 from tests.pages.conftest import Open
 from tests.pages.test_pages_draw import texts
@@ -35,6 +35,16 @@ def test_a_run_says_what_it_learnt_by_topic(filled_folder: World, open_page: Ope
     told = texts(page)
     assert "What it learnt, by topic" in [header.value for header in page.subheader]
     assert "Surely better on 1 of 3 topics; on the others there are too few pairs to tell." in told
+
+
+def test_a_run_in_customs_says_what_they_look_at(filled: World, open_page: Open) -> None:
+    latest = {"event": "inspect", "what": "triggers", "share": 0.5}
+    with filled.store.write(filled.now) as tx:
+        told = runs.update().where(runs.c.uuid == filled.trained)
+        tx.execute(told.values(state="running", stage="pairs", progress=latest, ended_at=None))
+    page = open_page(filled, "runs", run=filled.trained)
+    assert not page.exception
+    assert "customs look at the pairs: triggers" in texts(page).lower()
 
 
 def test_a_version_has_a_model_card_with_its_base_licence_and_gate(filled_folder: World, open_page: Open) -> None:

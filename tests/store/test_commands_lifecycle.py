@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
-from store import accounts, audit, commands
+from store import accounts, audit, commands, tables
 from store.unit_of_work import Store
 from tests.stores import make_store
 
@@ -82,6 +82,31 @@ def test_a_lapsed_lease_is_taken_again_and_the_first_holder_is_refused(store: St
             commands.finish(tx, first["id"], {}, process="monitors-1")
         with pytest.raises(Conflict):
             commands.progress(tx, first["id"], 0.9, process="monitors-1", lease_seconds=30)
+
+
+def test_one_whose_holder_died_is_not_taken_for_ever(store: Store) -> None:
+    """A command that ends every process that takes it would else be taken again by the next."""
+    uuid = ask(store)
+    with store.write(NOW) as tx:
+        assert commands.claim(tx, "monitors", "monitors-1", 0.01) is not None
+        tx.execute(tables.commands.update().values(expires_at=datetime(2020, 1, 1, tzinfo=UTC)))
+    time.sleep(0.05)
+    with store.write(NOW) as tx:
+        assert commands.claim(tx, "monitors", "monitors-2", 30) is None
+        assert commands.get(tx, uuid)["state"] == "expired"
+
+
+def test_what_its_holder_hands_back_waits_for_the_next(store: Store) -> None:
+    ask(store)
+    with store.write(NOW) as tx:
+        first = commands.claim(tx, "monitors", "monitors-1", 30)
+        assert first is not None and not commands.waits(tx, "monitors", ["run_monitor"])
+        with pytest.raises(Conflict):
+            commands.hand_back(tx, first["id"], process="monitors-2")
+        commands.hand_back(tx, first["id"], process="monitors-1")
+        assert commands.waits(tx, "monitors", ["run_monitor"]) and not commands.waits(tx, "monitors", ["backtest"])
+        second = commands.claim(tx, "monitors", "monitors-2", 30)
+    assert second is not None and second["id"] == first["id"]
 
 
 def test_a_command_nobody_takes_expires(store: Store) -> None:

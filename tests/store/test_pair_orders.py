@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -112,9 +115,9 @@ def test_a_command_that_takes_long_keeps_its_lease(desk: Desk, monkeypatch: pyte
     told: list[float] = []
     renewed = Carrier._renew
 
-    def renew(carrier: Carrier, id: int, share: float) -> None:
+    def renew(carrier: Carrier, id: int, share: float) -> bool:
         told.append(share)
-        renewed(carrier, id, share)
+        return renewed(carrier, id, share)
 
     def slow(desk: Desk, args: Any, actor: str, report: Any) -> dict[str, Any]:
         report(0.5)
@@ -127,3 +130,38 @@ def test_a_command_that_takes_long_keeps_its_lease(desk: Desk, monkeypatch: pyte
     monkeypatch.setattr(orders, "WORK", {**orders.WORK, "check_pairs": slow})
     assert ended(desk, ask(desk, "check_pairs"))["result"] == {"fine": True}
     assert told[0] == 0.5
+
+
+def test_work_is_left_when_the_process_ends_and_when_another_one_has_it(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, ending = threading.Event(), threading.Event()
+
+    def slow(desk: Desk, args: Any, actor: str, report: Any) -> dict[str, Any]:
+        began.set()
+        while True:
+            report(0.5)
+            time.sleep(0.005)
+
+    def state() -> str:
+        with desk.store.read() as tx:
+            return str(commands.get(tx, uuid)["state"])
+
+    async def obey(then: Callable[[], None]) -> str:
+        task = asyncio.create_task(orders.obey(desk, "w1", ending=ending.is_set))
+        assert await asyncio.to_thread(began.wait, 10)
+        then()
+        return await asyncio.wait_for(task, 10)
+
+    def take_over() -> None:
+        with desk.store.write(NOW) as tx:
+            tx.execute(tables.commands.update().values(claimed_by="w2"))
+
+    monkeypatch.setattr(carrying, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(orders, "WORK", {**orders.WORK, "check_pairs": slow})
+    uuid = ask(desk, "check_pairs")
+    assert asyncio.run(obey(ending.set)) == "" and state() == "asked", "handed back, not failed"
+    began.clear()
+    assert asyncio.run(orders.obey(desk, "w1", ending=ending.is_set)) == "" and not began.is_set(), "nor taken again"
+    ending.clear()
+    assert asyncio.run(obey(take_over)) == "" and state() == "claimed", "the other one's, and not worked on to its end"

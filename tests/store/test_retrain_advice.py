@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from core.errors import InvalidInput
 from core.settings import RetrainSettings, Settings
 from core.types import ModelVersion, PreferencePair
 from retrain import advice, decide
-from store import datasets, deployments, pairs, runs, tables, versions
+from store import commands, datasets, deployments, pairs, runs, tables, versions
 from store.queries import commands as queries
 from store.unit_of_work import Store
 from tests.stores import make_store
@@ -52,7 +54,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def work(store: Store, embed: Any = embed, *, ending: bool = False) -> str:
-    return advice.work(store, embed, "worker-1", clock=lambda: NOW, ending=lambda: ending)
+    """A turn of the worker, which must end once it has begun if `ending`."""
+    looks = chain([False], repeat(ending))
+    return asyncio.run(advice.work(store, embed, "worker-1", clock=lambda: NOW, ending=lambda: next(looks)))
 
 
 def result(store: Store, decision: str) -> tuple[Any, dict[str, Any]]:
@@ -65,8 +69,9 @@ def test_a_proposal_is_followed_by_what_it_may_gain(store: Store) -> None:
     assert work(store) == ""
     with store.write(NOW) as tx:
         decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
-    assert work(store).startswith(f"foreseen for the proposal {decision}: Likely to help")
+    assert work(store) == "foresee done for system:policy"
     row, found = result(store, decision)
+    assert found["sentence"].startswith("Likely to help")
     assert row["state"] == "done" and found["pairs"] == 60 and found["outlook"] == "likely to help"
     assert work(store) == ""
 
@@ -79,12 +84,36 @@ def test_what_cannot_be_worked_out_says_why_and_an_end_leaves_it_to_the_next_wor
         raise InvalidInput("The encoder folder does not exist.", "Prepare it.")
 
     assert work(store, ending=True) == ""
-    assert result(store, decision)[0]["state"] == "claimed"
-    with store.write(NOW) as tx:
-        tx.execute(tables.commands.update().values(lease_until=datetime(2020, 1, 1, tzinfo=UTC)))
-    assert work(store, missing) == "what retraining may gain was not worked out: The encoder folder does not exist."
+    assert result(store, decision)[0]["state"] == "asked", "handed back: the next worker need not wait for a lease"
+    told = "The encoder folder does not exist. Prepare it."
+    assert work(store, missing) == f"foresee failed for system:policy: {told}"
     row, _ = result(store, decision)
-    assert row["state"] == "failed" and row["message"].startswith("The encoder folder does not exist.")
+    assert (row["state"], row["message"]) == ("failed", told)
+
+
+def test_what_nobody_foresaw_fails_the_advice_and_not_the_worker(store: Store) -> None:
+    with store.write(NOW) as tx:
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+        gone = advice.ask(tx, "no such decision", SETTINGS)
+
+    def broken(texts: Any) -> Any:
+        raise ValueError("what was said stays out of rows")
+
+    assert work(store, broken).startswith("foresee failed")
+    row, _ = result(store, decision)
+    assert (row["state"], row["message"]) == ("failed", "It failed with ValueError; the process's log has the details.")
+    assert work(store).startswith("foresee failed"), "a proposal that is not there does not wait for ever"
+    with store.read() as tx:
+        assert commands.get(tx, gone)["state"] == "failed"
+
+
+def test_how_far_it_is_is_told_as_texts_are_embedded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    monkeypatch.setattr(advice, "_AT_ONCE", 20)
+    with store.write(NOW) as tx:
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+    advice.look(store, embed, decision, shares.append)
+    assert shares == [number / 9 for number in range(9)], "three texts a pair"
 
 
 def test_what_a_version_learnt_from_is_what_its_whole_line_trained_on(store: Store) -> None:

@@ -15,7 +15,7 @@ import pytest
 from core.errors import Forbidden, InvalidInput
 from core.types import Feedback, Inference, PreferencePair
 from retrain.pairs import building, checks, clearing, drawing
-from retrain.pairs.card import code
+from retrain.pairs.card import code, write_card
 from store import audit, datasets, feedback, inferences, pairs, tables
 from store.unit_of_work import Store, Tx
 from tests.customs_world import make_lot, poison
@@ -291,6 +291,9 @@ def test_nothing_leaks_by_near_prompts_or_by_contributors_and_the_card_says_so(s
         assert not {p.contributor for p in train} & {p.contributor for p in held_out}
         assert "none on both sides" in row["card"]["text"]
         assert row["card"]["text"].startswith("# Dataset card")
+        told = {"contributors_apart": False, "contributors": 0}
+        assert "- Contributors: none is named.\n" in write_card({**row["card"], **told})
+        assert "- Contributors: 3, some may be on both sides" in write_card({**row["card"], **told, "contributors": 3})
 
 
 def test_a_contributor_has_no_more_than_a_share(store: Store) -> None:

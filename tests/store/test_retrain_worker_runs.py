@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -152,6 +154,7 @@ async def test_the_model_is_asked_of_labels_in_a_child_that_can_be_stopped_and_i
         await until(lambda: get(store, uuid)["state"] == "succeeded")
     events = [json.loads(line)["event"] for line in (folder / "progress.jsonl").read_text().splitlines()]
     assert events[:5] == ["customs", "stopped", "customs", "customs_end", "start"]
+    assert not (folder / margins.FOLDER / margins.PAIRS).exists(), "what was answered is known by digests"
     assert len(margins.newest(asking)[HELD_OUT]) == 50, "a check of the page finds it"
     assert margins.newest(settings) == {}
     told = orders.check(orders.Desk(store, asking, now), {}, "ann", lambda share: None)
@@ -163,6 +166,50 @@ async def test_the_model_is_asked_of_labels_in_a_child_that_can_be_stopped_and_i
     async with working(make_worker(store, asking, [])):
         await until(lambda: get(store, again)["state"] == "succeeded")
     assert not (settings.home / "runs" / again / margins.FOLDER).exists()
+
+
+@in_loop
+async def test_customs_of_a_run_say_how_far_they_are_and_are_left_when_it_is_stopped(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = threading.Event()
+
+    def look(*_: Any, progress: Any, **__: Any) -> Any:
+        try:
+            while True:
+                progress(0.5, "triggers")
+        finally:
+            left.set()
+
+    monkeypatch.setattr("retrain.stages.clearing.clear", look)
+    uuid = queue(store)
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: get(store, uuid)["progress"])
+        assert get(store, uuid)["progress"] == {"event": "inspect", "what": "triggers", "share": 0.5}
+        with store.write(now()) as tx:
+            runs.request_stop(tx, uuid, actor="ann")
+        await until(lambda: get(store, uuid)["state"] == "cancelled")
+        await until(left.is_set, 5)
+
+
+@in_loop
+async def test_nobody_waits_for_the_store_while_a_candidate_is_judged(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are hashed, which for whole weights is gigabytes, and intervals are worked out."""
+    written = threading.Event()
+
+    def verify(*_: Any) -> str:
+        with store.write(now()) as tx:
+            tx.audit("system:test", "chat.captured", "meanwhile")
+        written.set()
+        return ""
+
+    monkeypatch.setattr("retrain.candidate.artefacts.verify", verify)
+    uuid = queue(store)
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: get(store, uuid)["state"] == "succeeded")
+    assert written.is_set()
 
 
 @in_loop
@@ -229,7 +276,8 @@ async def test_a_run_that_names_a_dataset_trains_on_it_or_fails_once_it_has_aged
             tx.execute(sa.update(tables.pairs).where(tables.pairs.c.id == found[20].id).values(state="quarantined"))
         later = queue(store, dataset=locked["digest"])
         await until(lambda: get(store, later)["state"] == "failed")
-    assert "Of the dataset's pairs 1 are no longer approved" in get(store, later)["message"]
+    assert get(store, later)["message"] == "Of the dataset's pairs 1 are no longer approved. Lock a new dataset."
+    assert get(store, later)["attempts"] == 0, "what no second try would mend is no crash"
 
 
 KILLED = """

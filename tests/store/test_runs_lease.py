@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import Forbidden, IllegalMove
+from retrain.held import Held
 from store import audit, runs, tables
+from store.runs import LeaseLost
 from store.unit_of_work import Store
 from tests.stores import make_store
 
@@ -114,6 +117,31 @@ def test_a_dead_holder_is_replaced_and_its_late_writes_are_refused(store: Store)
                 late()
         assert runs.get(tx, uuid)["attempts"] == 1
         assert runs.heartbeat(tx, id, new, lease_seconds=30) is False
+
+
+def test_whatever_the_first_holder_still_writes_is_refused_and_leaves_nothing(store: Store) -> None:
+    """Also what touches no row of the run: a gate's report, a dataset, a version."""
+    queue(store)
+    with store.write(NOW) as tx:
+        row = runs.claim(tx, "w1", lease_seconds=0.01)
+    assert row is not None
+    held = Held(store, dict(row), lease_seconds=30, clock=lambda: NOW)
+    time.sleep(0.05)
+    claim(store, "w2")
+    with pytest.raises(LeaseLost):
+        asyncio.run(held.write(lambda tx: tx.audit("system:retrain", "gate.reported", "late")))
+    with store.read() as tx:
+        assert not [event for event in audit.events(tx) if event.subject == "late"]
+
+
+def test_what_a_run_only_reads_waits_for_no_writer(store: Store) -> None:
+    queue(store)
+    with store.write(NOW) as tx:
+        row = runs.claim(tx, "w1", lease_seconds=30)
+    assert row is not None
+    held = Held(store, dict(row), lease_seconds=30, clock=lambda: NOW)
+    with store.write(NOW):
+        assert asyncio.run(asyncio.wait_for(held.last_line(), 1)) == 0
 
 
 def test_a_run_that_keeps_crashing_fails_and_can_be_resumed(store: Store) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from core.types import PreferencePair
+from retrain.pairs.customs.agreement import Agreement
 from retrain.pairs.customs.bursts import Bursts
 from retrain.pairs.customs.contamination import Contamination
 from retrain.pairs.customs.contradictions import Contradictions
@@ -214,6 +215,42 @@ def test_the_length_bias_of_a_lot_is_noted_with_its_interval() -> None:
     pairs = [replace(pair, chosen=pair.chosen + " and so on" * 20) for pair in CLEAN]
     result = Style().run(Lot(pairs))
     assert "longer one in 100% [99%, 100%] of 300" in result.notes[0]
+
+
+@pytest.mark.parametrize(("prompts", "held"), [(24, True), (1, False)])
+def test_a_contributor_is_held_to_what_others_say_on_many_prompts_not_on_many_answers_to_one(
+    prompts: int, held: bool
+) -> None:
+    lot = [
+        PreferencePair(
+            f"{n}-{who}", said(f"Unlike {n % prompts * 7919} others?"), f"Yes {n}.", f"No {n}.", contributor=who
+        )
+        for n in range(24)
+        for who in ("ann", "bob", "eve")
+    ]
+    lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if p.contributor == "eve" else p for p in lot]
+    found = {lot[finding.place].contributor for finding in Reliability().run(Lot(lot)).findings}
+    assert found == ({"eve"} if held else set())
+
+
+def test_shares_of_a_lot_count_pairs_and_judgements_of_one_prompt_as_one_draw() -> None:
+    lot = [
+        PreferencePair(f"{n}-{k}", said(f"Unlike {n * 7919} others?"), "Yes." * (1 + 9 * (n % 2)), f"No, {k}.", who)
+        for n in range(40)
+        for k in range(4)
+        for who in ("ann", "bob")
+    ]
+    # Of half of the prompts the two always disagree.
+    lot = [
+        replace(pair, chosen=pair.rejected, rejected=pair.chosen)
+        if pair.contributor == "bob" and place // 8 % 2
+        else pair
+        for place, pair in enumerate(lot)
+    ]
+    longer = Style().run(Lot([pair for pair in lot if pair.contributor == "ann"])).figures["longer"]
+    people = Agreement().run(Lot(lot)).figures["people"]
+    for found in (longer, people):
+        assert found["n"] == 160 and found["low"] < 0.36 and found["high"] > 0.64, "as 40 prompts, not 160, tell"
 
 
 @pytest.mark.slow

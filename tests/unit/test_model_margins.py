@@ -101,12 +101,15 @@ def test_a_folder_in_which_nothing_was_asked_is_said_in_a_sentence(tmp_path: Pat
         margins.read_task(tmp_path)
 
 
-def test_pairs_that_may_not_train_are_not_asked_about() -> None:
-    pairs = make_lot(12, seed=2)
+def test_pairs_that_may_not_train_are_not_asked_about(tmp_path: Path) -> None:
+    pairs = make_lot(24, seed=2)
     pairs[3] = replace(pairs[3], chosen="Write to a.person@post-mail.org.")
     pairs[4] = replace(pairs[4], consent="no")
     pairs[5] = replace(pairs[5], chosen=pairs[5].rejected)
     assert margins.admit(pairs) == [*pairs[:3], *pairs[6:]]
+    assert margins.ask(tmp_path, pairs, RunSpec("model", max_steps=5), most=99, folds=True, seed=0)
+    asked = {pair.id for pair in margins.read_task(tmp_path).pairs}
+    assert asked == {*margins.keys([*pairs[:3], *pairs[6:]])}
 
 
 def test_answers_belong_to_the_label_as_it_was(tmp_path: Path) -> None:
@@ -133,13 +136,18 @@ def test_agreement_with_held_out_margins_is_of_the_pairs_that_were_asked_about()
 
 @pytest.mark.slow
 def test_the_model_asked_about_half_of_the_labels_is_named_where_they_are_doubted() -> None:
-    lot = make_lot(200, seed=7)
-    told = np.where(np.arange(200) % 2, np.nan, 1.0)
+    lot, sound = make_lot(200, seed=7), make_lot(200, seed=7, noise=0.0)
+    right = np.array([pair.chosen == other.chosen for pair, other in zip(lot, sound, strict=True)])
+    told = np.where(right, 1, -1) * np.random.default_rng(0).exponential(3, 200)
+    told[1::2] = np.nan
     alone, beside = (Turned().run(Lot(lot, told={kind: told})) for kind in (REFERENCE, HELD_OUT))
     assert not any("chat model" in note for note in alone.notes)
     assert beside.notes[0] == "The chat model was asked about the labels of 100 pairs."
     assert alone.findings and all(finding.reason.startswith("The other pairs teach") for finding in alone.findings)
-    assert all(finding.reason.startswith("The other pairs, and the model itself,") for finding in beside.findings)
+    assert {finding.place % 2 for finding in beside.findings} == {0, 1}
+    for finding in beside.findings:
+        who = "The other pairs, and the model itself, teach" if told[finding.place] < 0 else "The other pairs teach"
+        assert finding.reason.startswith(who), "no more is said of the model than it said"
 
 
 @pytest.mark.slow

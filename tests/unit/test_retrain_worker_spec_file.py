@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import subprocess
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
-from core.errors import InvalidInput
+from core.errors import Conflict, InvalidInput, Unavailable
 from retrain import local
 
 PAIRS = [
@@ -45,6 +48,101 @@ def test_a_wrong_spec_is_told_what_is_wrong(folder: Path, name: str, text: str, 
 def test_a_missing_spec_is_named(folder: Path) -> None:
     with pytest.raises(InvalidInput, match=r"nothing\.toml cannot be read"):
         local.train(folder / "nothing.toml", base="chat")
+
+
+@pytest.fixture
+def children(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children that do nothing."""
+    monkeypatch.setattr(local, "_run", lambda *_: 0)
+    monkeypatch.setattr(local, "_forecast", lambda *_: {})
+
+
+def test_a_spec_that_was_changed_after_its_forecast_trains_as_it_is_now(folder: Path, children: None) -> None:
+    spec = folder / "spec.toml"
+    spec.write_text('pairs = "pairs.jsonl"\nlr = 1e-4')
+    local.forecast(spec, base="chat")
+    spec.write_text('pairs = "pairs.jsonl"\nlr = 2e-4')
+    local.train(spec, base="chat", encoder="encoder")
+    told = json.loads((folder / "spec" / "spec.json").read_text())
+    assert (told["lr"], told["encoder"]) == (2e-4, "encoder")
+
+
+@pytest.mark.parametrize(
+    ("spec", "pairs", "refused"),
+    [
+        ("lr = 1e-4", PAIRS, False),
+        ("lr = 1e-4\nthreads = 2", PAIRS, False),
+        ("lr = 2e-4", PAIRS, True),
+        ("lr = 1e-4", PAIRS[1:], True),
+    ],
+)
+def test_what_another_spec_trained_is_not_passed_off_as_this_ones(
+    folder: Path, children: None, spec: str, pairs: list[dict[str, str]], refused: bool
+) -> None:
+    path = folder / "spec.toml"
+    path.write_text('pairs = "pairs.jsonl"\nlr = 1e-4')
+    local.train(path, base="chat")
+    (folder / "spec" / "adapter").mkdir()
+    (folder / "spec" / "adapter" / "adapter_config.json").write_text("{}")
+    path.write_text(f'pairs = "pairs.jsonl"\n{spec}')
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    with pytest.raises(InvalidInput, match="by another spec or other pairs") if refused else nullcontext():
+        local.train(path, base="chat")
+
+
+def test_no_prompt_is_learnt_that_is_nearly_one_held_out(folder: Path, children: None) -> None:
+    topics = ["shoes", "parcels", "refunds", "vouchers", "invoices", "gloves", "lamps", "chairs", "kettles", "scarves"]
+    asked = [f"Where can I read what you wrote about {topic} and their sizes" for topic in topics]
+    rows = [
+        {"id": f"{n}{end}", "prompt": prompt + end, "chosen": "Yes.", "rejected": "No."}
+        for n, prompt in enumerate(asked)
+        for end in ("?", " now?", " please?", " today?")
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
+    local.train(folder / "spec.toml", base="chat")
+    learnt, held = (
+        {json.loads(line)["id"][0] for line in (folder / "spec" / name).read_text().splitlines()}
+        for name in ("train.jsonl", "held_out.jsonl")
+    )
+    assert learnt and held and not learnt & held
+
+
+def test_a_text_may_hold_what_ends_a_line_elsewhere(folder: Path, children: None) -> None:
+    rows = [{**pair, "chosen": "Yes.\u2028Or\x85no."} for pair in PAIRS]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in rows))
+    (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
+    local.train(folder / "spec.toml", base="chat")
+    assert json.loads((folder / "spec" / "train.jsonl").read_text().splitlines()[0])["chosen"] == rows[0]["chosen"]
+
+
+def test_a_child_that_says_nothing_is_not_told_by_what_an_earlier_one_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local, "POLL_SECONDS", 0.01)
+    (folder / "progress.jsonl").write_text('{"event": "error", "message": "An earlier try failed.", "code": 2}\n')
+    with pytest.raises(Unavailable, match=r"The trainer ended early\. Look at .*log\.txt"):
+        local._run("no_such_child", folder, lambda event: None)
+
+
+def test_two_do_not_train_in_one_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever began is there as long as its child is, which holds what the child writes its words to."""
+    monkeypatch.setattr(local, "POLL_SECONDS", 0.0)
+    with (folder / "log.txt").open("ab") as log:
+        child = subprocess.Popen(["sleep", "60"], stdout=log)
+        fcntl.flock(log, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(Conflict, match="Another process is at work"):
+            local._run("no_such_child", folder, lambda event: None)
+        (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
+        with pytest.raises(Conflict, match="Another process is at work"):
+            local.forecast(folder / "spec.toml", base="chat", output=folder)
+        assert not (folder / "spec.json").exists(), "nor is what it trains on replaced"
+    finally:
+        child.kill()
+        child.wait()
+    with local._own(folder):
+        pass
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def check(
     if not 0 < cap <= 1:
         raise InvalidInput(f"A cap of {cap} is no share.", "Choose one above 0 and at most 1.")
     embed = _load_encoder(options.settings(context)) if encoder else None
-    texts = {**own_texts(), **{path.name: read_texts(path) for path in against}}
+    texts = {**own_texts(), **{str(path): read_texts(path) for path in against}}
     with progress(f"Reading {file.name}", quiet=as_json) as report:
         found, wrong = read_pairs(file, options.parse_map(columns), progress=report)
     if not found:
@@ -127,6 +127,8 @@ def _ask_model(
     if known is None:
         say("Stopped; run it again to go on.")
         sys.exit(STOPPED)
+    if not known:
+        say("The model was asked of no label: too few different prompts have pairs that may train.")
     return align(found, known)
 
 

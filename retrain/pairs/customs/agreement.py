@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.types import Estimate
-from estimates.means import mean
-from estimates.proportions import proportion
+from estimates.means import mean, share
 from retrain.pairs.customs.findings import Result
 from retrain.pairs.customs.lot import Lot
 
@@ -21,8 +20,8 @@ class Agreement:
     name = "agreement"
 
     def run(self, lot: Lot) -> Result:
-        together = sum(len(set(said.values())) == 1 for said in lot.votes)
-        figures = {"people": asdict(proportion(together, len(lot.votes)))}
+        together = [len(set(said.values())) == 1 for said in lot.votes.values()]
+        figures = {"people": asdict(share(together, [prompt for prompt, _ in lot.votes]))}
         if lot.margins is not None:
             figures["model"] = asdict(_agreed(lot.margins.values, lot.groups))
         for kind, told in lot.told.items():

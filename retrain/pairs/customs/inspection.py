@@ -155,6 +155,6 @@ def _judge(pair: PreferencePair, found: Sequence[Finding], doubt: float) -> Verd
     flags = [finding.flag for finding in found] + ["disagrees"] * (doubt >= _DISAGREES)
     reasons = [finding.reason for finding in found]
     if doubt >= _DISAGREES:
-        reasons.append(f"Other prompts' pairs make its label doubtful ({doubt:.0%} that it is the wrong way round).")
+        reasons.append(f"Other pairs make its label doubtful ({doubt:.0%} that it is the wrong way round).")
     holds = any(finding.holds for finding in found)
     return Verdict(pair.uuid, round(1 - innocent, 6), tuple(dict.fromkeys(flags)), tuple(dict.fromkeys(reasons)), holds)

@@ -145,14 +145,14 @@ class Lot:
         return judge([*(view.values for view in self.views), *told], self.groups)
 
     @cached_property
-    def votes(self) -> list[dict[str, bool]]:
-        """Who preferred which, for each prompt with two answers that several people judged; the last word counts."""
+    def votes(self) -> dict[tuple[str, tuple[str, ...]], dict[str, bool]]:
+        """Who preferred which, by prompt and its two answers, where several people judged; the last word counts."""
         told: dict[tuple[str, tuple[str, ...]], dict[str, bool]] = defaultdict(dict)
         for pair in self.pairs:
             answers = (words(pair.chosen), words(pair.rejected))
             if pair.contributor:
                 told[normalise(pair.prompt), tuple(sorted(answers))][pair.contributor] = answers[0] < answers[1]
-        return [said for said in told.values() if len(said) > 1]
+        return {item: said for item, said in told.items() if len(said) > 1}
 
     @staticmethod
     def _opening(pair: PreferencePair) -> str:

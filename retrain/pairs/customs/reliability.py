@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from estimates.means import effective_units
 from estimates.proportions import exact_limits
 from retrain.pairs.customs.dawid_skene import agree
 from retrain.pairs.customs.disagreement import turned_chance, turned_share, weigh
@@ -40,13 +41,19 @@ class Reliability:
 
     def _overlapping(self, lot: Lot) -> tuple[dict[str, dict[str, float]], list[Finding]]:
         """Where several people judged the same two answers: each one's accuracy with its interval."""
-        judged = agree(lot.votes)
+        judged = agree([*lot.votes.values()])
+        prompts: dict[str, Counter[str]] = defaultdict(Counter)
+        for (prompt, _), said in lot.votes.items():
+            for name in said:
+                prompts[name][prompt] += 1
         told = {}
         findings = []
         for name, (right, items) in judged.items():
-            if items < OVERLAPS:
+            # Whoever thinks otherwise of one prompt does so of all its answers: equally frequent prompts count (Kish).
+            units = int(effective_units([*prompts[name].values()]))
+            if units < OVERLAPS:
                 continue
-            low, high = exact_limits(round(right * items), items)
+            low, high = exact_limits(round(right * units), units)
             told[name] = {"accuracy": round(right, 3), "low": round(low, 3), "high": round(high, 3), "items": items}
             if high < 0.5:
                 reason = (

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from estimates.proportions import proportion
+from estimates.means import share
 from monitors.descriptors.form import form
 from retrain.pairs.customs.findings import Result
 from retrain.pairs.customs.lot import Lot
@@ -31,18 +31,22 @@ class Style:
         notes, figures = [], {}
         for name, measure in _MEASURES.items():
             gaps = np.sign([measure(pair.chosen) - measure(pair.rejected) for pair in lot.pairs])
-            more, less = int((gaps > 0).sum()), int((gaps < 0).sum())
-            share = proportion(more, more + less)
-            figures[name] = {"share": share.value, "low": share.low, "high": share.high, "n": share.n}
-            if share.low is None or share.high is None or share.value is None:
+            differ = np.flatnonzero(gaps)
+            found = share(gaps[differ] > 0, lot.groups[differ].tolist())
+            figures[name] = {
+                "share": found.value, "low": found.low, "high": found.high, "n": found.n, "needed": found.needed,
+            }  # fmt: skip
+            if found.low is None or found.high is None or found.value is None:
                 continue
-            if share.low > LIMITS[1] or share.high < LIMITS[0]:
+            if found.low > LIMITS[1] or found.high < LIMITS[0]:
+                what = (
+                    "The chosen answer is the longer one"
+                    if name == "longer"
+                    else f"Where they differ, the chosen answer has {name}"
+                )
                 notes.append(
-                    f"Where they differ, the chosen answer has {name} in {share.value:.0%} "
-                    f"[{share.low:.0%}, {share.high:.0%}] of {share.n} pairs: a model may learn just that."
-                    if name != "longer"
-                    else f"The chosen answer is the longer one in {share.value:.0%} "
-                    f"[{share.low:.0%}, {share.high:.0%}] of {share.n} pairs: a model may learn just that."
+                    f"{what} in {found.value:.0%} [{found.low:.0%}, {found.high:.0%}] of {found.n} pairs: a model may "
+                    "learn just that."
                 )
         sizes = np.bincount(lot.groups) if len(lot.pairs) else np.zeros(1)
         # Inverse Simpson index: so many equally frequent prompts would be as varied.

@@ -39,7 +39,7 @@ def read_texts(path: Path) -> list[str]:
         raise NotFound(f"There is no file {path}.", "Check its name.") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InvalidInput(f"{path} cannot be read ({type(error).__name__}).", "Name a file of text.") from None
-    return list(dict.fromkeys(found for line in text.splitlines() for found in strings(_value(line))))
+    return list(dict.fromkeys(found for line in text.split("\n") for found in strings(_value(line))))
 
 
 def _value(line: str) -> Any:

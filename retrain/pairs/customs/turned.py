@@ -9,6 +9,7 @@ from retrain.pairs.customs.labels import weight
 from retrain.pairs.customs.lot import HELD_OUT, Lot
 
 FLAG = "turned_label"
+_PAIRS, _MODEL = "The other pairs teach", "The other pairs, and the model itself, teach"
 
 
 class Turned:
@@ -20,18 +21,18 @@ class Turned:
         labels = lot.labels
         if labels is None:
             return Result(skipped="there are too few different prompts to learn from")
-        figures = {"share": labels.share, "least": labels.least}
-        asked = int((~np.isnan(lot.told[HELD_OUT])).sum()) if HELD_OUT in lot.told else 0
+        figures = {"share": labels.share, "least": labels.least, "n": len(lot.pairs)}
+        told = lot.told.get(HELD_OUT, np.full(len(lot.pairs), np.nan))
+        asked = int((~np.isnan(told)).sum())
         notes = [f"The chat model was asked about the labels of {asked} pairs."] * bool(asked)
         if not labels.least:
             return Result((), notes, figures)
-        who = "The other pairs, and the model itself, teach" if asked else "The other pairs teach"
         findings = [
             Finding(
                 place,
                 FLAG,
-                f"{who} the opposite of its label: {1 - right:.0%} that it is the wrong way round, as "
-                f"at least {labels.least:.0%} of all labels look so.",
+                f"{_MODEL if told[place] < 0 else _PAIRS} the opposite of its label: {1 - right:.0%} that it is the "
+                f"wrong way round, as at least {labels.least:.0%} of all labels look so.",
                 1 - float(right),
             )
             for place, right in enumerate(labels.right)
@@ -40,7 +41,7 @@ class Turned:
         left = [weight(right) for right in labels.right if right >= 0.5]
         mean = sum(left) / max(len(left), 1)
         notes.append(
-            f"About {labels.share:.0%} of the labels look turned round, at least {labels.least:.0%}: "
+            f"About {labels.share:.0%} of {len(lot.pairs)} labels look turned round, at least {labels.least:.0%}: "
             f"{len(findings)} pairs are held, and on average one of the others weighs {mean:.2f} in training."
         )
         return Result(findings, notes, figures)

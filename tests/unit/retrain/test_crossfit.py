@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from core.errors import InvalidInput
 from core.settings import RetrainSettings, Settings
 from core.types import PreferencePair
 from retrain import crossfit, local
@@ -94,6 +96,8 @@ def test_after_a_stop_finished_folds_are_taken_over_and_the_rest_is_as_without_i
     assert not (place / ANSWER).exists()
     marked = dict.fromkeys(json.loads(done[0].read_text("utf-8")), 123.0)
     done[0].write_text(json.dumps(marked), "utf-8")
+    # As a kill leaves it between the two: the margins are kept, and what gave them is not gone yet.
+    done[0].with_suffix("").mkdir()
     found = answer(halted)
     assert {name for name, value in found[HELD_OUT].items() if value == 123.0} == marked.keys()
     rest = {name: value for name, value in found[HELD_OUT].items() if name not in marked}
@@ -124,6 +128,24 @@ def test_without_folds_the_model_is_only_asked_as_it_is(ask: Callable[..., Path]
     found = answer(ask("reference", make_lot(24), folds=False))
     assert found.keys() == {REFERENCE}
     assert len(found[REFERENCE]) == 24
+
+
+def test_the_time_left_is_told_by_what_this_process_did_itself(tmp_path: Path) -> None:
+    """It began at half of a fit, after one that an earlier process had finished, and takes 10 s for a quarter."""
+    progress, now = Progress(tmp_path / "progress.jsonl"), iter([0.0, 10.0, 20.0])
+    pace = crossfit.Pace(progress, lambda: next(now), {"fit 1": 40.0, "fit 2": 40.0})
+    pace.finish("fit 1")
+    ear = crossfit.Ear("step", pace.part("fit 2"), functools.partial(pace.resume, "fit 2"))
+    ear.write("start", step=4, of=8)
+    for step in (6, 8):
+        ear.write("step", step=step, of=8)
+    told = [(event["step"], event["of"], event["eta_s"]) for event in read_events(progress.path)]
+    assert told == [(70, 80, 10.0), (80, 80, 0.0)]
+
+
+def test_a_task_without_fits_has_nothing_to_time(ask: Callable[..., Path]) -> None:
+    with pytest.raises(InvalidInput, match="asks for no fit"):
+        crossfit.forecast(ask("reference", make_lot(24), folds=False), lambda: False, time.monotonic)
 
 
 class StopAfter:
@@ -175,3 +197,6 @@ def test_a_file_of_pairs_is_asked_about_once_and_only_those_that_may_train(tmp_p
     assert heard[-1]["event"] == "customs_end"
     assert look() == found
     assert len(said) == 1, "what was answered is not asked again"
+    kept = [path for path in (settings.home / "cache" / "customs").rglob("*") if path.is_file()]
+    assert {path.name for path in kept} == {"margins.json", "task.json", "progress.jsonl", "log.txt"}
+    assert not any(lot[0].chosen in path.read_text() for path in kept), "of the texts nothing is kept"

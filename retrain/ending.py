@@ -1,0 +1,64 @@
+"""How a child of a run ends: with its work done, stopped by a signal, or with a sentence that says why it failed."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+
+from core.errors import TrimtabError
+from retrain.training.progress import Progress, read_events
+from retrain.training.trainer import BAD_SPEC, STOPPED
+
+FAILED = 1
+
+
+class Stopped(Exception):
+    """A signal asked the process to end; started again it goes on, or begins anew where nothing was kept."""
+
+
+class StopRequest:
+    """Remembers that a signal asked the process to end."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def install(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle)
+
+    def handle(self, number: int, frame: object) -> None:
+        self.asked = True
+
+
+def carry_out(progress: Progress, stage: str, work: Callable[[], int]) -> int:
+    """The exit code of `work`, or the one of what it raised, told in `progress`: Stopped as an event of `stage`, all
+    else as an error in a sentence. Raises again what nobody foresaw, for the log."""
+    before = len(read_events(progress.path))
+    try:
+        return work()
+    except Stopped:
+        progress.write("stopped", stage=stage)
+        return STOPPED
+    except TrimtabError as error:
+        return _report(progress, str(error), BAD_SPEC, before)
+    except Exception as error:
+        kind = type(error).__name__
+        if kind in ("MemoryError", "OutOfMemoryError"):  # the machine's, or a device's as torch calls it
+            sentence = "The run needs more memory than there is. Lower tokens_per_batch."
+            return _report(progress, sentence, FAILED, before)
+        _report(progress, f"The run failed: {kind}: {error}", FAILED, before)
+        raise
+
+
+def _report(progress: Progress, sentence: str, code: int, before: int) -> int:
+    """Say why the process ends; returns `code`.
+
+    Of several devices' processes the first to fail says it: the others fail because it did. `before` is how many events
+    there were when the process began.
+    """
+    told = (event.get("event") for event in read_events(progress.path)[before:])
+    if progress.path.parent.is_dir() and "error" not in told:
+        progress.write("error", message=sentence, code=code)
+    print(sentence, file=sys.stderr)
+    return code

@@ -1,0 +1,97 @@
+"""Monitors: their epochs, each look at them, and what it measured."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from core import states
+from store.columns import count, flag, json, key, metadata, one_of, ref, state_of, text, time
+
+monitors = sa.Table(
+    "monitors",
+    metadata,
+    key(),
+    sa.Column("name", sa.String(80), nullable=False, unique=True),
+    sa.Column("metric", sa.String(80), nullable=False),
+    text("title"),
+    flag("enabled", True),
+    sa.Column("every_seconds", sa.Float, nullable=False, default=60.0),
+    sa.Column("weight", sa.Float, nullable=False, default=1.0),
+    text("severity", "warning"),
+    json("params"),
+    json("rule"),
+    json("plan"),
+    count("revision", 1),
+    time("created_at"),
+    one_of("severity", ("info", "warning", "critical")),
+)
+epochs = sa.Table(
+    "epochs",
+    metadata,
+    key(),
+    ref("monitor_id", "monitors", index=True),
+    count("number"),
+    time("started_at"),
+    time("ended_at", nullable=True),
+    time("alarmed_at", nullable=True),
+    text("reason"),
+    count("reference_first"),
+    count("reference_last"),
+    count("reference_rows"),
+    sa.Column("alpha", sa.Float, nullable=False, default=0.0),
+    count("horizon"),
+    count("seed"),
+    count("seen_id"),
+    count("seen_rows"),
+    sa.Column("state", sa.LargeBinary, nullable=True),
+    json("details"),
+    sa.UniqueConstraint("monitor_id", "number"),
+    sa.Index(
+        "ux_epochs_open",
+        "monitor_id",
+        unique=True,
+        sqlite_where=sa.text("ended_at IS NULL"),
+        postgresql_where=sa.text("ended_at IS NULL"),
+    ),
+)
+ticks = sa.Table(
+    "ticks",
+    metadata,
+    key(),
+    ref("monitor_id", "monitors"),
+    time("scheduled_for"),
+    sa.Column("state", sa.String(12), nullable=False),
+    text("claimed_by"),
+    time("lease_until"),
+    count("fence"),
+    time("started_at"),
+    time("finished_at", nullable=True),
+    text("message"),
+    sa.UniqueConstraint("monitor_id", "scheduled_for"),
+    state_of(states.TICK),
+)
+measurements = sa.Table(
+    "measurements",
+    metadata,
+    key(),
+    ref("monitor_id", "monitors"),
+    ref("tick_id", "ticks", nullable=True),
+    ref("epoch_id", "epochs", nullable=True),
+    time("at"),
+    sa.Column("metric", sa.String(80), nullable=False),
+    text("segment"),
+    text("version"),
+    sa.Column("status", sa.String(10), nullable=False),
+    sa.Column("value", sa.Float, nullable=True),
+    sa.Column("low", sa.Float, nullable=True),
+    sa.Column("high", sa.Float, nullable=True),
+    count("n"),
+    count("needed"),
+    text("method"),
+    text("reason"),
+    count("first_id"),
+    count("last_id"),
+    json("details"),
+    one_of("status", ("ok", "breach", "nodata", "error")),
+    sa.Index("ix_measurements_monitor_id_id", "monitor_id", "id"),
+)
