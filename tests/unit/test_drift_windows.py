@@ -62,6 +62,7 @@ def test_shifted_shares_of_known_topics_alarm_and_point_into_the_shift():
     assert top @ shift > 0
 
 
+@pytest.mark.slow
 def test_whole_detector_names_the_mixture_where_no_single_prompt_is_new():
     rng = np.random.default_rng(8)
     rows = prompts(rng, 500, EVEN)

@@ -157,6 +157,7 @@ def test_a_port_nobody_listens_on_is_worth_another_try() -> None:
         asyncio.run(Webhook(always("127.0.0.1")).send(NOTICE, config, now=NOW))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["file:///tmp/x", "dbus://", "syslog://", "json://127.0.0.1/x", "notakind://x", ""])
 def test_apprise_urls_that_stay_on_this_machine_are_refused(url: str) -> None:
     with pytest.raises(InvalidInput):

@@ -24,6 +24,7 @@ def until(condition: object, seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_killed_child_is_started_again_and_all_end_together() -> None:
     lines: list[str] = []
     child = Child("worker", [sys.executable, "-c", FOREVER])
