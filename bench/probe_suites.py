@@ -16,6 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from questions import loaded
+
 from core.ports import ProbePrompt
 from core.types import Measurement
 from monitors.metrics import metrics
@@ -27,20 +29,11 @@ from monitors.probes.runner import AT_ONCE, MAX_TOKENS, Record, compare, score
 
 def answers(prompts: Sequence[ProbePrompt], model: Path, adapter: Path | None, threads: int) -> Iterator[Record]:
     """The scored answer to each prompt, in order, decoded as many at once as the product asks."""
-    import torch
-
-    from models.adapters import Versions
     from models.generate import Decoder
-    from models.load import load_base
     from models.protocol import encode
-    from models.requests import BASE, Piece, Request, Sampling
+    from models.requests import Piece, Request, Sampling
 
-    torch.set_num_threads(threads)
-    base = load_base(model, device="cpu")
-    versions = Versions(base)
-    if adapter is not None:
-        versions.load("candidate", adapter)
-    name = BASE if adapter is None else "candidate"
+    base, versions, name = loaded(model, threads, adapter)
     for start in range(0, len(prompts), AT_ONCE):
         some = prompts[start : start + AT_ONCE]
         pieces: list[list[Piece]] = [[] for _ in some]

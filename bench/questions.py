@@ -26,22 +26,29 @@ from monitors import questions, statements
 Drawn = TypeVar("Drawn")
 
 
-def scorer_of(folder: Path, threads: int, adapter: Path | None = None) -> questions.Scorer:
-    """Scores by the model in `folder`, or by a candidate: that model with the adapter in `adapter`."""
+def loaded(folder: Path, threads: int, adapter: Path | None = None) -> tuple[Any, Any, str]:
+    """The model in `folder`, its versions, and the name of the one to ask: the base, or it with `adapter`."""
     import torch
 
     from models.adapters import Versions
     from models.load import load_base
-    from models.protocol import read_items
     from models.requests import BASE
-    from models.score import score
 
     torch.set_num_threads(threads)
     base = load_base(folder, device="cpu")
     versions = Versions(base)
-    if adapter is not None:
-        versions.load("candidate", adapter)
-    name = BASE if adapter is None else "candidate"
+    if adapter is None:
+        return base, versions, BASE
+    versions.load("candidate", adapter)
+    return base, versions, "candidate"
+
+
+def scorer_of(folder: Path, threads: int, adapter: Path | None = None) -> questions.Scorer:
+    """Scores by the model in `folder`, or by a candidate: that model with the adapter in `adapter`."""
+    from models.protocol import read_items
+    from models.score import score
+
+    base, versions, name = loaded(folder, threads, adapter)
 
     def scored(items: Sequence[Mapping[str, Any]]) -> list[float]:
         found = {}
