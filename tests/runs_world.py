@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from config.load import export
-from core.settings import GatewaySettings, RetrainSettings, Settings
+from core.settings import GatewaySettings, ModelSettings, RetrainSettings, Settings
 from core.types import Inference, PreferencePair
 from store import accounts, decisions, deployments, inferences, pairs, runs
 from store.unit_of_work import Store
@@ -33,20 +33,34 @@ PAIRS, REPLAYED = 160, 72
 STEPS = 24
 
 
-def build(folder: Path, *, seed: int = 0, lease_seconds: float = 30.0) -> Settings:
-    """An installation in `folder` with pairs approved and the base model live; every process is yet to start."""
+def build(
+    folder: Path, *, seed: int = 0, lease_seconds: float = 30.0, server: str = "scripted", full: bool = False
+) -> Settings:
+    """An installation in `folder` with pairs approved and the base model live; every process is yet to start.
+
+    Its runs train all weights if `full`, otherwise an adapter.
+    """
+    from models.prepare import build_chat, put
     from models.tiny import write_model
 
     settings = Settings(
         home=folder / "home",
         models_home=folder / "models",
-        gateway=GatewaySettings(server="scripted", port=free_port()),
+        gateway=GatewaySettings(server=server, port=free_port()),
+        models=ModelSettings(port=free_port()),
         # The scripted server tells no computing time: by the clock the gate would judge what else the machine does.
         retrain=RetrainSettings(
-            device="cpu", threads=1, checkpoint_seconds=0.25, lease_seconds=lease_seconds, gate_latency_margin=20.0
+            device="cpu",
+            threads=1,
+            checkpoint_seconds=0.25,
+            lease_seconds=lease_seconds,
+            gate_latency_margin=20.0,
+            finetuning_type="full" if full else "lora",
         ),
     )
-    write_model(settings.chat_path, seed=seed)
+    model = write_model(folder / "tiny", seed=seed)
+    settings.models_home.mkdir(parents=True)
+    put(settings.chat_path, str(model), "", build_chat, lambda *_: None)
     installation.prepare(settings, now=now(), first_account=False)
     with closing(Store.open(settings.store_url)) as store, store.write(now()) as tx:
         accounts.create(tx, APPROVER, "a long pass phrase", "approver", actor="system:test")
@@ -81,10 +95,10 @@ def make_inference(n: int, deployment: str) -> Inference:
 
 def queue(store: Store, settings: Settings, *, steps: int = STEPS) -> str:
     """Queue a run of `steps` on the base; returns its uuid. Equal installations give equal weights."""
-    deployment = settings.deployment
+    deployment, trains = settings.deployment, settings.retrain.finetuning_type
     spec = {
         "deployment": deployment, "base": "chat", "champion": f"{deployment}-base", "trainer": "dpo", "steps": steps,
-        "pairs_per_step": 4, "lr": 1e-2, "beta": 0.1, "seed": 7, "device": "cpu", "max_train_pairs": 96,
+        "pairs_per_step": 4, "finetuning_type": trains, "lr": 1e-2 if trains == "lora" else 2e-3, "beta": 0.1, "seed": 7, "device": "cpu", "max_train_pairs": 96,
         "max_held_out_pairs": 64,
     }  # fmt: skip
     with store.write(now()) as tx:
@@ -123,15 +137,17 @@ def start(settings: Settings, name: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Store]:
-    """The installation's store while its gateway answers."""
-    gateway = start(settings, "gateway")
+    """The installation's store while its gateway answers, from the local model server where it asks that."""
+    wanted = ["models", "gateway"] if settings.gateway.server == "transformers_local" else ["gateway"]
+    processes = [start(settings, name) for name in wanted]
     try:
         wait_until(lambda: answers(settings), 60.0)
         with closing(Store.open(settings.store_url)) as store:
             yield store
     finally:
-        gateway.terminate()
-        gateway.wait()
+        for process in processes:
+            process.terminate()
+            process.wait()
 
 
 def answers(settings: Settings) -> bool:

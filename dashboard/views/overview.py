@@ -171,7 +171,7 @@ def promise(console: Console, spent: tuple[float, int, int], allowed: float, til
     days = console.installation.settings.monitors.period_days
     if not epochs:
         st.text(
-            f"At most {allowed:g} expected false alarms in {days} days. No statistical monitor has begun to spend them."
+            f"False alarms to expect in {days} days: at most {allowed:g}. No statistical monitor has begun to spend them."
         )
         return
     st.progress(min(given / allowed, 1.0) if allowed else 1.0)
