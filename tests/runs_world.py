@@ -98,8 +98,8 @@ def queue(store: Store, settings: Settings, *, steps: int = STEPS) -> str:
     deployment, trains = settings.deployment, settings.retrain.finetuning_type
     spec = {
         "deployment": deployment, "base": "chat", "champion": f"{deployment}-base", "trainer": "dpo", "steps": steps,
-        "pairs_per_step": 4, "finetuning_type": trains, "lr": 1e-2 if trains == "lora" else 2e-3, "beta": 0.1, "seed": 7, "device": "cpu", "max_train_pairs": 96,
-        "max_held_out_pairs": 64,
+        "pairs_per_step": 4, "finetuning_type": trains, "lr": 1e-2 if trains == "lora" else 2e-3, "beta": 0.1,
+        "seed": 7, "device": "cpu", "max_train_pairs": 96, "max_held_out_pairs": 64,
     }  # fmt: skip
     with store.write(now()) as tx:
         return runs.queue(tx, spec=spec, requested_by=APPROVER)

@@ -170,9 +170,8 @@ def promise(console: Console, spent: tuple[float, int, int], allowed: float, til
     given, epochs, alarms = spent
     days = console.installation.settings.monitors.period_days
     if not epochs:
-        st.text(
-            f"False alarms to expect in {days} days: at most {allowed:g}. No statistical monitor has begun to spend them."
-        )
+        promised = f"False alarms to expect in {days} days: at most {allowed:g}."
+        st.text(f"{promised} No statistical monitor has begun to spend them.")
         return
     st.progress(min(given / allowed, 1.0) if allowed else 1.0)
     st.text(
