@@ -17,7 +17,7 @@ from retrain.training.likelihood import read_edges, score_batch
 from retrain.training.lora import fuse
 from retrain.training.ranks import ALONE, Ranks
 from retrain.training.rows import Group, build_row, join, stack
-from retrain.training.shards import shard
+from retrain.training.shards import lay_mesh, shard
 from retrain.training.spec import LoraSpec, RunSpec
 from retrain.training.work import count_cost
 
@@ -274,23 +274,21 @@ def is_tied(model: Any, weight: Parameter) -> bool:
 
 
 def start_policy(spec: RunSpec, ranks: Ranks = ALONE) -> Policy:
-    """The policy that `spec` starts from, on the hardware that it names, in parts where there are several `ranks`."""
-    import torch
+    """The policy that `spec` starts from, on the hardware that it names, in parts where there are several `ranks`.
 
+    Those load in turn: each holds the whole model in the machine's own memory until it has its part.
+    """
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     adapter = Path(spec.init_adapter) if spec.init_adapter else None
-    alone = ranks.size == 1
-    if spec.finetuning_type == "full":
-        policy = load_whole(Path(spec.init_model or spec.base_model), adapter, hardware, spec.seed, move=alone)
+    if ranks.size == 1:
+        policy = _load(spec, adapter, hardware, move=True)
     else:
-        policy = load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed, move=alone)
-    if not alone:
-        if any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in policy.model.modules()):
-            raise InvalidInput(
-                "What the run starts from has dropout, and dropout is drawn on one device.", "Set devices to 1."
-            )
-        policy.ranks = ranks
-        shard(policy.causal, ranks)
+        mesh = lay_mesh(ranks)
+        with ranks.in_turn():
+            policy = _load(spec, adapter, hardware, move=False)
+            _refuse_dropout(policy)
+            policy.ranks = ranks
+            shard(policy.causal, ranks, mesh)
     if policy.adapted and adapter is not None and spec.reference == "init":
         policy.begun = {name: parameter.detach().clone() for name, parameter in policy.trainable().items()}
     policy.router_weight = spec.router_aux_weight
@@ -300,6 +298,21 @@ def start_policy(spec: RunSpec, ranks: Ranks = ALONE) -> Policy:
             "Leave router_aux_weight out.",
         )
     return policy
+
+
+def _load(spec: RunSpec, adapter: Path | None, hardware: Hardware, *, move: bool) -> Policy:
+    if spec.finetuning_type == "full":
+        return load_whole(Path(spec.init_model or spec.base_model), adapter, hardware, spec.seed, move=move)
+    return load_policy(Path(spec.base_model), adapter, spec.lora, hardware, spec.seed, move=move)
+
+
+def _refuse_dropout(policy: Policy) -> None:
+    import torch
+
+    if any(isinstance(module, torch.nn.Dropout) and module.p > 0 for module in policy.model.modules()):
+        raise InvalidInput(
+            "What the run starts from has dropout, and dropout is drawn on one device.", "Set devices to 1."
+        )
 
 
 def load_policy(

@@ -77,6 +77,15 @@ class Ranks:
         """Return once all are here."""
         self.any(False)
 
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Inside is one rank at a time: a machine has room for what one of them needs for a moment, not for all."""
+        for _ in range(self.rank):
+            self.wait()
+        yield
+        for _ in range(self.rank, self.size):
+            self.wait()
+
 
 ALONE = Ranks()
 

@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from retrain.training.ranks import Ranks
 
 
-def shard(model: Any, ranks: Ranks) -> None:
-    """Cut the layers of a causal model into a part for each rank, and put what is not cut on the rank's device."""
+def lay_mesh(ranks: Ranks) -> Any:
+    """The ranks as torch's sharding takes them; all must ask."""
     from torch.distributed.device_mesh import init_device_mesh
+
+    return init_device_mesh(ranks.device, (ranks.size,))
+
+
+def shard(model: Any, ranks: Ranks, mesh: Any) -> None:
+    """Cut the layers of a causal model into a part for each rank of `mesh`, and put what is not cut on the rank's
+    device. Nobody waits for the others."""
     from torch.distributed.fsdp import fully_shard
 
-    decoder, mesh = model.get_decoder(), init_device_mesh(ranks.device, (ranks.size,))
+    decoder = model.get_decoder()
     for layer in decoder.layers:
         fully_shard(layer, mesh=mesh)
     # The last norm would otherwise stay whole after a pass, and be another parameter than the one that trains.

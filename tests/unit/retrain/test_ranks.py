@@ -9,9 +9,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +27,7 @@ from safetensors.torch import load_file
 from core.errors import InvalidInput
 from retrain import train as train_module
 from retrain.train import main
+from retrain.training import policy
 from retrain.training.batches import Micro, make_micros
 from retrain.training.policy import start_policy
 from retrain.training.progress import Progress, read_events
@@ -225,10 +228,36 @@ def test_each_pass_counts_once_and_all_make_equally_many(groups, size):
     assert sorted(counted) == sorted(micro.groups for micro in every)
 
 
-def test_an_adapter_that_keeps_its_dropout_is_not_continued_on_several_devices(make_run):
+@dataclass(frozen=True, slots=True)
+class Threads(Ranks):
+    """Ranks that are threads of this process, which wait for each other at `gate`."""
+
+    gate: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
+
+    def wait(self) -> None:
+        self.gate.wait(SECONDS)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_no_two_are_in_turn_at_once_and_all_have_theirs(size):
+    gate, told = threading.Barrier(size), []
+
+    def load(rank: int) -> None:
+        with Threads(rank, size, gate=gate).in_turn():
+            told.append((rank, "in"))
+            time.sleep(0.002)
+            told.append((rank, "out"))
+
+    with ThreadPoolExecutor(size) as pool:
+        list(pool.map(load, range(size)))
+    assert told == [(rank, way) for rank in range(size) for way in ("in", "out")]
+
+
+def test_an_adapter_that_keeps_its_dropout_is_not_continued_on_several_devices(make_run, monkeypatch):
     first = make_run("first", max_steps=1, lora={"r": 4, "alpha": 8, "dropout": 0.2})
     assert main([str(first)]) == 0
     spec = load_spec(make_run("second", devices=2, init_adapter=str(first / "adapter")))
+    monkeypatch.setattr(policy, "lay_mesh", lambda ranks: None)
     with pytest.raises(InvalidInput, match="dropout is drawn on one device"):
         start_policy(spec, Ranks(0, 2))
 
