@@ -19,6 +19,14 @@ LIVE = ("queued", "running", "crashed")
 REFRESH_SECONDS = 5
 STAGES = {"pairs": "Gather pairs", "train": "Train", "evaluate": "Evaluate", "gate": "Judge"}
 LOG_LINES = 40
+# What a run does where it does not train, by the event that says how far it is.
+DOING = {
+    "customs": "Asking the model about the labels",
+    "reference": "Scoring the pairs before training",
+    "adapt_step": "Adapting to the texts of traffic",
+    "evaluate": "Scoring the held-out pairs",
+    "compare": "Asking candidate and champion the same",
+}
 
 
 def draw(console: Console) -> None:
@@ -185,23 +193,22 @@ def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
     if row["state"] == "succeeded":
         st.text(f"Took {words.span((row['ended_at'] - row['started_at']).total_seconds())}.")
         return
-    if row["progress"].get("event") == "inspect":
-        st.progress(min(max(float(row["progress"]["share"]), 0.0), 1.0))
-        st.text(
-            f"Customs look at the pairs: {row['progress']['what']}" if row["progress"]["what"] else "Customs are done"
-        )
+    now: Mapping[str, Any] = row["progress"]
+    if now.get("event") == "inspect":
+        st.progress(min(max(float(now["share"]), 0.0), 1.0))
+        st.text(f"Customs look at the pairs: {now['what']}" if now["what"] else "Customs are done")
         return
-    progress = {**latest, **{k: v for k, v in row["progress"].items() if v is not None}}
-    done, of = progress.get("step"), progress.get("of")
-    if isinstance(done, int | float) and isinstance(of, int | float) and of:
-        st.progress(min(float(done) / float(of), 1.0))
-        left = progress.get("eta_s")
-        more = (
-            f", about {words.span(float(left))} left"
-            if isinstance(left, int | float) and row["state"] == "running"
-            else ""
-        )
-        st.text(f"Step {int(done)} of {int(of)}{more}")
+    progress = {**latest, **{name: value for name, value in now.items() if value is not None}}
+    done, of, left = progress.get("step"), progress.get("of"), progress.get("eta_s")
+    if not isinstance(done, int | float) or not isinstance(of, int | float) or not of:
+        return
+    share = min(float(done) / float(of), 1.0)
+    st.progress(share)
+    doing = DOING.get(str(progress.get("event")))
+    told = f"{doing}: {100 * share:.0f} %" if doing else f"Step {int(done)} of {int(of)}"
+    if isinstance(left, int | float) and row["state"] == "running":
+        told += f", about {words.span(float(left))} left"
+    st.text(told)
 
 
 def buttons(console: Console, row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:

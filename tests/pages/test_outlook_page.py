@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from store.tables import commands, runs
 from tests.console_world import World
 from tests.pages.conftest import Open
@@ -37,14 +41,28 @@ def test_a_run_says_what_it_learnt_by_topic(filled_folder: World, open_page: Ope
     assert "Surely better on 1 of 3 topics; on the others there are too few pairs to tell." in told
 
 
-def test_a_run_in_customs_says_what_they_look_at(filled: World, open_page: Open) -> None:
-    latest = {"event": "inspect", "what": "triggers", "share": 0.5}
+@pytest.mark.parametrize(
+    ("latest", "words"),
+    [
+        ({"event": "inspect", "what": "triggers", "share": 0.5}, "Customs look at the pairs: triggers"),
+        (
+            {"event": "customs", "what": "fold 2", "step": 30, "of": 120, "eta_s": 90.0},
+            "Asking the model about the labels: 25 %, about 1 min left",
+        ),
+        ({"event": "reference", "step": 10, "of": 40}, "Scoring the pairs before training: 25 %"),
+        ({"event": "compare", "what": "answers", "step": 3, "of": 4}, "Asking candidate and champion the same: 75 %"),
+        ({"event": "step", "step": 3, "of": 4, "eta_s": None}, "Step 3 of 4"),
+    ],
+)
+def test_a_run_says_what_it_does_and_how_far_it_is(
+    filled: World, open_page: Open, latest: dict[str, Any], words: str
+) -> None:
     with filled.store.write(filled.now) as tx:
         told = runs.update().where(runs.c.uuid == filled.trained)
         tx.execute(told.values(state="running", stage="pairs", progress=latest, ended_at=None))
     page = open_page(filled, "runs", run=filled.trained)
     assert not page.exception
-    assert "customs look at the pairs: triggers" in texts(page).lower()
+    assert words in texts(page)
 
 
 def test_a_version_has_a_model_card_with_its_base_licence_and_gate(filled_folder: World, open_page: Open) -> None:
