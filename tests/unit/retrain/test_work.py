@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import torch
 
 from models.tiny import write_experts
@@ -44,7 +45,12 @@ def test_of_experts_those_count_that_a_token_uses(tmp_path):
 def test_the_peak_is_what_the_clock_says_of_a_product():
     times = iter([0.0, 5.0, 10.0, 12.0, 20.0, 21.0, 30.0, 34.0, 40.0, 44.0])
     assert measure_peak(HARDWARE, lambda: next(times)) == 2 * 1024**3 / 1.0
-    assert measure_peak(Hardware("cuda", "bf16", 1, "test"), lambda: 0.0) is None
+    assert measure_peak(HARDWARE, lambda: 0.0) is None, "too coarse a clock"
+
+
+@pytest.mark.gpu
+def test_a_gpu_multiplies_faster_in_bf16_than_any_processor():
+    assert (measure_peak(Hardware("cuda", "bf16", 1, "test"), time.perf_counter) or 0.0) > 2e13
 
 
 def test_a_run_says_its_share_of_the_peak(make_run):
