@@ -42,6 +42,12 @@ class Outcome:
 def run_due(name: str, effects: Effects) -> Outcome | None:
     """Run the monitor `name` for the present point of its grid; None when that is done, running or paused."""
     now = effects.clock()
+    # Looking first keeps a second scheduler from taking SQLite's one write lock at every tick of the first.
+    with effects.store.read(now) as tx:
+        monitor = rows.get(tx, name)
+        at = rows.slot(now, monitor["every_seconds"])
+        if not monitor["enabled"] or rows.is_taken(tx, monitor, at):
+            return None
     with effects.store.write(now) as tx:
         monitor = rows.get(tx, name)
         if not monitor["enabled"]:

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import config
 from config import secrets
@@ -25,7 +25,7 @@ from retrain.pairs.orders import Desk
 from retrain.release import Releaser
 from retrain.trial import Trials
 from retrain.worker import Worker
-from store import decisions, heartbeats, schema
+from store import heartbeats, schema
 from store.unit_of_work import Store, Tx
 
 PROCESS = "retrain"
@@ -35,6 +35,7 @@ PAIRS_SECONDS = 2.0
 DERIVE_SECONDS = 15.0
 COMMAND_SECONDS = 1.0
 GRACE_SECONDS = 4.5
+Done = TypeVar("Done")
 
 
 class App:
@@ -70,14 +71,7 @@ class App:
             for loop in (
                 self.releaser.follow(),
                 self.trials.follow(),
-                self._serve(self._compare, COMMAND_SECONDS),
-                self._repeat(self._decide, DECIDE_SECONDS),
-                self._repeat(self._look_at_pairs, PAIRS_SECONDS),
-                self._repeat(self._obey, COMMAND_SECONDS),
-                self._serve(self._advise, COMMAND_SECONDS),
-                self._repeat(self._beat, BEAT_SECONDS),
-                self._serve(self._work_on_pairs, COMMAND_SECONDS),
-                self._serve(self._derive_pairs, DERIVE_SECONDS),
+                *(self._serve(take, seconds) for take, seconds in self.turns()),
             )
         ]
         ended = asyncio.create_task(self.ending.wait())
@@ -93,16 +87,35 @@ class App:
             await asyncio.gather(work, ended, *loops, return_exceptions=True)
             await self.asker.close()
 
-    def _decide(self, tx: Tx) -> None:
-        decisions.expire_due(tx)
-        for line in decide.decide(tx, self.settings):
-            self.tell(line)
+    def turns(self) -> tuple[tuple[Callable[[], Awaitable[str]], float], ...]:
+        """What is done again and again, with the seconds between two turns; a turn returns a line about it, or ""."""
+        return (
+            (self._compare, COMMAND_SECONDS),
+            (self._decide, DECIDE_SECONDS),
+            (self._look_at_pairs, PAIRS_SECONDS),
+            (self._obey, COMMAND_SECONDS),
+            (self._advise, COMMAND_SECONDS),
+            (self._beat, BEAT_SECONDS),
+            (self._work_on_pairs, COMMAND_SECONDS),
+            (self._derive_pairs, DERIVE_SECONDS),
+        )
 
-    def _look_at_pairs(self, tx: Tx) -> None:
-        new = building.collect(tx, consent=self.settings.retrain.feedback_consent)
-        approved, quarantined = checks.judge_collected(tx)
-        if new or approved or quarantined:
-            self.tell(f"pairs: {new} new from feedback, {approved} approved, {quarantined} quarantined")
+    async def _decide(self) -> str:
+        lines = await self._when(
+            lambda tx: decide.is_due(tx, self.settings), lambda tx: decide.decide(tx, self.settings)
+        )
+        for line in lines or ():
+            self.tell(line)
+        return ""
+
+    async def _look_at_pairs(self) -> str:
+        def look(tx: Tx) -> tuple[int, int, int]:
+            return building.collect(tx, consent=self.settings.retrain.feedback_consent), *checks.judge_collected(tx)
+
+        done = await self._when(lambda tx: building.waits(tx) or checks.wait(tx), look)
+        if done is None or not any(done):
+            return ""
+        return f"pairs: {done[0]} new from feedback, {done[1]} approved, {done[2]} quarantined"
 
     async def _work_on_pairs(self) -> str:
         desk = Desk(self.store, self.settings, self.clock)
@@ -113,13 +126,17 @@ class App:
         new = await asyncio.to_thread(collecting.derive, self.store, self.clock(), consent=consent)
         return f"pairs: {new} new from thumbs and failed probes" if new else ""
 
-    def _obey(self, tx: Tx) -> None:
-        if told := orders.obey(tx, self.settings, self.worker.name):
-            self.tell(told)
+    async def _obey(self) -> str:
+        return await self._when(orders.wait, lambda tx: orders.obey(tx, self.settings, self.worker.name)) or ""
 
-    def _beat(self, tx: Tx) -> None:
-        info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
-        heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
+    async def _beat(self) -> str:
+        def beat() -> None:
+            info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
+            with self.store.write(self.clock()) as tx:
+                heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
+
+        await asyncio.to_thread(beat)
+        return ""
 
     async def _advise(self) -> str:
         ending = self.ending.is_set
@@ -128,16 +145,18 @@ class App:
     async def _compare(self) -> str:
         return await orders.compare(self.bench, self.worker.name, ending=self.ending.is_set)
 
-    async def _repeat(self, work: Callable[[Tx], None], seconds: float) -> None:
-        def once() -> None:
+    async def _when(self, due: Callable[[Tx], bool], work: Callable[[Tx], Done]) -> Done | None:
+        """What `work` returned, done in a transaction that writes; None where `due` saw nothing to do."""
+
+        def once() -> Done | None:
+            # Looking first keeps an idle worker from taking SQLite's one write lock every second.
+            with self.store.read(self.clock()) as tx:
+                if not due(tx):
+                    return None
             with self.store.write(self.clock()) as tx:
-                work(tx)
+                return work(tx)
 
-        async def turn() -> str:
-            await asyncio.to_thread(once)
-            return ""
-
-        await self._serve(turn, seconds)
+        return await asyncio.to_thread(once)
 
     async def _serve(self, work: Callable[[], Awaitable[str]], seconds: float) -> None:
         trouble = ""

@@ -67,8 +67,8 @@ class Judgement:
     compared: Compared | None = None
 
     def json(self) -> dict[str, Any]:
-        """The whole of it, for the row that the console reads."""
-        return asdict(self)
+        """The whole of it, for the row that the console reads: equal to what the row gives back."""
+        return {**asdict(self), "measures": [asdict(measure) for measure in self.measures]}
 
 
 @dataclass(slots=True)

@@ -21,8 +21,14 @@ CANNOT_SERVE_ADAPTERS = frozenset({"openai_compatible"})
 SERVES_WHOLE = frozenset({"transformers_local"})
 
 
+def is_due(tx: Tx, settings: Settings) -> bool:
+    """Whether `decide` would change anything, by reading alone."""
+    return decisions.any_due(tx) or any(not _is_settled(tx, settings, alert) for alert in situations.undecided(tx))
+
+
 def decide(tx: Tx, settings: Settings) -> list[str]:
-    """Look at each firing rule alert that led to nothing yet; returns a line for each thing that was done."""
+    """Let proposals expire, and look at each firing rule alert that led to none; returns a line for what follows."""
+    decisions.expire_due(tx)
     said = []
     for alert in situations.undecided(tx):
         if line := _decide(tx, settings, alert):
@@ -103,10 +109,20 @@ def _locked(tx: Tx, settings: Settings, digest: str) -> Mapping[Any, Any]:
     return row
 
 
-def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
+def _is_settled(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> bool:
+    """Whether there is nothing to do for the alert that was not done: a comment says so, once."""
+    found = _weigh(tx, settings, alert)
+    if found is None:
+        return True
+    told = found.kind == "none" or decisions.waits(tx, found.kind, settings.deployment)
+    return told and situations.commented(tx, alert["id"], actor=ACTOR)
+
+
+def _weigh(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> Proposal | None:
+    """What the alert asks for; None before anything is deployed."""
     route = deployments.current(tx, settings.deployment)
     if route is None:
-        return ""
+        return None
     # What was answered after the alarm was raised is no part of it, however late the policy looks.
     raised = alert["fired_at"] or tx.now
     answers = deployments.answers_since(tx, settings.deployment, until=raised, most=SETTLED_ANSWERS + 1)
@@ -122,7 +138,14 @@ def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
     )
     found = propose(situation)
     if found.kind == "retrain" and (trouble := _unserved(tx, settings, route["version"])):
-        found = Proposal("none", trouble)
+        return Proposal("none", trouble)
+    return found
+
+
+def _decide(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> str:
+    found = _weigh(tx, settings, alert)
+    if found is None:
+        return ""
     if found.kind == "none":
         said = situations.comment_once(tx, alert["id"], f"Nothing is proposed. {found.reason}", actor=ACTOR)
         return f"nothing proposed for {alert['monitor']}: {found.reason}" if said else ""
@@ -168,6 +191,7 @@ def _propose(
             parameters=cost.count_parameters(settings.chat_path) if settings.retrain.finetuning_type == "full" else 0,
             dataset=dataset,
         )
+    waits = decisions.waits(tx, found.kind, settings.deployment)
     uuid = decisions.propose(
         tx,
         kind=found.kind,
@@ -178,6 +202,6 @@ def _propose(
         alert_id=alert["id"] if alert else None,
         expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
     )
-    if found.kind == "retrain":
+    if found.kind == "retrain" and not waits:
         advice.ask(tx, uuid, settings)
     return uuid

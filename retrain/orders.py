@@ -24,6 +24,11 @@ ASKS: MappingProxyType[str, tuple[Callable[..., str], tuple[str, ...]]] = Mappin
 )
 
 
+def wait(tx: Tx) -> bool:
+    """Whether there is a command that `obey` would take."""
+    return commands.waits(tx, OWNER, ASKS)
+
+
 def obey(tx: Tx, settings: Settings, process: str) -> str:
     """Carry out the oldest command that waits; returns a line about it, or an empty text when there is none.
 

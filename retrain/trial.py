@@ -88,7 +88,7 @@ class Trials:
     def decide(self, row: Mapping[str, Any], found: Judgement) -> None:
         """Keep the judgement and do what follows from it, in one transaction; a person's move since wins."""
         evidence = found.json()
-        if found.outcome == "wait" and evidence == row["evidence"]:
+        if (found.outcome == "wait" or row["held_by"]) and evidence == row["evidence"]:
             return
         then = "reverted"
         if found.outcome == "go":

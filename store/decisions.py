@@ -47,7 +47,7 @@ def propose(
         if kind == "promote" and "override" not in body:
             raise Forbidden("The gate proposes promotions.", "Ask for an override on the Models page, with a reason.")
     made = digest_of(dict(body))
-    open_one = _open(tx, kind, subject)
+    open_one = tx.one(_open(kind, subject).with_for_update())
     if open_one is not None:
         if not _gives_way(tx, open_one, made):
             return str(open_one["uuid"])
@@ -151,7 +151,7 @@ def roll_back(
     accounts.require(tx, actor, Action.ROLL_BACK)
     if not reason.strip():
         raise InvalidInput("A rollback needs a reason.", "Say in a sentence what is wrong.")
-    open_one = _open(tx, "rollback", deployment)
+    open_one = tx.one(_open("rollback", deployment).with_for_update())
     if open_one is not None:
         _end(tx, open_one, "superseded", actor=actor, comment="Rolled back directly.")
     route = deployments.current(tx, deployment)
@@ -189,11 +189,15 @@ def roll_back(
 
 def expire_due(tx: Tx) -> int:
     """Move proposals that nobody answered in time to expired; returns how many."""
-    due = sa.select(decisions).where(decisions.c.state == "proposed", decisions.c.expires_at <= tx.now)
-    rows = tx.all(due.with_for_update(skip_locked=True))
+    rows = tx.all(_due(tx).with_for_update(skip_locked=True))
     for row in rows:
         _end(tx, row, "expired", actor="system:retrain", comment="Nobody answered in time.")
     return len(rows)
+
+
+def any_due(tx: Tx) -> bool:
+    """Whether `expire_due` would find one."""
+    return tx.one(_due(tx).limit(1)) is not None
 
 
 def get(tx: Tx, uuid: str) -> sa.RowMapping:
@@ -209,12 +213,18 @@ def waiting(tx: Tx) -> list[sa.RowMapping]:
     return tx.all(sa.select(decisions).where(decisions.c.state == "proposed").order_by(decisions.c.id))
 
 
+def waits(tx: Tx, kind: str, subject: str) -> bool:
+    """Whether what is proposed of this kind and subject now (no promotion) is given back the one that stands."""
+    row = tx.one(_open(kind, subject))
+    return row is not None and not _gives_way(tx, row, row["digest"])
+
+
 def _only_for(tx: Tx, row: sa.RowMapping, segment: Segment) -> sa.RowMapping:
     """The same proposal for one segment alone, as a row of its own. Raises Conflict while another is carried out."""
     if row["kind"] != "promote":
         raise InvalidInput(f"A {row['kind']} is for everybody.", "Choose no segment.")
     subject, uuid = f"{row['subject']}@{segment}", str(uuids.uuid4())
-    if _open(tx, "promote", subject) is not None:
+    if tx.one(_open("promote", subject).with_for_update()) is not None:
         raise Conflict(f"{row['subject']} is being promoted for {segment}.", "Look at its trial on the Models page.")
     body = {**row["body"], "segment": str(segment), "proposal": row["uuid"]}
     same = {name: row[name] for name in ("kind", "proposer", "reason", "alert_id", "expires_at")}
@@ -247,16 +257,16 @@ def _carry_out(tx: Tx, row: sa.RowMapping, actor: str, adapt: int) -> str:
     )
 
 
-def _open(tx: Tx, kind: str, subject: str) -> sa.RowMapping | None:
-    return tx.one(
-        sa.select(decisions)
-        .where(
-            decisions.c.kind == kind,
-            decisions.c.subject == subject,
-            decisions.c.state.in_(("proposed", "approved")),
-        )
-        .with_for_update()
+def _open(kind: str, subject: str) -> sa.Select[Any]:
+    return sa.select(decisions).where(
+        decisions.c.kind == kind,
+        decisions.c.subject == subject,
+        decisions.c.state.in_(("proposed", "approved")),
     )
+
+
+def _due(tx: Tx) -> sa.Select[Any]:
+    return sa.select(decisions).where(decisions.c.state == "proposed", decisions.c.expires_at <= tx.now)
 
 
 def _gives_way(tx: Tx, row: sa.RowMapping, made: str) -> bool:

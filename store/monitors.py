@@ -136,6 +136,14 @@ def claim_tick(tx: Tx, monitor: Mapping[Any, Any], at: datetime, *, process: str
     return Tick(int(id), monitor["id"], at, 1)
 
 
+def is_taken(tx: Tx, monitor: Mapping[Any, Any], at: datetime) -> bool:
+    """Whether `claim_tick` would give None, by reading alone."""
+    over = sa.and_(ticks.c.scheduled_for == at, ticks.c.state != "claimed")
+    held = sa.and_(ticks.c.state == "claimed", ticks.c.lease_until > tx.database_now())
+    mine = sa.select(ticks.c.id).where(ticks.c.monitor_id == monitor["id"], sa.or_(over, held))
+    return tx.scalar(mine.limit(1)) is not None
+
+
 def renew_tick(tx: Tx, tick: Tick, lease: timedelta) -> bool:
     """Hold the tick longer; False when it is no longer this process's."""
     statement = sa.update(ticks).where(*_held(tick)).values(lease_until=tx.database_now() + lease)

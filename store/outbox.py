@@ -93,25 +93,17 @@ def has_work(tx: Tx) -> bool:
     """Whether there is anything to compose, to release or to send: looked at without the write lock."""
     untold = sa.select(alert_transitions.c.id).where(alert_transitions.c.notified == sa.false()).limit(1)
     waiting = sa.select(outbox.c.id).where(
-        outbox.c.state == "pending", sa.or_(outbox.c.next_at <= tx.now, outbox.c.held_because != "")
+        outbox.c.state == "pending", outbox.c.next_at <= tx.now, outbox.c.held_because == ""
     )
-    return tx.one(untold) is not None or tx.one(waiting.limit(1)) is not None
+    return tx.one(untold) is not None or tx.one(waiting.limit(1)) is not None or bool(_held_otherwise(tx))
 
 
 def release_held(tx: Tx) -> int:
     """Look again at held notices: send those whose alert still fires once no silence covers it, drop the others."""
-    running = alerts.silences_now(tx)
-    query = (
-        sa.select(outbox.c.id, outbox.c.next_at, alerts_table.c.monitor, alerts_table.c.state)
-        .join(alerts_table, alerts_table.c.id == outbox.c.alert_id)
-        .where(outbox.c.state == "pending", outbox.c.held_because != "")
-    )
     freed = 0
-    for row in tx.all(query):
-        quiet = covering(running, row["monitor"], tx.now)
+    for row, quiet in _held_otherwise(tx):
         if quiet is not None:
-            if quiet.ends_at != row["next_at"]:
-                tx.execute(sa.update(outbox).where(outbox.c.id == row["id"]).values(next_at=quiet.ends_at))
+            tx.execute(sa.update(outbox).where(outbox.c.id == row["id"]).values(next_at=quiet.ends_at))
         elif row["state"] == "firing":
             tx.execute(
                 sa.update(outbox)
@@ -163,6 +155,18 @@ def retry(tx: Tx, due: Due, message: str, after: timedelta) -> bool:
 def drop(tx: Tx, due: Due, message: str) -> None:
     """Trying again cannot help."""
     tx.move(outbox, NOTICE, due.id, "dropped", last_error=message)
+
+
+def _held_otherwise(tx: Tx) -> list[tuple[sa.RowMapping, Silence | None]]:
+    """The held notices whose silence is over or ends at another time now, each with the silence that covers it."""
+    running = alerts.silences_now(tx)
+    query = (
+        sa.select(outbox.c.id, outbox.c.next_at, alerts_table.c.monitor, alerts_table.c.state)
+        .join(alerts_table, alerts_table.c.id == outbox.c.alert_id)
+        .where(outbox.c.state == "pending", outbox.c.held_because != "")
+    )
+    found = [(row, covering(running, row["monitor"], tx.now)) for row in tx.all(query)]
+    return [(row, quiet) for row, quiet in found if quiet is None or quiet.ends_at != row["next_at"]]
 
 
 def _change(row: Mapping[Any, Any]) -> Change:

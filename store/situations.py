@@ -29,10 +29,15 @@ def alert(tx: Tx, uuid: str) -> dict[str, Any]:
     return dict(row)
 
 
+def commented(tx: Tx, alert_id: int, *, actor: str) -> bool:
+    """Whether `actor` commented on the alert."""
+    mine = alert_comments.c.alert_id == alert_id, alert_comments.c.actor == actor
+    return tx.scalar(sa.select(alert_comments.c.id).where(*mine).limit(1)) is not None
+
+
 def comment_once(tx: Tx, alert_id: int, body: str, *, actor: str) -> bool:
     """Comment on an alert unless `actor` did so already; returns whether a comment was written."""
-    mine = alert_comments.c.alert_id == alert_id, alert_comments.c.actor == actor
-    if tx.scalar(sa.select(alert_comments.c.id).where(*mine).limit(1)) is not None:
+    if commented(tx, alert_id, actor=actor):
         return False
     tx.insert(alert_comments, alert_id=alert_id, at=tx.now, actor=actor, body=body)
     uuid = tx.scalar(sa.select(alerts.c.uuid).where(alerts.c.id == alert_id))

@@ -20,14 +20,19 @@ _BATCH = 500
 _LOOK_BACK = 200
 
 
+def waits(tx: Tx) -> bool:
+    """Whether feedback came that `collect` has not seen."""
+    return bool(feedback.after(tx, pairs.seen(tx, SEEN), 1))
+
+
 def collect(tx: Tx, *, consent: str = "") -> int:
     """Collect a pair for each new choice or correction on a captured answer; returns how many pairs are new.
 
     `consent` is what this installation says of the people who give feedback.
     """
-    seen = pairs.seen(tx, SEEN)
-    if not feedback.after(tx, seen, 1):
+    if not waits(tx):
         return 0
+    seen = pairs.seen(tx, SEEN)
     given = feedback.after(tx, max(0, seen - _LOOK_BACK), _BATCH)
     telling = [item for item in given if item.kind in ("choice", "correction") and item.inference]
     answered = inferences.by_uuids(tx, [item.inference for item in telling])

@@ -20,6 +20,11 @@ CONFLICT = "Another pair prefers the opposite for the same prompt."
 PROBED = "Its prompt is a probe that a version failed: once it trains, that probe judges no model any more."
 
 
+def wait(tx: Tx) -> bool:
+    """Whether there is a pair that `judge_collected` has not looked at."""
+    return bool(pairs.collected(tx, 1))
+
+
 def judge_collected(tx: Tx) -> tuple[int, int]:
     """Check the pairs that wait and approve or quarantine each; returns (approved, quarantined)."""
     waiting = pairs.collected(tx)
