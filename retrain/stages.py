@@ -29,7 +29,7 @@ from retrain.pairs import clearing, drawing, margins, texts, thumbs
 from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
 from retrain.training.spec import RESULTS
-from store import datasets, versions
+from store import datasets, runs, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
@@ -77,8 +77,7 @@ class Stages:
         """Lock the dataset and write what the child reads."""
         spec, settings = self.held.row["spec"], self.settings.retrain
         if self.held.row["dataset_id"] is None:
-            row, train, held_out = await self.choose()
-            await self.held.note(dataset_id=int(row["id"]))
+            train, held_out = await self.choose()
         elif (self.folder / "spec.json").exists():
             return ""
         else:
@@ -102,16 +101,25 @@ class Stages:
         drawing.write_text(self.folder, "spec.json", json.dumps(told, indent=2, sort_keys=True) + "\n")
         return ""
 
-    async def choose(self) -> tuple[Any, Any, Any]:
-        """The run's dataset, its pairs to train on and those held out: one that the run names, or a new draw."""
+    async def choose(self) -> tuple[Sequence[PreferencePair], Sequence[PreferencePair]]:
+        """Give the run its dataset, one that it names or a new draw; returns what trains and what is held out."""
         spec, share = self.held.row["spec"], self.settings.retrain.contributor_share
         chosen = spec.get("dataset")
         taken = await self.held.read(lambda tx: drawing.take(tx, chosen)) if chosen else None
         # What customs suspect is asked of the candidate, whoever chose the pairs; labels matter for a draw alone.
         cleared = await self.inspect(doubting=taken is None)
         if taken is not None:
-            return taken
-        return await self.held.write(lambda tx: drawing.draw(tx, spec, cleared, share=share))
+            row, train, held_out = taken
+            await self.held.note(dataset_id=int(row["id"]))
+            return train, held_out
+        for _ in range(drawing.DRAWS):
+            ground = await self.held.read(lambda tx: drawing.look(tx, cleared))
+            drawn = await asyncio.to_thread(drawing.draw, ground, spec, share=share)
+            id = await self.held.write(functools.partial(self._lock, drawn))
+            if id is not None:
+                self.held.row["dataset_id"] = id
+                return drawn.train, drawn.held_out
+        raise drawing.changed()
 
     async def inspect(self, *, doubting: bool) -> clearing.Cleared:
         """Take the approved pairs through customs, outside any transaction: that may last minutes. The chat model is
@@ -199,6 +207,14 @@ class Stages:
 
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})
+
+    def _lock(self, drawn: drawing.Drawn, tx: Tx) -> int | None:
+        """The key of the dataset, locked and noted on the run in one transaction: a kill leaves both or neither."""
+        row = drawing.lock(tx, drawn)
+        if row is None:
+            return None
+        runs.note(tx, self.held.id, self.held.fence, dataset_id=int(row["id"]))
+        return int(row["id"])
 
     def _register(self, tx: Tx, digest: str, path: str, examples: dict[str, Any]) -> str:
         found = versions.by_digest(tx, digest)

@@ -9,8 +9,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core import events
 from core.errors import Conflict, NotFound
-from core.events import digest
 from core.types import PreferencePair
 from store.pairs import content_digest, read
 from store.tables import dataset_pairs, datasets, pairs, runs, versions
@@ -24,12 +24,14 @@ def lock(
     held_out: Sequence[PreferencePair],
     card: Mapping[str, Any],
     actor: str,
+    digest: str = "",
 ) -> sa.RowMapping:
     """Record which pairs train and which are held out; returns the row (id, uuid, digest, counts, card).
 
-    The same pairs on the same sides with the same weights are the same dataset, whatever the order.
+    The same pairs on the same sides with the same weights are the same dataset, whatever the order. `digest` is theirs
+    (`digest_of`), where the caller has worked it out before.
     """
-    made = digest({"train": _contents(train), "held_out": _contents(held_out)} | _weights(train))
+    made = digest or digest_of(train, held_out)
     found = tx.one(sa.select(datasets).where(datasets.c.digest == made))
     if found is not None:
         return found
@@ -50,6 +52,11 @@ def lock(
     body = {"digest": made, "train_pairs": len(train), "held_out_pairs": len(held_out)}
     tx.audit(actor, "dataset.locked", uuid, body)
     return get(tx, id)
+
+
+def digest_of(train: Sequence[PreferencePair], held_out: Sequence[PreferencePair]) -> str:
+    """What makes two datasets the same dataset."""
+    return events.digest({"train": _contents(train), "held_out": _contents(held_out)} | _weights(train))
 
 
 def get(tx: Tx, id: int) -> sa.RowMapping:

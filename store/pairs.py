@@ -80,10 +80,11 @@ def approved(tx: Tx, limit: int) -> list[PreferencePair]:
     return read(tx, newest)[::-1]
 
 
-def released(tx: Tx) -> set[int]:
-    """The keys of the approved pairs that a person let go."""
-    free = pairs.c.state == "approved", pairs.c.decided_by != ""
-    return {int(row["id"]) for row in tx.all(sa.select(pairs.c.id).where(*free))}
+def standing(tx: Tx, since: int) -> dict[int, bool]:
+    """The keys of the approved pairs from `since` on, each with whether a person let that pair go."""
+    approved = pairs.c.state == "approved", pairs.c.id >= since
+    rows = tx.execute(sa.select(pairs.c.id, pairs.c.decided_by != "").where(*approved))
+    return {int(row[0]): bool(row[1]) for row in rows}
 
 
 def held_for(tx: Tx, flags: Sequence[str], limit: int) -> list[PreferencePair]:

@@ -22,8 +22,11 @@ from retrain.asking import Answer, Answering, Asker
 from retrain.candidate import Bench
 from retrain.engines.local import Local
 from retrain.worker import Worker
-from store import deployments, inferences, pairs, runs, schema, tables, versions
+from store import deployments, inferences, pairs, runs, tables, versions
 from store.unit_of_work import Store
+from tests.stores import make_store
+
+BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 TOY = """
 import json, signal, struct, sys, time
@@ -156,8 +159,7 @@ def draw_toy_prompts(*, seed: int) -> list[ProbePrompt]:
 
 def open_store(settings: Settings) -> Iterator[Store]:
     """Its store, with pairs to learn from, prompts to replay, and the base model live."""
-    opened = Store.open(settings.store_url)
-    schema.upgrade(opened, now=now())
+    opened = make_store(settings.store_url, now=BEGAN)
     with opened.write(now()) as tx:
         tx.insert(tables.accounts, name="ann", role="approver", password_hash="none", active=True, created_at=now())
         base = ModelVersion("assistant-base", "0" * 64, "base", "chat", "", now(), fingerprint="base")

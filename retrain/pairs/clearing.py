@@ -98,8 +98,7 @@ def weigh(
     return [replace(pair, weight=pair.weight * left(pair)) for pair in found]
 
 
-def hold(tx: Tx, cleared: Cleared) -> list[PreferencePair]:
-    """Quarantine what customs hold, but not what a person decided on; returns the inspected pairs still approved."""
-    if cleared.reasons:
-        pairs.judge(tx, cleared.reasons, actor=ACTOR, flags=cleared.flags)
-    return [pair for pair in pairs.approved(tx, MOST) if pair.id in cleared.clusters]
+def hold(tx: Tx, cleared: Cleared) -> int:
+    """Quarantine what customs hold, but not what a person decided on; returns how many that are."""
+    _, held = pairs.judge(tx, cleared.reasons, actor=ACTOR, flags=cleared.flags)
+    return held

@@ -1,4 +1,8 @@
-"""Draws a run's dataset from the approved pairs: split by prompt, locked, and written for the training child."""
+"""Draws a run's dataset from the approved pairs: split by prompt, locked, and written for the training child.
+
+Thousands of pairs take seconds to read, split and digest, and nobody could write meanwhile: `draw` works on what `look`
+read, outside any transaction, and `lock` records it only where the pairs still stand as they were read.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +26,70 @@ from store.unit_of_work import Tx
 ACTOR = "system:retrain"
 # One seed for the whole installation: a prompt that is held out once is held out for ever, from every candidate.
 SPLIT_SEED = 0
+# So often a draw is begun again because somebody decided on pairs meanwhile.
+DRAWS = 3
 FEWEST_TRAIN, FEWEST_HELD_OUT = 4, 20
 # With so many contributors some can be left to judge by alone.
 MANY_CONTRIBUTORS = 20
 
 
-def draw(
-    tx: Tx, spec: Mapping[str, Any], cleared: Cleared | None = None, *, share: float = CAP, actor: str = ACTOR
-) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:
-    """Hold what customs found, split the rest as `spec` says and lock it; returns (dataset row, train, held out).
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a draw rests on: what customs said, and the pairs that they saw as they stood when they were read.
+
+    `approved` are those approved then, `released` the keys of those that a person let go, `counts` all pairs by state.
+    """
+
+    cleared: Cleared
+    approved: Sequence[PreferencePair]
+    released: frozenset[int]
+    counts: Mapping[str, int]
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The keys of the approved pairs that customs hold; not of what a person decided on."""
+        return frozenset(pair.id for pair in self.approved if pair.id in self.cleared.reasons) - self.released
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A dataset that is not locked yet: both sides, what its card tells, its digest, and what it rests on."""
+
+    train: Sequence[PreferencePair]
+    held_out: Sequence[PreferencePair]
+    card: Mapping[str, Any]
+    digest: str
+    ground: Ground
+
+
+def look(tx: Tx, cleared: Cleared) -> Ground:
+    """Read what a draw rests on. Pairs that came since customs looked are not in it."""
+    standing = pairs.standing(tx, min(cleared.clusters, default=0))
+    found = [pair for pair in pairs.approved(tx, MOST) if pair.id in cleared.clusters]
+    released = frozenset(pair.id for pair in found if standing.get(pair.id))
+    return Ground(cleared, found, released, pairs.counts(tx))
+
+
+def draw(ground: Ground, spec: Mapping[str, Any], *, share: float = CAP) -> Drawn:
+    """Split what customs do not hold, as `spec` says. Pure, and slow for thousands.
 
     `share` is what one contributor may have of it. A run that learns from thumbs takes the pairs held out, to judge
     by, and none to train on. Raises InvalidInput when a side has too few pairs to mean anything.
     """
-    before = pairs.counts(tx)
-    found = hold(tx, cleared) if cleared is not None else pairs.approved(tx, MOST)
+    cleared, held = ground.cleared, ground.held
+    found = [pair for pair in ground.approved if pair.id not in held]
     capped = limit_contributors(found, share)
     # Pairs that no step reaches would only be scored for nothing.
     most_train = min(int(spec["max_train_pairs"]), int(spec["steps"]) * int(spec["pairs_per_step"]))
     most_held_out = int(spec["max_held_out_pairs"])
     split = split_pairs(capped, seed=SPLIT_SEED)
-    clusters = cleared.clusters if cleared is not None else {}
     held_out = split.held_out
-    train = without(split.train, held_out, lambda pair: clusters.get(pair.id))
+    train = without(split.train, held_out, lambda pair: cleared.clusters.get(pair.id))
     apart = keep_contributors_apart(train, held_out)
     if apart is not None:
         train, held_out = apart
     train, held_out = train[:most_train], held_out[:most_held_out]
-    if cleared is not None:
-        train = weigh(train, cleared, pairs.released(tx))
+    train = weigh(train, cleared, ground.released)
     if len(train) < FEWEST_TRAIN or len(held_out) < FEWEST_HELD_OUT:
         raise InvalidInput(
             f"{len(found)} approved pairs give {len(train)} to train on and {len(held_out)} to judge by; "
@@ -59,21 +99,44 @@ def draw(
     if spec.get("trainer") == "kto":
         train = []
     card = describe(train, held_out)
-    after = pairs.counts(tx)
     card["funnel"] = {
-        "in the store": sum(after.values()),
-        "quarantined before": before["quarantined"],
-        "quarantined by customs": after["quarantined"] - before["quarantined"],
-        "rejected": after["rejected"],
-        "approved": after["approved"],
+        "in the store": sum(ground.counts.values()),
+        "quarantined before": ground.counts["quarantined"],
+        "quarantined by customs": len(held),
+        "rejected": ground.counts["rejected"],
+        "approved": ground.counts["approved"] - len(held),
         "within a contributor's share": len(capped),
         "drawn": len(train) + len(held_out),
     }
-    card["customs"] = cleared.card if cleared is not None else {}
+    card["customs"] = cleared.card
     card["contributors_apart"] = apart is not None
     card["text"] = write_card(card)
-    row = datasets.lock(tx, train=train, held_out=held_out, card=card, actor=actor)
-    return row, train, held_out
+    return Drawn(train, held_out, card, datasets.digest_of(train, held_out), ground)
+
+
+def lock(tx: Tx, drawn: Drawn, *, actor: str = ACTOR) -> Any | None:
+    """Hold what customs found and lock what was drawn; returns the dataset's row.
+
+    None, with nothing written, where a pair that customs saw was approved, held, rejected or released since `look`:
+    what was drawn is then not what stands, and must be drawn again.
+    """
+    ground = drawn.ground
+    then = {pair.id: pair.id in ground.released for pair in ground.approved}
+    clusters = ground.cleared.clusters
+    now = pairs.standing(tx, min(clusters, default=0))
+    if then != {id: free for id, free in now.items() if id in clusters}:
+        return None
+    hold(tx, ground.cleared)
+    return datasets.lock(
+        tx, train=drawn.train, held_out=drawn.held_out, card=drawn.card, actor=actor, digest=drawn.digest
+    )
+
+
+def changed() -> Conflict:
+    """What is said after DRAWS draws that `lock` refused."""
+    return Conflict(
+        f"The pairs changed while they were drawn, {DRAWS} times.", "Try again once nobody decides on pairs."
+    )
 
 
 def take(tx: Tx, digest: str) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:

@@ -72,11 +72,11 @@ def check(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> di
     found, cleared = _clear(desk, report)
     with desk.store.write(desk.clock()) as tx:
         accounts.require(tx, actor, Action.CHECK_PAIRS)
-        left = len(clearing.hold(tx, cleared))
+        held = clearing.hold(tx, cleared)
     spread = contributors(found, cleared.summary, desk.settings.retrain.contributor_share)
     # One line a contributor may be thousands; those who gave most are in the spread.
     figures = {name: told for name, told in cleared.summary["figures"].items() if name != "reliability"}
-    return {**cleared.summary, "figures": figures, "held_now": len(found) - left, "contributors": spread}
+    return {**cleared.summary, "figures": figures, "held_now": held, "contributors": spread}
 
 
 def lock(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dict[str, Any]:
@@ -91,10 +91,17 @@ def lock(desk: Desk, args: Mapping[str, Any], actor: str, report: Report) -> dic
         "pairs_per_step": settings.pairs_per_step,
     }
     _, cleared = _clear(desk, report)
-    with desk.store.write(desk.clock()) as tx:
-        accounts.require(tx, actor, Action.LOCK_DATASET)
-        row, train, held_out = drawing.draw(tx, spec, cleared, share=settings.contributor_share, actor=actor)
-    return {"dataset": row["uuid"], "digest": row["digest"], "train": len(train), "held_out": len(held_out)}
+    for _ in range(drawing.DRAWS):
+        with desk.store.read() as tx:
+            ground = drawing.look(tx, cleared)
+        drawn = drawing.draw(ground, spec, share=settings.contributor_share)
+        with desk.store.write(desk.clock()) as tx:
+            accounts.require(tx, actor, Action.LOCK_DATASET)
+            row = drawing.lock(tx, drawn, actor=actor)
+        if row is not None:
+            sides = {"train": len(drawn.train), "held_out": len(drawn.held_out)}
+            return {"dataset": row["uuid"], "digest": row["digest"], **sides}
+    raise drawing.changed()
 
 
 WORK: Mapping[str, Callable[[Desk, Mapping[str, Any], str, Report], dict[str, Any]]] = {

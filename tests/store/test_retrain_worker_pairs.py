@@ -47,6 +47,17 @@ def said(tx: Tx, uuid: str, kind: Any, chosen: str = "", rejected: str = "", mes
     feedback.record(tx, item)
 
 
+def drawn(
+    tx: Tx, spec: Any, cleared: clearing.Cleared | None = None, *, share: float = 0.01
+) -> tuple[Any, list[PreferencePair], list[PreferencePair]]:
+    """The dataset drawn and locked at once, and both its sides; without `cleared` customs found nothing."""
+    seen = cleared or clearing.Cleared({}, {pair.id: pair.id for pair in pairs.approved(tx, 10_000)}, {})
+    made = drawing.draw(drawing.look(tx, seen), spec, share=share)
+    row = drawing.lock(tx, made)
+    assert row is not None
+    return row, list(made.train), list(made.held_out)
+
+
 def test_choices_and_corrections_become_pairs_once(store: Store) -> None:
     with store.write(NOW) as tx:
         said(tx, "1", "choice", "It comes today.", "No idea.")
@@ -140,8 +151,8 @@ def test_a_dataset_is_split_by_prompt_and_locked_by_content(store: Store, tmp_pa
         ]
         pairs.add(tx, rows, actor="x")
         checks.judge_collected(tx)
-        row, train, held_out = drawing.draw(tx, spec)
-        again, _, _ = drawing.draw(tx, spec)
+        row, train, held_out = drawn(tx, spec)
+        again, _, _ = drawn(tx, spec)
         assert again["id"] == row["id"]
         assert (len(train), len(held_out)) == (40, 30)
         assert not {p.prompt[0]["content"] for p in train} & {p.prompt[0]["content"] for p in held_out}
@@ -160,7 +171,7 @@ def test_too_few_pairs_are_not_drawn(store: Store) -> None:
         pairs.add(tx, rows, actor="x")
         checks.judge_collected(tx)
         with pytest.raises(InvalidInput, match="12 approved pairs"):
-            drawing.draw(tx, spec)
+            drawn(tx, spec)
 
 
 SPEC = {"max_train_pairs": 200, "max_held_out_pairs": 100, "steps": 100, "pairs_per_step": 4}
@@ -178,7 +189,7 @@ def test_customs_quarantine_what_they_hold_before_a_run_draws_and_a_person_relea
     with store.write(NOW) as tx:
         found = collect(tx, planted)
         cleared = clearing.clear(found, share=0.01, seed=0)
-        row, train, held_out = drawing.draw(tx, SPEC, cleared)
+        row, train, held_out = drawn(tx, SPEC, cleared)
         marked = {pair.id for pair, bad in zip(found, mask, strict=True) if bad}
         assert not {pair.id for pair in [*train, *held_out]} & marked
         assert row["card"]["funnel"]["quarantined by customs"] == len(cleared.reasons) >= len(marked)
@@ -196,19 +207,19 @@ def test_customs_quarantine_what_they_hold_before_a_run_draws_and_a_person_relea
 def test_a_doubtful_label_weighs_less_in_what_is_locked_and_what_a_person_released_does_not(store: Store) -> None:
     with store.write(NOW) as tx:
         found = collect(tx, make_lot(200, seed=16))
-        whole, _, _ = drawing.draw(tx, SPEC, clearing.Cleared({}, {p.id: p.id for p in found}, {}))
+        whole, _, _ = drawn(tx, SPEC, clearing.Cleared({}, {p.id: p.id for p in found}, {}))
         doubted, released, *_ = [p.id for p in datasets.members(tx, whole["id"], "train")]
         doubts = {doubted: 0.25, released: 0.0}
         cleared = clearing.Cleared({released: ["Doubtful."]}, {p.id: p.id for p in found}, {}, weights=doubts)
         name = next(p.uuid for p in found if p.id == released)
         pairs.judge(tx, cleared.reasons, actor="system:customs")
         pairs.release(tx, name, actor="ann", reason="I asked.")
-        row, train, held_out = drawing.draw(tx, SPEC, cleared)
+        row, train, held_out = drawn(tx, SPEC, cleared)
         assert row["digest"] != whole["digest"]
         assert {p.id: p.weight for p in train if p.weight != 1} == {doubted: 0.25}
         assert {p.weight for p in held_out} == {1.0}
         # Drawn again, or taken from what was locked, it is the same.
-        assert drawing.draw(tx, SPEC, cleared)[0]["id"] == row["id"]
+        assert drawn(tx, SPEC, cleared)[0]["id"] == row["id"]
         _, kept, _ = drawing.take(tx, row["digest"])
         assert {p.id: p.weight for p in kept} == {p.id: p.weight for p in train}
         assert "1 of the pairs to train on counts less" in row["card"]["text"]
@@ -218,13 +229,13 @@ def test_what_a_person_released_keeps_its_weight_when_a_later_look_doubts_it_les
     with store.write(NOW) as tx:
         found = collect(tx, make_lot(200, seed=16))
         every = {p.id: p.id for p in found}
-        whole, _, _ = drawing.draw(tx, SPEC, clearing.Cleared({}, every, {}))
+        whole, _, _ = drawn(tx, SPEC, clearing.Cleared({}, every, {}))
         released, doubted, *_ = datasets.members(tx, whole["id"], "train")
         pairs.judge(tx, {released.id: ["Doubtful."]}, actor="system:customs")
         pairs.release(tx, released.uuid, actor="ann", reason="I asked.")
         # Not probable enough any more to be held: there is no reason against it, only a weight.
         later = clearing.Cleared({}, every, {}, weights={released.id: 0.1, doubted.id: 0.1})
-        _, train, _ = drawing.draw(tx, SPEC, later)
+        _, train, _ = drawn(tx, SPEC, later)
         assert {p.id: p.weight for p in train if p.weight != 1} == {doubted.id: 0.1}
 
 
@@ -271,7 +282,7 @@ def test_pairs_that_customs_have_not_seen_are_not_drawn(store: Store) -> None:
         cleared = clearing.clear(found, share=0.01, seed=0)
         pairs.add(tx, [pair(prompt=[{"role": "user", "content": "Came later?"}])], actor="x")
         checks.judge_collected(tx)
-        _, train, held_out = drawing.draw(tx, SPEC, cleared)
+        _, train, held_out = drawn(tx, SPEC, cleared)
         assert {item.id for item in [*train, *held_out]} <= {item.id for item in found}
 
 
@@ -285,7 +296,7 @@ def test_nothing_leaks_by_near_prompts_or_by_contributors_and_the_card_says_so(s
         ]
         found = collect(tx, [*base, *reworded])
         cleared = clearing.clear(found, share=0.05, seed=0)
-        row, train, held_out = drawing.draw(tx, SPEC, cleared, share=0.05)
+        row, train, held_out = drawn(tx, SPEC, cleared, share=0.05)
         assert len(train) >= 100
         assert not {cleared.clusters[p.id] for p in train} & {cleared.clusters[p.id] for p in held_out}
         assert not {p.contributor for p in train} & {p.contributor for p in held_out}
