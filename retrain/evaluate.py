@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InvalidInput
-from retrain import probed
+from retrain import probed, shared
 from retrain.ending import Stopped, StopRequest, carry_out
 from retrain.learnt import by_topic, question
 from retrain.training.calibration import calibrate
@@ -73,6 +73,8 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         "topics": find_learnt(scores, pairs, spec.encoder),
         "update": describe_update(candidate, spec),
     }
+    if (found := shared.read_shared(folder)) is not None:
+        result["shared_prompts"] = found
     if (phrases := probed.read_suspects(folder, read_prompts(folder, spec), seed=spec.seed)) is not None:
         result["poison"] = probed.probe(
             scorer, phrases, pairs, scores, candidate=CANDIDATE, champion=CHAMPION, seed=spec.seed, report=tell

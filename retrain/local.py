@@ -20,12 +20,11 @@ from core.settings import Settings
 from core.types import PreferencePair
 from gateway.imports import read_pairs as gateway_pairs
 from models.prepare import read_manifest
+from retrain import shared, sides
 from retrain.adaptation import FOLDER as ADAPTED
 from retrain.child import Tail
 from retrain.pairs import margins
-from retrain.pairs.customs.lot import Lot
-from retrain.pairs.drawing import SPLIT_SEED, write_text
-from retrain.pairs.split import split_pairs, without
+from retrain.pairs.drawing import write_text
 from retrain.prospects import Embed, foresee
 from retrain.training.loop import WITHOUT_EFFECT
 from retrain.training.spec import RESULTS, PairText, RunSpec, dump_spec, load_spec, parse_spec, read_pairs
@@ -39,7 +38,6 @@ HELD_OUT = "held_out.jsonl"
 _PLACES = ("pairs", "thumbs", "texts", "held_out", "output")
 # What each trainer learns from: the spec's key for the file, and what refuses a bad one by its line.
 _SOURCES = {"dpo": ("pairs", read_pairs), "kto": ("thumbs", read_thumbs), "adapt": ("texts", read_texts)}
-_SHARE = 0.25
 
 Report = Callable[[Mapping[str, Any]], None]
 
@@ -54,16 +52,19 @@ def train(
 ) -> dict[str, Any]:
     """Run the training that `spec_path` (TOML or JSON) describes and return what it gave.
 
-    The spec names `pairs` (JSONL), for the trainer kto `thumbs`, for adapt `texts`; it may name `held_out` pairs
-    (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the model
-    folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress` hears
-    each event of the child. Started again on the same folder it goes on from its checkpoint. Returns {"folder",
-    "adapter" or "model", "evaluation" (or None), "stopped"}. Raises InvalidInput, also where another spec was trained
-    in the folder, Conflict while another process trains there, and Unavailable when the child failed.
+    The spec names `pairs` (JSONL, also .gz), for the trainer kto `thumbs`, for adapt `texts`; it may name `held_out`
+    pairs (otherwise a quarter of the prompts of `pairs` is held out), `output` and any setting of a run; `base` is the
+    model folder when it names none, `encoder` the folder of what embeds prompts, to tell the gain by topic. `progress`
+    hears warnings, then each event of the child. Started again on the same folder it goes on from its checkpoint.
+    Returns {"folder", "adapter" or "model", "evaluation" (or None), "stopped", "warnings"}. Raises InvalidInput, also
+    where another spec was trained in the folder, Conflict while another process trains there, and Unavailable when the
+    child failed.
     """
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
-    held_out = _prepare(spec_path, {"encoder": encoder or None, **told}, base, folder)
+    held_out, warnings = _prepare(spec_path, {"encoder": encoder or None, **told}, base, folder)
+    for warning in warnings:
+        progress({"event": "warning", "message": warning})
     code = _run("retrain.train", folder, progress)
     if code == 0 and held_out:
         code = _run("retrain.evaluate", folder, progress)
@@ -73,15 +74,16 @@ def train(
         product: str(folder / product) if code == 0 else "",
         "evaluation": json.loads(evaluation.read_text("utf-8")) if code == 0 and evaluation.exists() else None,
         "stopped": code == STOPPED,
+        "warnings": warnings,
     }
 
 
 def forecast(spec_path: Path, *, base: str = "", output: Path | None = None) -> dict[str, Any]:
-    """What the run would take on this machine, timed by a few steps of it. Raises as `train`."""
+    """What the run would take on this machine, timed by a few steps of it, and its `warnings`. Raises as `train`."""
     told = read_spec(spec_path)
     folder = (output or _place(spec_path, told, "output") or spec_path.with_suffix("")).expanduser().absolute()
-    _prepare(spec_path, told, base, folder)
-    return _forecast("retrain.train", folder)
+    _, warnings = _prepare(spec_path, told, base, folder)
+    return {**_forecast("retrain.train", folder), "warnings": warnings}
 
 
 def ask_model(
@@ -143,8 +145,8 @@ def _source(told: Mapping[str, Any]) -> tuple[str, Callable[[Path], Any]]:
     return _SOURCES.get(str(told.get("trainer", "dpo")), _SOURCES["dpo"])
 
 
-def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) -> bool:
-    """Fill the run's folder with what the spec says now; returns whether there are held-out pairs.
+def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) -> tuple[bool, list[str]]:
+    """Fill the run's folder with what the spec says now; returns whether there are held-out pairs, and warnings.
 
     What was trained there by another spec or other pairs is not taken for its result: raises InvalidInput. A checkpoint
     is refused by the trainer, which knows what its weights depend on.
@@ -152,10 +154,11 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
     name, read = _source(told)
     source, held = _place(spec_path, told, name), _place(spec_path, told, "held_out")
     assert source is not None
-    rows = read(source)
-    held_side: list[PairText] = read_pairs(held) if held is not None else []
+    rows = sides.read_rows(source, read)
+    held_side: list[PairText] = sides.read_rows(held, read_pairs) if held is not None else []
     if name == "pairs" and held is None:
-        rows, held_side = _split(rows)
+        rows, held_side = sides.split(rows)
+    known = shared.find_shared(rows, held_side) if held is not None else None
     rest = {name: value for name, value in told.items() if name not in _PLACES}
     rest.setdefault("base_model", base)
     for start in ("init_adapter", "init_model"):
@@ -171,7 +174,7 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
             raise InvalidInput(
                 f"{spec_path.name} names no texts to adapt to.", 'Add a line like texts = "texts.jsonl".'
             )
-        learnt[spec.texts] = _lines(read_texts(texts))
+        learnt[spec.texts] = _lines(sides.read_rows(texts, read_texts))
     if _has_trained(folder) and not _is_told(folder, spec, learnt):
         raise InvalidInput(
             f"What {folder} holds was trained by another spec or other pairs.", "Name another output, or remove it."
@@ -181,19 +184,8 @@ def _prepare(spec_path: Path, told: Mapping[str, Any], base: str, folder: Path) 
     with _own(folder):
         for file, text in {**learnt, **judged, "spec.json": dump_spec(spec)}.items():
             write_text(folder, file, text)
-    return bool(held_side)
-
-
-def _split(rows: Sequence[PairText]) -> tuple[list[PairText], list[PairText]]:
-    """What is learnt and what is held out: no prompt, nor one that is nearly the same, is on both sides."""
-    split = split_pairs(rows, held_out_share=_SHARE, seed=SPLIT_SEED)
-    lot = Lot([PreferencePair(row.id, _messages(row), row.chosen, row.rejected) for row in rows])
-    clusters = dict(zip((row.id for row in rows), lot.groups.tolist(), strict=True))
-    return without(split.train, split.held_out, lambda row: clusters[row.id]), split.held_out
-
-
-def _messages(row: PairText) -> Sequence[Mapping[str, str]]:
-    return [{"role": "user", "content": row.prompt}] if isinstance(row.prompt, str) else row.prompt
+        shared.note_shared(folder, known)
+    return bool(held_side), [known["warning"]] if known else []
 
 
 def _has_trained(folder: Path) -> bool:

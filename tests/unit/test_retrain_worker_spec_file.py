@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import subprocess
 from contextlib import nullcontext
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import Conflict, InvalidInput, Unavailable
-from retrain import local
+from retrain import local, shared
 
 PAIRS = [
     {"id": str(n), "prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "No."}
@@ -114,6 +115,59 @@ def test_a_text_may_hold_what_ends_a_line_elsewhere(folder: Path, children: None
     (folder / "spec.toml").write_text('pairs = "pairs.jsonl"')
     local.train(folder / "spec.toml", base="chat")
     assert json.loads((folder / "spec" / "train.jsonl").read_text().splitlines()[0])["chosen"] == rows[0]["chosen"]
+
+
+@pytest.mark.parametrize("key", ["pairs", "held_out"])
+def test_a_packed_file_is_read_as_what_it_holds(folder: Path, children: None, key: str) -> None:
+    plain = folder / "pairs.jsonl"
+    (folder / "packed.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes()))
+    names = {"pairs": "pairs.jsonl", key: "packed.jsonl.gz"}
+    (folder / "spec.toml").write_text("".join(f'{name} = "{file}"\n' for name, file in names.items()))
+    local.train(folder / "spec.toml", base="chat")
+    sides = [(folder / "spec" / name).read_text().splitlines() for name in ("train.jsonl", "held_out.jsonl")]
+    assert sum(map(len, sides)) == len(PAIRS) * len(names)
+    (folder / "packed.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes() + b"{}\n"))
+    with pytest.raises(InvalidInput, match=r"packed\.jsonl\.gz line 13 is not a pair"):
+        local.train(folder / "spec.toml", base="chat")
+    (folder / "packed.jsonl.gz").write_bytes(gzip.compress(plain.read_bytes())[:-9])
+    with pytest.raises(InvalidInput, match="cut off or damaged"):
+        local.train(folder / "spec.toml", base="chat")
+
+
+ASKED = [
+    "Where can I read about shoes and their sizes",
+    "How long does a parcel to Norway take when it goes by ship in the winter months",
+    "Who pays for returns",
+]
+HELD = [
+    (ASKED[0].upper() + "!", True),  # the same words
+    (ASKED[1] + " now?", True),  # nearly the same
+    ("May I pay by invoice from another country?", False),
+]
+
+
+@pytest.mark.parametrize(("trainer", "key"), [("dpo", "pairs"), ("kto", "thumbs")])
+def test_a_held_out_file_that_shares_prompts_is_warned_of_and_the_report_says_so(
+    folder: Path, children: None, trainer: str, key: str
+) -> None:
+    row = {"chosen": "Yes.", "rejected": "No.", "completion": "Yes.", "desirable": True}
+    learnt = [{"id": str(n), "prompt": prompt, **row} for n, prompt in enumerate(ASKED)]
+    held = [{"id": f"h{n}", "prompt": prompt, **row} for n, (prompt, _) in enumerate(HELD)]
+    for name, rows in (("learnt", learnt), ("held", held), ("apart", held[2:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(told) + "\n" for told in rows))
+    spec = f'trainer = "{trainer}"\n{key} = "learnt.jsonl"\nheld_out = '
+    (folder / "spec.toml").write_text(f'{spec}"held.jsonl"')
+    events: list[dict[str, str]] = []
+    result = local.train(folder / "spec.toml", base="chat", progress=lambda event: events.append(dict(event)))
+    (warning,) = result["warnings"]
+    assert warning.startswith("2 of the 3 held-out pairs ask what the run trains on (2 prompts, the same or nearly so)")
+    assert "held-out accuracy is too good" in warning
+    assert events == [{"event": "warning", "message": warning}], "before the training"
+    assert shared.read_shared(folder / "spec") == {"pairs": 2, "of": 3, "prompts": 2, "warning": warning}
+    assert local.forecast(folder / "spec.toml", base="chat") == {"warnings": [warning]}
+    (folder / "spec.toml").write_text(f'{spec}"apart.jsonl"')
+    assert local.train(folder / "spec.toml", base="chat")["warnings"] == []
+    assert shared.read_shared(folder / "spec") is None
 
 
 def test_a_child_that_says_nothing_is_not_told_by_what_an_earlier_one_said(

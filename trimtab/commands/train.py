@@ -11,7 +11,7 @@ import click
 
 from core.settings import Settings
 from trimtab import installation, options
-from trimtab.output import emit, progress
+from trimtab.output import emit, progress, say
 
 STOPPED = 75
 
@@ -43,7 +43,9 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
     with progress("Training", quiet=as_json) as report:
 
         def hear(event: Mapping[str, Any]) -> None:
-            if event.get("event") == "step":
+            if event.get("event") == "warning":
+                say(f"Warning: {event['message']}")
+            elif event.get("event") == "step":
                 note = f"loss {event['loss']:.3f} accuracy {event['accuracy']:.2f} eta {event.get('eta_s') or 0:.0f} s"
                 report(event["step"] / event["of"], note)
 
@@ -62,7 +64,8 @@ def _open_encoder(settings: Settings) -> Any:
 
 def _told(found: Mapping[str, Any], outlook: Mapping[str, Any] | None) -> list[str]:
     """What the run takes, whether it will help, and which labels to collect where that is open."""
+    warned = [f"Warning: {warning}" for warning in found["warnings"]]
     takes = f"{found['seconds_low']:.0f} to {found['seconds_high']:.0f} s on {found['device']}, {found['memory_mb']} MB"
     if outlook is None:
-        return [takes]
-    return [takes, outlook["sentence"], *(f"Label: {line}" for line in outlook["label"])]
+        return [*warned, takes]
+    return [*warned, takes, outlook["sentence"], *(f"Label: {line}" for line in outlook["label"])]

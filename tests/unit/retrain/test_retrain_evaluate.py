@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from retrain import shared
 from retrain.evaluate import evaluate
 from retrain.training.policy import Hardware
 from retrain.training.progress import Progress, read_events
@@ -36,11 +37,12 @@ def trained(make_run):
 
 
 def test_a_trained_candidate_beats_the_base(trained):
+    shared.note_shared(trained, {"pairs": 2, "of": 80, "prompts": 1, "warning": "Two ask what was trained on."})
     result = evaluate(trained, Progress(trained / "progress.jsonl"), never, time.monotonic)
     written = json.loads((trained / "evaluation.json").read_text("utf-8"))
     assert written["versions"]["champion"]["accuracy"]["value"] == 0.5
     assert written["versions"]["candidate"]["accuracy"]["value"] > 0.8
-    assert written["pairs"] == 80
+    assert written["pairs"] == written["shared_prompts"]["of"] == 80
     assert written["prompts"] == 40
     assert result["difference"]["accuracy"].n == 80
     rows = [json.loads(line) for line in (trained / "evaluation_pairs.jsonl").read_text("utf-8").splitlines()]
