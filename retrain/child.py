@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from core.errors import InvalidInput, TrimtabError, Unavailable
 from core.ports import Engine
+from retrain import remedies
 from retrain.engines import DONE, RUNNING, STOPPED
 from retrain.held import Held
 
@@ -106,8 +107,8 @@ class Child:
         event = tail.latest if tail.number > began else {}
         if event.get("event") == "error":
             if event.get("code") == _WRONG_SPEC:
-                raise InvalidInput(str(event.get("message", "The run was told something wrong.")))
-            raise ChildDied(str(event.get("message", "The trainer failed.")))
+                raise InvalidInput(remedies.for_run(str(event.get("message", "The run was told something wrong."))))
+            raise ChildDied(remedies.for_run(str(event.get("message", "The trainer failed."))))
         last = (await self._patiently(lambda: self.engine.log(job, tail=1))).strip()[:300]
         raise ChildDied("The trainer was killed." if not last else f"The trainer ended: {last}")
 

@@ -20,7 +20,7 @@ from core.settings import Settings
 from core.types import PreferencePair
 from gateway.imports import read_pairs as gateway_pairs
 from models.prepare import read_manifest
-from retrain import shared, sides
+from retrain import remedies, shared, sides
 from retrain.adaptation import FOLDER as ADAPTED
 from retrain.child import Tail
 from retrain.pairs import margins
@@ -103,7 +103,7 @@ def ask_model(
         return {}
     if not (inner / margins.ANSWER).exists():
         tell(_forecast("retrain.crossfit", folder))
-        if _run("retrain.crossfit", folder, progress) == STOPPED:
+        if _run("retrain.crossfit", folder, progress, remedies.in_settings) == STOPPED:
             return None
     return margins.close(inner)
 
@@ -203,7 +203,8 @@ def _weighty(spec: RunSpec) -> dict[str, Any]:
     return {name: value for name, value in asdict(spec).items() if name not in WITHOUT_EFFECT}
 
 
-def _run(module: str, folder: Path, progress: Report) -> int:
+def _run(module: str, folder: Path, progress: Report, say: Callable[[str], str] = str) -> int:
+    """The exit code of the child, which was stopped or is done. Raises for any other, in the words that `say` makes."""
     tail = Tail(folder / "progress.jsonl")
     tail.read()
     errors: list[str] = []
@@ -228,7 +229,7 @@ def _run(module: str, folder: Path, progress: Report) -> int:
                 child.wait()
     _tell(tail, hear)
     if child.returncode not in (0, STOPPED):
-        raise _failed(folder, errors[-1] if errors else "", child.returncode)
+        raise _failed(folder, say(errors[-1] if errors else ""), child.returncode)
     return child.returncode
 
 

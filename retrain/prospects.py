@@ -124,7 +124,7 @@ def list_topics(
 def advise(topics: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which labels to collect: a sentence for each of the first topics that lack pairs, in their order."""
     return [
-        f"{topic['name']}: {topic['pairs']} pairs, the heads doubt {100 * topic['doubt']:.0f} % of them; "
+        f"{topic['name']}: {topic['pairs']} pairs, cheap models doubt {100 * topic['doubt']:.0f} % of them; "
         f"about {topic['wanted']} more would tell."
         for topic in topics
         if topic["wanted"]
@@ -135,7 +135,7 @@ def say(word: str, found: Gains, more: int) -> str:
     """The outlook in a sentence with its figures."""
     if found.now.value is None:
         return f"Not enough pairs: {more} more needed."
-    told = f"cheap heads on these pairs gain {_points(found.now)} of held-out accuracy"
+    told = f"cheap models on these pairs gain {_points(found.now)} of held-out accuracy"
     later = f"with twice as many {_points(found.twice)}"
     if word == "likely to help":
         return f"Likely to help: {told}, {later}."

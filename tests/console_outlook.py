@@ -39,7 +39,7 @@ def _tell_outlook(tx: Tx, decision: str, say: Say) -> None:
     curve = [(24, 0.55, 0.42, 0.68), (48, 0.58, 0.46, 0.70), (96, 0.60, 0.49, 0.71), (192, 0.61, 0.52, 0.70)]
     told = {
         "outlook": "not enough pairs",
-        "sentence": "Not enough pairs: cheap heads gain 4 points [-2, 10]; about 320 more needed to tell.",
+        "sentence": "Not enough pairs: cheap models gain 4 points [-2, 10]; about 320 more needed to tell.",
         "needed": 320,
         "pairs": 256,
         "prompts": 201,
@@ -49,7 +49,7 @@ def _tell_outlook(tx: Tx, decision: str, say: Say) -> None:
         "twice": estimate(0.06, -0.02, 0.19, 256),
         "curve": [{"learnt": n, "accuracy": estimate(*ends, 256)} for n, *ends in curve],
         "topics": topics,
-        "label": [say("parcel · late: 46 pairs, the heads doubt 48 % of them; about 47 more would tell.")],
+        "label": [say("parcel · late: 46 pairs, cheap models doubt 48 % of them; about 47 more would tell.")],
     }
     commands.finish(tx, row["id"], told, process="retrain-1")
 

@@ -14,6 +14,7 @@ FEW = 8
 NOTHING_LEFT = 0.01
 DIVERGED, EXPLODED = 2.0, 10.0
 LONELY = 0.5
+RATE = "retrain.learning_rate (where all weights train: retrain.full_learning_rate)"
 
 
 def diagnose(events: Sequence[Event]) -> list[str]:
@@ -49,7 +50,9 @@ def _loss(early: Sequence[Event], late: Sequence[Event]) -> str:
     exploded = bool(norms[0] and norms[1]) and median(norms[1]) > EXPLODED * max(median(norms[0]), 1e-12)
     if last > first * DIVERGED or (exploded and last > first):
         grew = f" and the gradients grew from {median(norms[0]):.3g} to {median(norms[1]):.3g}" if exploded else ""
-        return f"It diverges: the loss rose from {first:.3f} to {last:.3f}{grew}. Stop it and lower the learning rate."
+        return (
+            f"It diverges: the loss rose from {first:.3f} to {last:.3f}{grew}. Stop it, lower {RATE}, and propose anew."
+        )
     if last < NOTHING_LEFT:
         return (
             f"The loss is at 0 ({last:.4f}): nothing is left to learn here, and further steps only lead away from "
@@ -58,7 +61,7 @@ def _loss(early: Sequence[Event], late: Sequence[Event]) -> str:
     if last < first * 0.95:
         return f"It is learning: the loss fell from {first:.3f} to {last:.3f}."
     if last > first * 1.1:
-        return f"The loss rose from {first:.3f} to {last:.3f}: the learning rate may be too high."
+        return f"The loss rose from {first:.3f} to {last:.3f}: the learning rate ({RATE}) may be too high."
     return f"The loss has hardly moved ({first:.3f} to {last:.3f})."
 
 
@@ -95,7 +98,8 @@ def _held_out(events: Sequence[Event], first: float | None, last: float | None) 
     if first is not None and last is not None and last < first * 0.95:
         return (
             f"Held-out pairs get worse ({min(held):.3f} to {held[-1]:.3f}) while training gets better "
-            f"({first:.3f} to {last:.3f}): it is learning these pairs by heart. Stop earlier or use more pairs."
+            f"({first:.3f} to {last:.3f}): it is learning these pairs by heart. Propose one with "
+            "fewer retrain.max_steps, or collect more pairs."
         )
     return "The loss on held-out pairs has begun to rise: it may be learning these pairs by heart."
 
@@ -110,7 +114,7 @@ def _experts(late: Sequence[Event]) -> str:
         return ""
     return (
         f"Few experts do the work in layer {means.index(lowest) + 1} (evenness {lowest:.2f} of 1): "
-        "a router_aux_weight would spread it."
+        "`trimtab train` spreads it with router_aux_weight; proposed runs have no setting for that."
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.settings import RetrainSettings
 from dashboard.views.diagnosis import diagnose
 
 
@@ -66,6 +69,15 @@ def test_lonely_experts_and_doubted_labels_are_named() -> None:
     assert not any("experts" in sentence for sentence in diagnose(steps(FALLING, router_entropy=[[0.9, 0.8]] * 24)))
     doubted = [{"event": "reliability", "step": 8, "noise_rate": 0.2, "doubted": 0.25}]
     assert any("25 %" in sentence for sentence in diagnose(steps(FALLING) + doubted))
+
+
+def test_what_it_advises_are_settings_that_a_proposed_run_has() -> None:
+    held = [{"event": "eval", "step": n, "loss": loss} for n, loss in ((8, 0.5), (24, 0.7))]
+    rises = [diagnose(steps([0.69 + by * n for n in range(24)])) for by in (0.1, 0.01)]
+    told = " ".join([*rises[0], *rises[1], *diagnose(steps(FALLING) + held)])
+    named = set(re.findall(r"retrain\.(\w+)", told))
+    assert named == {"learning_rate", "full_learning_rate", "max_steps"}
+    assert named <= {field.name for field in fields(RetrainSettings)}
 
 
 def test_thumbs_are_not_called_pairs() -> None:

@@ -37,7 +37,7 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
     if only_forecast:
         found = local.forecast(spec, base=base, output=output)
         with progress("Will it help?", quiet=as_json) as report:
-            outlook = local.outlook(spec, _open_encoder(settings), report=lambda share: report(share, "cheap heads"))
+            outlook = local.outlook(spec, _open_encoder(settings), report=lambda share: report(share, "cheap models"))
         emit({**found, "outlook": outlook}, as_json=as_json, text="\n".join(_told(found, outlook)))
         return
     with progress("Training", quiet=as_json) as report:

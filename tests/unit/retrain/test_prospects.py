@@ -47,7 +47,7 @@ def test_a_planted_preference_is_likely_to_help_and_what_is_known_already_is_not
     found = prospects.foresee(pairs, embed)
     assert found["outlook"] == "likely to help" and found["label"] == [] and found["contributors_apart"]
     assert found["gain"]["low"] > 0.2 and found["twice"]["low"] == found["gain"]["low"]
-    assert found["sentence"].startswith("Likely to help: cheap heads on these pairs gain 50 points")
+    assert found["sentence"].startswith("Likely to help: cheap models on these pairs gain 50 points")
     again = prospects.foresee(pairs, embed, known=range(160))
     assert again["known"] == 160 and again["gain"]["value"] == 0.0
     assert again["outlook"] == "not enough pairs" and abs(again["gain"]["high"] + again["gain"]["low"]) < 1e-9
@@ -75,7 +75,7 @@ def test_too_few_pairs_say_how_many_more(n):
 
 def test_an_unlikely_gain_is_said_with_its_figures():
     none = proportion(0, 400)
-    assert prospects.say("unlikely", Gains(none, none), 0).startswith("Unlikely to help: cheap heads")
+    assert prospects.say("unlikely", Gains(none, none), 0).startswith("Unlikely to help: cheap models")
 
 
 def test_the_topic_that_was_learnt_is_found_and_equal_versions_are_sure_of_nothing():
