@@ -96,6 +96,7 @@ def _check(tx: Tx, found: list[PreferencePair], say: Say) -> None:
         ],
         "ran": ["duplicates", "style"],
         "not_run": {"bursts": say("most pairs have the time of others")},
+        "unseen": [say("How far people agree is not known: 14 more answers are needed.")],
         "held_now": 3,
         "figures": {
             "style": {
@@ -151,6 +152,7 @@ def _card(say: Say) -> dict[str, Any]:
             "flags": {"near_duplicate": 3},
             "notes": [say("Its 60 pairs nearly repeat others.")],
             "not_run": {},
+            "unseen": [say("Labels cannot be told wrong from right.")],
         },
         "text": f"# Dataset card\n\n- `{say('feedback')}`: 20\n",
     }

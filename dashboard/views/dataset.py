@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard import actions, show, words
 from dashboard.console import Console
-from dashboard.views import propose
+from dashboard.views import pair_quality, propose
 from dashboard.views.traffic import short
 from store.queries import pairs as queries
 
@@ -99,6 +99,7 @@ def detail(console: Console, uuid: str) -> None:
     show.table(lines, columns, alt="What the card counts", key="card")
     for note in customs.get("notes", ()):
         st.text(f"• {note}")
+    pair_quality.unseen(customs.get("unseen", ()))
     with st.container(horizontal=True, gap="small"):
         show.download(lines, list(columns), name=f"dataset-{row['digest'][:12]}", key="card-csv")
         if card.get("text"):

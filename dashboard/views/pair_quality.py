@@ -46,9 +46,18 @@ def draw(said: Mapping[str, Any], check: Mapping[str, Any] | None, now: datetime
     contributors(said["contributors"])
     for note in said["notes"]:
         st.text(f"• {note}")
+    unseen(said.get("unseen", ()))
     if said["not_run"]:
         with st.expander("Checks that did not run"):
             st.text("\n".join(f"{words.title(name)}: {why}." for name, why in said["not_run"].items()))
+
+
+def unseen(sentences: Sequence[str]) -> None:
+    """What customs could not tell: that nothing was found there says nothing."""
+    if sentences:
+        st.caption("What customs could not tell, and what it would take")
+        for sentence in sentences:
+            st.text(f"• {sentence}")
 
 
 def biases(style: Mapping[str, Any]) -> None:

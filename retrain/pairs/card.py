@@ -38,8 +38,9 @@ def write_card(card: Mapping[str, Any]) -> str:
     ):
         if counts:
             lines += ["", f"## {title}", "", *(f"- {code(name)}: {code(count)}" for name, count in counts.items())]
-    if notes := card["customs"].get("notes"):
-        lines += ["", "## Notes", "", *(f"- {code(note)}" for note in notes)]
+    for title, name in (("What customs could not tell", "unseen"), ("Notes", "notes")):
+        if told := card["customs"].get(name):
+            lines += ["", f"## {title}", "", *(f"- {code(line)}" for line in told)]
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,7 @@ from retrain.pairs.customs.reliability import FLAG as UNRELIABLE
 from retrain.pairs.customs.suites import own_texts
 from retrain.pairs.customs.triggers import FLAG as TRIGGER
 from retrain.pairs.customs.turned import FLAG as TURNED
+from retrain.pairs.unseen import list_unseen
 from store import pairs
 from store.unit_of_work import Tx
 
@@ -74,11 +75,11 @@ def clear(
     found = [lot[place] for place in places]
     verdicts = list(zip(found, inspected.verdicts, strict=True))
     held = {pair.id: verdict for pair, verdict in verdicts if verdict.quarantined}
-    summary = inspected.summary()
+    summary = {**inspected.summary(), "unseen": list_unseen(whole, lot)}
     return Cleared(
         {id: list(verdict.reasons) for id, verdict in held.items()},
         {pair.id: int(n) for pair, n in zip(found, inspected.clusters, strict=True)},
-        {"flags": summary["flags"], "notes": summary["notes"], "not_run": summary["not_run"]},
+        {name: summary[name] for name in ("flags", "notes", "not_run", "unseen")},
         {id: list(verdict.flags) for id, verdict in held.items()},
         summary,
         [suspect for result in inspected.results.values() for suspect in result.suspects],

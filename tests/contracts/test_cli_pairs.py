@@ -42,7 +42,9 @@ def test_pairs_are_checked_without_a_database(run: Run, tmp_path: Path) -> None:
     assert summary["summary"]["pairs"] == 300
     assert summary["summary"]["quarantined"] == sum(line["quarantined"] for line in lines)
     assert "bursts" in summary["summary"]["not_run"]
+    assert ["How far people agree is not known" in said for said in summary["summary"]["unseen"]] == [True]
     text = run("pairs", "check", str(file), "--map", columns).stdout
+    assert f"What could not be told:\n  {summary['summary']['unseen'][0]}\n" in text
     assert "300 pairs" in text
     assert "“cf”" in text
 

@@ -57,6 +57,7 @@ def test_figures_of_the_lot_carry_interval_and_count_or_say_what_is_missing(
     assert "With the model, held out: 71.0 % (58.0 to 82.0 %, n = 44)" in told
     assert "Between people: 6 of 20 rows needed" in told
     assert "Repeats: 0 exact and 3 near ones among 60 pairs." in told
+    assert "What customs could not tell" in told and "How far people agree is not known: 14 more answers" in told
 
 
 def test_sources_papers_and_contributors_are_counted(filled_folder: World, open_page: Open) -> None:
@@ -124,6 +125,7 @@ def test_what_is_not_there_is_said(filled_folder: World, open_page: Open) -> Non
 
 def test_a_dataset_has_its_card_to_read_and_to_save(filled_folder: World, open_page: Open) -> None:
     page = open_page(filled_folder, "pairs", dataset=filled_folder.dataset)
+    assert "Labels cannot be told wrong from right." in texts(page)
     assert not page.exception and "45 pairs of 45 prompts" in texts(page)
     assert "6 pairs, 0.62 on average" in texts(page)
     (card,) = columns(page, "About", "What")

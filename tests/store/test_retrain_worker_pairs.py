@@ -302,6 +302,7 @@ def test_nothing_leaks_by_near_prompts_or_by_contributors_and_the_card_says_so(s
         assert not {p.contributor for p in train} & {p.contributor for p in held_out}
         assert "none on both sides" in row["card"]["text"]
         assert row["card"]["text"].startswith("# Dataset card")
+        assert "## What customs could not tell\n\n- `How far people agree is not known" in row["card"]["text"]
         told = {"contributors_apart": False, "contributors": 0}
         assert "- Contributors: none is named.\n" in write_card({**row["card"], **told})
         assert "- Contributors: 3, some may be on both sides" in write_card({**row["card"], **told, "contributors": 3})

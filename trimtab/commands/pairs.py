@@ -68,6 +68,7 @@ def check(
     from gateway.imports import read_pairs
     from retrain.pairs.customs.inspection import checks, inspect_lot
     from retrain.pairs.customs.suites import own_texts, read_texts
+    from retrain.pairs.unseen import list_unseen
 
     if not 0 < cap <= 1:
         raise InvalidInput(f"A cap of {cap} is no share.", "Choose one above 0 and at most 1.")
@@ -80,7 +81,7 @@ def check(
     margins = _ask_model(options.settings(context), found, seed, quiet=as_json) if model else None
     with progress(f"Checking {len(found)} pairs", quiet=as_json) as report:
         inspected = inspect_lot(found, checks(texts, cap=cap), seed=seed, embed=embed, told=margins, progress=report)
-    told = {**inspected.summary(), "wrong_rows": _rows(wrong)}
+    told = {**inspected.summary(), "unseen": list_unseen(inspected, found), "wrong_rows": _rows(wrong)}
     if as_json:
         for verdict in inspected.verdicts:
             click.echo(json.dumps(asdict(verdict), ensure_ascii=False))
@@ -139,7 +140,7 @@ def _rows(wrong: BadRows | None) -> dict[str, Any]:
 
 
 def _sentences(inspected: Inspection, told: dict[str, Any]) -> list[str]:
-    """The funnel, the flags with their counts, the notes, and the most suspicious of what is held."""
+    """The funnel, the flags with their counts, the notes, what stays open, and the most suspicious of what is held."""
     lines = [
         f"{told['pairs']} pairs, {told['repeated']} of them repeats: {told['quarantined']} would be quarantined, "
         f"{told['passed']} would pass.",
@@ -149,6 +150,8 @@ def _sentences(inspected: Inspection, told: dict[str, Any]) -> list[str]:
     ]
     if told["notes"]:
         lines += ["", *told["notes"]]
+    if told["unseen"]:
+        lines += ["", "What could not be told:", *(f"  {sentence}" for sentence in told["unseen"])]
     held = sorted((verdict for verdict in inspected.verdicts if verdict.quarantined), key=lambda v: -v.score)
     if held:
         lines += ["", f"{'id':<24}{'score':>8}  reason"]
