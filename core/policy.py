@@ -23,6 +23,8 @@ QUALITY = frozenset(
 )
 # How the model is served: a release may have changed it, learning from preferences does not.
 SERVICE = frozenset({"errors", "latency", "expert_load"})
+# What is measured on requests that a version failed to answer.
+FAILURES = frozenset({"errors"})
 # What is measured on answers that people got, and not by asking the live version itself or by what it failed to answer.
 ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"} | {"latency"}
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
@@ -35,6 +37,7 @@ class Situation:
     """What the policy looks at when `metric` alarms: the release before it, and the pairs there are to learn from.
 
     `events_since_release` counts the answers of the live version until the alarm was raised; None before any is live.
+    `asked_since_release` says that clients had asked it something by then, which it may have failed to answer.
     `about_earlier` says that the alarm was raised before that version went live.
     """
 
@@ -46,6 +49,7 @@ class Situation:
     approved_pairs: int
     minimum_pairs: int
     about_earlier: bool = False
+    asked_since_release: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,7 @@ class Proposal:
 def propose(situation: Situation) -> Proposal:
     """An alarm soon after a release points at the release; all else but slow or failing servers is met by learning.
 
-    A release counts as recent while at most `settled_events` answers were given since it.
+    A release counts as recent while at most `settled_events` answers were given since it, however many failed.
     """
     recent = (
         situation.events_since_release is not None
@@ -69,15 +73,20 @@ def propose(situation: Situation) -> Proposal:
     if situation.metric in READ_FIRST:
         return Proposal("none", f"{_words(situation.metric)} alone asks for no act: read the rows of the alert first.")
     suspect = situation.metric in QUALITY | SERVICE
-    # An alarm about answers is no word on a version that had given none by then, such as one just rolled back to.
-    unheard = recent and situation.metric in ANSWERS and situation.events_since_release == 0
+    # An alarm about answers is no word on a version that had given none by then, such as one just rolled back to; one
+    # about failures is none on a version that nobody had asked.
+    silent = situation.metric in ANSWERS or (situation.metric in FAILURES and not situation.asked_since_release)
+    unheard = recent and silent and situation.events_since_release == 0
     if suspect and (situation.about_earlier or unheard):
         return Proposal("none", f"The alarm is about a version that {situation.live_version} has replaced since.")
     if suspect and recent:
+        given = situation.events_since_release
+        live = situation.live_version
+        when = f"{given} answers after {live} went live" if given else f"before {live} had given an answer"
         return Proposal(
             "rollback",
-            f"{_words(situation.metric)} got worse {situation.events_since_release} answers after "
-            f"{situation.live_version} went live; {situation.previous_version} served before it without this alarm.",
+            f"{_words(situation.metric)} got worse {when}; {situation.previous_version} served before it without this "
+            "alarm.",
         )
     if situation.metric in SERVICE:
         said = f"{_words(situation.metric)} is a matter of how the model is served, and learning does not change that"

@@ -135,6 +135,7 @@ def _weigh(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> Proposal | N
         approved_pairs=pairs.counts(tx)["approved"],
         minimum_pairs=settings.retrain.minimum_pairs,
         about_earlier=raised < route["changed_at"],
+        asked_since_release=deployments.asked_since(tx, settings.deployment, until=raised),
     )
     found = propose(situation)
     if found.kind == "retrain" and (trouble := _unserved(tx, settings, route["version"])):

@@ -41,7 +41,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
             kind: Any = "adapter" if number else "base"
             versions.register(tx, ModelVersion(name, str(number) * 64, kind, "chat", "", NOW), actor="x")
         deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
-        for metric in ("prompt_drift", "refusal_rate"):
+        for metric in ("prompt_drift", "refusal_rate", "errors"):
             tx.insert(tables.monitors, name=metric, metric=metric, created_at=NOW)
     yield opened
     opened.close()
@@ -142,6 +142,27 @@ def test_an_alarm_raised_before_the_live_version_answered_stays_none_of_its_own(
         inferences.record(tx, [make_inference(n) for n in range(2, 30)])
     assert look(store) == []
     assert proposed(store) == []
+
+
+@pytest.mark.parametrize(
+    ("statuses", "metric", "kind"),
+    [
+        ([503] * (decide.SETTLED_ANSWERS + 1), "errors", "rollback"),
+        ([503] * 3, "refusal_rate", None),
+        ([], "errors", None),
+        ([404, 499], "errors", None),
+    ],
+    ids=["nothing but failures", "answers are another version's", "nobody asked", "clients' own errors"],
+)
+def test_a_version_that_never_answered_is_rolled_back_for_its_failures_alone(
+    store: Store, statuses: list[int], metric: str, kind: str | None
+) -> None:
+    release(store, answers=0)
+    with store.write(NOW) as tx:
+        inferences.record(tx, [replace(make_inference(n), status=status) for n, status in enumerate(statuses)])
+    fire(store, metric)
+    assert len(look(store)) == 1
+    assert [row["kind"] for row in proposed(store)] == ([kind] if kind else [])
 
 
 def test_drift_after_a_release_is_not_the_releases_fault(store: Store) -> None:

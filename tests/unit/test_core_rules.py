@@ -91,6 +91,14 @@ def test_a_version_that_has_given_no_answer_is_not_rolled_back_for_answers(metri
     assert propose(situation(metric, events_since_release=1)).kind == "rollback"
 
 
+def test_failures_of_a_version_that_nobody_asked_are_not_its_own() -> None:
+    assert propose(situation("errors", events_since_release=0, asked_since_release=False)).kind == "none"
+    told = propose(situation("errors", events_since_release=0, asked_since_release=True))
+    assert told.kind == "rollback" and "before assistant-v2 had given an answer" in told.reason
+    # Probes ask the live version themselves.
+    assert propose(situation("adversarial", events_since_release=0, asked_since_release=False)).kind == "rollback"
+
+
 @pytest.mark.parametrize(
     "changes", [{"previous_version": ""}, {"events_since_release": 501}, {"events_since_release": None}]
 )
