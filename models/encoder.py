@@ -32,16 +32,17 @@ class Encoder:
     """
 
     def __init__(self, path: Path, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None) -> None:
+        path = path.expanduser()
+        if not path.is_dir():
+            raise InvalidInput(f"The encoder folder {path} does not exist.", "Run: trimtab models prepare.")
+        if dtype not in ("float32", "bfloat16"):
+            raise InvalidInput(f"The encoder's number format {dtype!r} is unknown.", "Use float32 or bfloat16.")
+        inspect(path)
+        # After what may be refused: to load these takes seconds.
         import torch
         from transformers import AutoModel, AutoTokenizer
         from transformers.utils import logging
 
-        path = path.expanduser()
-        if not path.is_dir():
-            raise InvalidInput(f"The encoder folder {path} does not exist.", "Run `python -m models.prepare` first.")
-        if dtype not in ("float32", "bfloat16"):
-            raise InvalidInput(f"The encoder's number format {dtype!r} is unknown.", "Use float32 or bfloat16.")
-        inspect(path)
         if threads is not None:
             torch.set_num_threads(threads)
         logging.disable_progress_bar()

@@ -14,7 +14,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, TrimtabError
 from retrain import probed, shared
 from retrain.ending import Stopped, StopRequest, carry_out
 from retrain.learnt import by_topic, question
@@ -70,7 +70,7 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         "precision": hardware.precision,
         **summarise(scores, CANDIDATE, CHAMPION),
         "calibration": calibrate(scores, CANDIDATE, CHAMPION, beta=spec.beta),
-        "topics": find_learnt(scores, pairs, spec.encoder),
+        **find_learnt(scores, pairs, spec.encoder),
         "update": describe_update(candidate, spec),
     }
     if (found := shared.read_shared(folder)) is not None:
@@ -81,12 +81,12 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
         )
     write_whole(folder / "evaluation_pairs.jsonl", "".join(json.dumps(row) + "\n" for row in list_rows(scores)))
     result["seconds"] = round(clock() - began, 2)
-    told: dict[str, Any] = {}
+    told: dict[str, Any] = {name: result[name] for name in ("topics", "topics_missing") if name in result}
     if found := result.get("poison"):
         check = probed.judge_poison(found)
         told["poison"] = " ".join(filter(None, (check.reason, check.details.get("note"))))
     write_whole(folder / "evaluation.json", json.dumps(result, default=plain, indent=2) + "\n")
-    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"], topics=result["topics"], **told)
+    progress.write("evaluated", pairs=len(scores.ids), seconds=result["seconds"], **told)
     return result
 
 
@@ -97,16 +97,22 @@ def read_prompts(folder: Path, spec: RunSpec) -> list[Any]:
     return [pair.prompt for pair in read_pairs(folder / spec.pairs)] if spec.trainer == "dpo" else []
 
 
-def find_learnt(scores: Scores, pairs: Sequence[PairText], encoder: str | None) -> list[dict[str, Any]]:
-    """What the candidate learnt beyond the champion, by topic of the prompts; nothing without an encoder's folder."""
+def find_learnt(scores: Scores, pairs: Sequence[PairText], encoder: str | None) -> dict[str, Any]:
+    """What the candidate learnt beyond the champion, by topic of the prompts ("topics"); without an encoder that can be
+    used there is none, and "topics_missing" says why."""
     from models.encoder import Encoder
 
-    if not encoder or not Path(encoder).is_dir():
-        return []
     told = {pair.id: question(pair) for pair in pairs}
     asked = [told[identifier] for identifier in scores.ids]
+    try:
+        if not encoder:
+            raise InvalidInput("The run names no encoder.", "Name its folder in the spec.")
+        vectors = Encoder(Path(encoder)).embed(asked)
+    except Exception as error:  # whatever it is, hours of training are not lost for it
+        kind = f"The encoder failed with {type(error).__name__}."
+        return {"topics": [], "topics_missing": str(error) if isinstance(error, TrimtabError) else kind}
     new, old = reward_hits(scores, CANDIDATE), reward_hits(scores, CHAMPION)
-    return by_topic(new, old, asked, scores.prompts, Encoder(Path(encoder)).embed(asked))
+    return {"topics": by_topic(new, old, asked, scores.prompts, vectors)}
 
 
 def list_rows(scores: Scores) -> list[dict[str, Any]]:

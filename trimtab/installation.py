@@ -113,10 +113,11 @@ def _disk(home: Path) -> Finding:
     )
 
 
-def _models(settings: Settings) -> Finding:
+def _models(settings: Settings, *, encoder: bool = True) -> Finding:
     if settings.gateway.server != "transformers_local":
         return Finding("models", True, f"answers come from {settings.gateway.server}")
-    missing = [p.name for p in (settings.chat_path, settings.encoder_path) if not (p / "config.json").exists()]
+    needed = [settings.chat_path, *([settings.encoder_path] if encoder else [])]
+    missing = [path.name for path in needed if not (path / "config.json").exists()]
     if missing:
         return Finding("models", False, f"not prepared: {', '.join(missing)}", "Run: trimtab models prepare.")
     return Finding("models", True, f"prepared in {settings.models_home}")
@@ -143,8 +144,8 @@ def _database(settings: Settings) -> list[Finding]:
         store.close()
 
 
-def require_models(settings: Settings) -> None:
-    """Raise Unavailable unless the models that the settings need are on disk."""
-    finding = _models(settings)
+def require_models(settings: Settings, *, encoder: bool = True) -> None:
+    """Raise Unavailable unless the models that the settings need are on disk: only the chat model without `encoder`."""
+    finding = _models(settings, encoder=encoder)
     if not finding.ok:
         raise Unavailable(f"The models are {finding.message}.", finding.remedy)

@@ -11,11 +11,16 @@ from dashboard import dots, show, words
 
 
 def draw(events: Sequence[Mapping[str, Any]]) -> None:
-    """A dot on its interval for each topic of the held-out prompts; nothing before the evaluation told of any."""
-    found = next((event["topics"] for event in reversed(events) if event.get("event") == "evaluated"), None)
-    if not found:
+    """A dot on its interval for each topic of the held-out prompts, or why there is none; nothing before the evaluation
+    told of any."""
+    told_last: Mapping[str, Any] = next((event for event in reversed(events) if event.get("event") == "evaluated"), {})
+    found, missing = told_last.get("topics"), told_last.get("topics_missing")
+    if not found and not missing:
         return
     st.subheader("What it learnt, by topic", anchor=False)
+    if not found:
+        st.text(f"Not known: topics are told by the sentence encoder. {missing} The run and its gate need none.")
+        return
     st.caption("Held-out pairs ranked right, candidate minus champion. The intervals hold over all topics together.")
     st.text(sentence(found))
     rows = [{"name": topic["name"], **topic["gain"], "told": told(topic)} for topic in found]

@@ -313,3 +313,22 @@ def test_a_load_probe_prints_its_steps_and_the_bracket(ready: Run, monkeypatch: 
     assert (found["flat_to"], found["bent_from"], found["ended"]) == (1, 2, "latency bends")
     told = ready("probe", "load").stdout
     assert "1 at a time: median 111 ms [" in told and "Latency bends by 2 at a time" in told
+
+
+def test_a_forecast_without_an_encoder_says_what_it_cannot_tell(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = {"seconds_low": 20.0, "seconds_high": 40.0, "device": "CPU", "memory_mb": 900}
+    monkeypatch.setattr("retrain.local._forecast", lambda *_: dict(takes))
+    (tmp_path / "models" / "chat").mkdir(parents=True)
+    (tmp_path / "models" / "chat" / "config.json").write_text("{}")
+    rows = [{"id": str(n), "prompt": f"Question {n}?", "chosen": "Yes.", "rejected": "No."} for n in range(12)]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "spec.toml").write_text('pairs = "pairs.jsonl"')
+    here = ("--set", "gateway.server=transformers_local", "--set", f"models_home={tmp_path / 'models'}")
+    asked = ("train", str(tmp_path / "spec.toml"), "--forecast")
+    text = run(*here, *asked)
+    assert text.exit_code == 0, text.output
+    assert "20 to 40 s on CPU, 900 MB\nWhether it will help is not known: The encoder folder" in text.stdout
+    told = last(run(*here, *asked, "--json"))
+    assert told["outlook"] is None and told["outlook_missing"].endswith("Run: trimtab models prepare.")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from store.tables import commands, runs
+from store.tables import commands, run_progress, runs
 from tests.console_world import World
 from tests.pages.conftest import Open
 from tests.pages.test_pages_draw import texts
@@ -39,6 +39,15 @@ def test_a_run_says_what_it_learnt_by_topic(filled_folder: World, open_page: Ope
     told = texts(page)
     assert "What it learnt, by topic" in [header.value for header in page.subheader]
     assert "Surely better on 1 of 3 topics; on the others there are too few pairs to tell." in told
+
+
+def test_a_run_without_an_encoder_says_why_no_topics_are_told(filled: World, open_page: Open) -> None:
+    data = {"event": "evaluated", "pairs": 72, "topics": [], "topics_missing": "The encoder folder does not exist."}
+    with filled.store.write(filled.now) as tx:
+        tx.execute(run_progress.update().where(run_progress.c.line == 999).values(data=data))
+    page = open_page(filled, "runs", run=filled.trained)
+    assert not page.exception
+    assert "Not known: topics are told by the sentence encoder. The encoder folder does not exist." in texts(page)
 
 
 @pytest.mark.parametrize(

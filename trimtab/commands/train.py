@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from core.errors import TrimtabError
 from core.settings import Settings
 from trimtab import installation, options
 from trimtab.output import emit, progress, say
@@ -32,13 +33,13 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
     from retrain import local
 
     settings = options.settings(context)
-    installation.require_models(settings)
+    # The encoder only tells topics and the outlook: without it there is none of both, and a reason.
+    installation.require_models(settings, encoder=False)
     base = str(settings.chat_path)
     if only_forecast:
         found = local.forecast(spec, base=base, output=output)
-        with progress("Will it help?", quiet=as_json) as report:
-            outlook = local.outlook(spec, _open_encoder(settings), report=lambda share: report(share, "cheap models"))
-        emit({**found, "outlook": outlook}, as_json=as_json, text="\n".join(_told(found, outlook)))
+        foreseen = _foresee(spec, settings, quiet=as_json)
+        emit({**found, **foreseen}, as_json=as_json, text="\n".join(_told({**found, **foreseen})))
         return
     with progress("Training", quiet=as_json) as report:
 
@@ -56,16 +57,25 @@ def train(context: click.Context, spec: Path, output: Path | None, only_forecast
     sys.exit(STOPPED if result["stopped"] else 0)
 
 
-def _open_encoder(settings: Settings) -> Any:
+def _foresee(spec: Path, settings: Settings, *, quiet: bool) -> dict[str, Any]:
+    """Whether the run will help ("outlook"), or why that is not known ("outlook_missing")."""
     from models.encoder import Encoder
+    from retrain import local
 
-    return Encoder(settings.encoder_path).embed
+    try:
+        embed = Encoder(settings.encoder_path).embed
+    except TrimtabError as error:
+        return {"outlook": None, "outlook_missing": str(error)}
+    with progress("Will it help?", quiet=quiet) as report:
+        return {"outlook": local.outlook(spec, embed, report=lambda share: report(share, "cheap models"))}
 
 
-def _told(found: Mapping[str, Any], outlook: Mapping[str, Any] | None) -> list[str]:
+def _told(found: Mapping[str, Any]) -> list[str]:
     """What the run takes, whether it will help, and which labels to collect where that is open."""
+    outlook = found["outlook"]
     warned = [f"Warning: {warning}" for warning in found["warnings"]]
     takes = f"{found['seconds_low']:.0f} to {found['seconds_high']:.0f} s on {found['device']}, {found['memory_mb']} MB"
     if outlook is None:
-        return [*warned, takes]
+        missing = found.get("outlook_missing")
+        return [*warned, takes, *([f"Whether it will help is not known: {missing}"] if missing else [])]
     return [*warned, takes, outlook["sentence"], *(f"Label: {line}" for line in outlook["label"])]

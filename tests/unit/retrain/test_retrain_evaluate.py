@@ -42,6 +42,7 @@ def test_a_trained_candidate_beats_the_base(trained):
     written = json.loads((trained / "evaluation.json").read_text("utf-8"))
     assert written["versions"]["champion"]["accuracy"]["value"] == 0.5
     assert written["versions"]["candidate"]["accuracy"]["value"] > 0.8
+    assert written["topics"] == [] and "names no encoder" in written["topics_missing"]
     assert written["pairs"] == written["shared_prompts"]["of"] == 80
     assert written["prompts"] == 40
     assert result["difference"]["accuracy"].n == 80
