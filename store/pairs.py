@@ -83,8 +83,8 @@ def approved(tx: Tx, limit: int) -> list[PreferencePair]:
 def standing(tx: Tx, since: int) -> dict[int, bool]:
     """The keys of the approved pairs from `since` on, each with whether a person let that pair go."""
     approved = pairs.c.state == "approved", pairs.c.id >= since
-    rows = tx.execute(sa.select(pairs.c.id, pairs.c.decided_by != "").where(*approved))
-    return {int(row[0]): bool(row[1]) for row in rows}
+    free = (pairs.c.decided_by != "").label("free")
+    return {int(row["id"]): bool(row["free"]) for row in tx.all(sa.select(pairs.c.id, free).where(*approved))}
 
 
 def held_for(tx: Tx, flags: Sequence[str], limit: int) -> list[PreferencePair]:
