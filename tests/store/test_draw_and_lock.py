@@ -24,6 +24,8 @@ from store import audit, datasets, pairs, runs, tables
 from store.unit_of_work import Store
 from tests.toy_runs import get, make_settings, now, open_store, queue
 
+pytestmark = pytest.mark.slow
+
 Way = Callable[[Store, Settings], None]
 
 

@@ -94,6 +94,7 @@ def turn(world: World) -> list[str]:
     return told
 
 
+@pytest.mark.slow
 def test_a_worker_without_work_takes_no_lock_and_sees_what_comes(world: World) -> None:
     fire(world, "prompt_drift")
     assert any("nothing proposed" in line for line in turn(world))
