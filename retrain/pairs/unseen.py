@@ -13,7 +13,7 @@ from retrain.pairs.customs.preference import FEWEST_GROUPS
 from retrain.pairs.customs.reliability import FEWEST
 
 CHANCE = 0.5
-BLIND = "labels turned round, triggers and contributors who label against the others"
+TURNED, TRIGGERS, AGAINST = "labels turned round", "triggers", "contributors who label against the others"
 
 
 def list_unseen(inspected: Inspection, pairs: Sequence[PreferencePair]) -> list[str]:
@@ -30,17 +30,23 @@ def _learnt(inspected: Inspection, agreed: Mapping[str, Any]) -> str:
     prompts = len(set(inspected.clusters))
     if "model" not in agreed:
         more = FEWEST_GROUPS - prompts
-        return f"Not looked for: {BLIND}. That takes {FEWEST_GROUPS} different prompts, {more} more than there are."
+        blind = _list(TURNED, TRIGGERS, *_against(inspected))
+        return f"Not looked for: {blind}. That takes {FEWEST_GROUPS} different prompts, {more} more than there are."
     model = agreed["model"]
     if model["value"] is None:
-        return f"Not known: {BLIND}. About {model['needed']} more pairs of different prompts are needed."
+        blind = _list(TURNED, TRIGGERS, *_against(inspected))
+        return f"Not known: {blind}. About {model['needed']} more pairs of different prompts are needed."
     if not _is_chance(model):
         return ""
+    # What short fits of the chat model know better tells turned labels, and nothing else.
+    fits = agreed.get("held_out", {})
+    known = fits.get("low") is not None and not _is_chance(fits)
+    blind = _list(*([] if known else [TURNED]), TRIGGERS, *_against(inspected))
     kept = "Pairs of the same prompt may still tell. " if prompts < len(inspected.clusters) else ""
     return (
         "Labels cannot be told wrong from right by what other prompts' pairs teach: it agrees with "
         f"{model['value']:.0%} [{model['low']:.0%}, {model['high']:.0%}] of {model['n']} labels, and one half is "
-        f"chance. So {BLIND} may be there and not show. {kept}{_remedy(model)}"
+        f"chance. So {blind} may be there and not show. {kept}{_remedy(model)}"
     )
 
 
@@ -51,7 +57,7 @@ def _remedy(model: Mapping[str, Any]) -> str:
             "More such pairs need not help: ask the chat model of the labels too, or have people judge answers twice."
         )
     # The interval narrows with the root of the number: a plan, not a promise.
-    more = ceil(model["n"] * (((model["value"] - model["low"]) / above) ** 2 - 1))
+    more = max(1, ceil(model["n"] * (((model["value"] - model["low"]) / above) ** 2 - 1)))
     return f"About {_round(more):,} more pairs of different prompts would tell, if they agree as these do."
 
 
@@ -80,6 +86,15 @@ def _contributors(inspected: Inspection, pairs: Sequence[PreferencePair]) -> str
     most = max(counts.values(), default=0)
     there = f"{len(counts)} named, with {most} at most" if counts else "none named"
     return f"Contributors were not compared: that takes two who are named, one with {FEWEST} pairs; there are {there}."
+
+
+def _against(inspected: Inspection) -> list[str]:
+    """AGAINST, unless people who judged the same answers tell of each other."""
+    return [] if inspected.results["reliability"].figures.get("overlapping") else [AGAINST]
+
+
+def _list(*names: str) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _is_chance(model: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from core.types import Estimate
 from retrain.pairs.customs.findings import Result
 from retrain.pairs.customs.inspection import Inspection, checks, inspect_lot
-from retrain.pairs.unseen import BLIND, list_unseen
+from retrain.pairs.unseen import AGAINST, TRIGGERS, TURNED, list_unseen
 from tests.customs_world import make_lot
 
 PEOPLE = asdict(Estimate(0.9, 0.8, 0.95, 100, "exact"))
@@ -44,8 +44,8 @@ SURE = Estimate(0.8, 0.65, 0.9, 40, "exact")
     [
         (inspected(SURE), []),
         (inspected(SURE, turned=(0.2, 0.1)), []),
-        (inspected(None), ["Not looked for", BLIND, "10 different prompts, 6 more"]),
-        (inspected(Estimate.missing(6, "exact", 24)), ["Not known", BLIND, "About 24 more pairs"]),
+        (inspected(None), [f"Not looked for: {TURNED}, {TRIGGERS} and {AGAINST}.", "10 different prompts, 6 more"]),
+        (inspected(Estimate.missing(6, "exact", 24)), ["Not known", AGAINST, "About 24 more pairs"]),
         # An interval of 0.1 below 0.55 must halve: four times as many pairs.
         (inspected(Estimate(0.55, 0.45, 0.65, 40, "exact")), ["55% [45%, 65%] of 40 labels", "About 120 more pairs"]),
         (inspected(Estimate(0.48, 0.38, 0.58, 40, "exact")), ["may be there and not show", "need not help"]),
@@ -58,6 +58,15 @@ def test_each_question_that_stays_open_is_told_in_a_sentence(given: Inspection, 
     said = list_unseen(given, LOT)
     assert len(said) == bool(told), said
     assert all(part in said[0] for part in told), said
+
+
+def test_what_the_chat_model_or_people_on_the_same_answers_tell_is_not_called_unseen() -> None:
+    blind = inspected(Estimate(0.5, 0.4, 0.6, 40, "exact"))
+    agreed = {**blind.results["agreement"].figures, "held_out": asdict(SURE)}
+    overlapping = Result(figures={"overlapping": {"ann": {"accuracy": 0.9}}})
+    results = {**blind.results, "agreement": Result(figures=agreed), "reliability": overlapping}
+    (said,) = list_unseen(replace(blind, results=results), LOT)
+    assert "So triggers may be there and not show." in said and TURNED not in said and AGAINST not in said
 
 
 def test_pairs_without_names_say_that_contributors_were_not_compared() -> None:
