@@ -161,20 +161,25 @@ class Releaser:
             self.tell(f"{name} is answered as everybody again")
 
     async def _carry_out(self, row: Mapping[str, Any], found: Answering) -> None:
-        """Put the proved version on trial where that was asked for, else live at once."""
+        """Put the proved version on trial where that was asked for, else live at once; nothing where another worker
+        was faster."""
         then: Literal["shadow", "canary", "live"]
         then = "shadow" if row["shadow"] else "canary" if row["share"] else "live"
 
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> bool:
+            if not deployments.is_requested(tx, row["id"]):
+                return False
             if then != "live":
                 trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
-                return
+                return True
             deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
             over = standing(PROMOTION, row["deployment"])
             alerts.resolve(tx, over, reason=f"{row['version']} is live.", actor=ACTOR)
+            return True
 
         try:
-            await self._write(change)
+            if not await self._write(change):
+                return
         except Conflict as error:
             await self._fail(row, error.message)
             return
@@ -182,13 +187,17 @@ class Releaser:
         self.tell(f"{row['version']} is {then} as {row['deployment']}{share}")
 
     async def _fail(self, row: Mapping[str, Any], message: str) -> None:
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> bool:
+            # What another worker has put on trial, or live, is not this one's to end.
+            if not deployments.is_requested(tx, row["id"]):
+                return False
             deployments.fail(tx, row["id"], message, actor=ACTOR)
             summary = f"The promotion of {row['version']} failed: {message}"
             alerts.apply(tx, finding(PROMOTION, row["deployment"], summary), actor=ACTOR)
+            return True
 
-        await self._write(change)
-        self.tell(f"the promotion of {row['version']} failed: {message}")
+        if await self._write(change):
+            self.tell(f"the promotion of {row['version']} failed: {message}")
 
     async def _doubt(self, row: Mapping[str, Any], message: str) -> None:
         def change(tx: Tx) -> None:

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import sqlalchemy as sa
 
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, IllegalMove, InvalidInput, NotFound
 from core.segments import split
 from core.states import DECISION, DEPLOYMENT
 from store.tables import decisions, deployments, inferences, routes, versions
@@ -65,6 +65,12 @@ def history(tx: Tx, deployment: str) -> list[sa.RowMapping]:
 def requested(tx: Tx) -> list[sa.RowMapping]:
     """Deployments that wait to be carried out, oldest first, each with the `version` name."""
     return tx.all(_WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id))
+
+
+def is_requested(tx: Tx, id: int) -> bool:
+    """Whether row `id` still waits to be carried out. Its route is locked, so that this holds for the transaction."""
+    lock(tx, find(tx, id)["deployment"])
+    return bool(tx.scalar(sa.select(deployments.c.state).where(deployments.c.id == id)) == "requested")
 
 
 def unverified(tx: Tx) -> list[sa.RowMapping]:
@@ -279,9 +285,14 @@ def doubt(tx: Tx, id: int, message: str, *, actor: str) -> None:
 
 
 def fail(tx: Tx, id: int, message: str, *, actor: str, event: str = "deployment.failed") -> None:
-    """End a deployment that does not go live, requested or on trial; what serves goes on serving everything."""
+    """End a deployment that does not go live, requested or on trial; what serves goes on serving everything.
+
+    Raises IllegalMove for one that is live: the route would stay on a row that has ended, and no way would lead back.
+    """
     row = find(tx, id)
     lock(tx, row["deployment"])
+    if tx.scalar(sa.select(deployments.c.state).where(deployments.c.id == id)) == "live":
+        raise IllegalMove("A deployment that is live cannot fail.", "Roll back instead.")
     tx.execute(sa.update(routes).where(routes.c.salt == row["uuid"]).values(**NO_TRIAL))
     tx.move(deployments, DEPLOYMENT, id, "reverted", ended_at=tx.now, message=message)
     if row["decision_id"] is not None:

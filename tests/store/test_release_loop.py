@@ -355,3 +355,27 @@ def test_pointers_of_everybody_and_of_a_segment_are_all_entered(bed: Bed) -> Non
     assert serving(bed) == {"assistant": "assistant-base"}, "both entered and proved, then one again"
     assert len(bed.events("deployment.pointed")) == 2
     assert bed.alerts() == []
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize("share", [0, 20])
+def test_a_second_worker_that_was_slower_ends_nothing_that_the_first_began(bed: Bed, share: int, refuses: bool) -> None:
+    """Both read the same request; the slower one finds it carried out, or its own look at the candidate fails."""
+    with bed.store.write(bed.now) as tx:
+        uuid = deployments.request_promotion(
+            tx, "assistant", "assistant-v1", actor="ann", reason="Better.", share=share
+        )
+    with bed.store.read() as tx:
+        (seen,) = deployments.requested(tx)
+    bed.step()
+    state = "canary" if share else "live"
+    assert bed.row(uuid)["state"] == state
+    bed.gateway.refuses = refuses
+    asyncio.run(bed.releaser().promote(seen))
+    assert bed.row(uuid)["state"] == state
+    assert (bed.alerts(), bed.events("deployment.failed")) == ([], [])
+    with bed.store.write(bed.now) as tx:
+        if share:
+            assert routes.listed(tx)[0].candidate == "assistant-v1"
+        else:
+            deployments.roll_back(tx, "assistant", actor="ann", reason="The way back stays open.")
