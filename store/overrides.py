@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from core.errors import Conflict, Forbidden, InvalidInput
+from core.segments import Segment, deployment_of
 from store import deployments
 from store.tables import gate_reports, versions
 from store.unit_of_work import Tx
@@ -37,12 +38,13 @@ def require_asked(tx: Tx, name: str, *, deployment: str, report: str, reason: st
     _require_champion(tx, found, deployment)
 
 
-def require_allowed(tx: Tx, row: sa.RowMapping, *, actor: str) -> None:
+def require_allowed(tx: Tx, row: sa.RowMapping, *, actor: str, segment: Segment | None = None) -> None:
     """Raise where what stands of the gate does not let the promotion that `row` proposes be approved by `actor`.
 
     Without an override the newest report must be a pass; with one it must be the report that was overridden, and the
-    second person another than the first, whatever the settings say. A proposal that names no report, of a version that
-    no gate judged, is held to nothing: only Trimtab's own processes make one.
+    second person another than the first, whatever the settings say. Either way the report must compare with what
+    answers now whom the promotion is for: everybody, or the `segment`. A proposal that names no report, of a version
+    that no gate judged, is held to nothing: only Trimtab's own processes make one.
     """
     body, found = row["body"], standing(tx, row["subject"])
     if found is None and "report" not in body:
@@ -51,13 +53,13 @@ def require_allowed(tx: Tx, row: sa.RowMapping, *, actor: str) -> None:
         raise Conflict(
             f"The gate judged {row['subject']} anew since this was proposed.", "Read the new report, then decide again."
         )
-    if "override" not in body:
-        if found["verdict"] != "pass":
-            raise Conflict(f"The gate did not pass {row['subject']}.", "Ask for an override, with a reason.")
-        return
-    if row["proposer"] == actor:
+    if "override" not in body and found["verdict"] != "pass":
+        raise Conflict(f"The gate did not pass {row['subject']}.", "Ask for an override, with a reason.")
+    if "override" in body and row["proposer"] == actor:
         raise Forbidden("An override needs a second person.", "Ask another approver.")
-    _require_champion(tx, found, body["deployment"])
+    whom = body["deployment"] if segment is None else deployment_of(body["deployment"], segment)
+    # A segment without a route of its own gets what everybody gets.
+    _require_champion(tx, found, whom if deployments.current(tx, whom) is not None else body["deployment"])
 
 
 def record(tx: Tx, row: sa.RowMapping, *, actor: str, comment: str) -> None:
@@ -72,5 +74,6 @@ def _require_champion(tx: Tx, found: sa.RowMapping, deployment: str) -> None:
     live = route["version"] if route is not None else ""
     if live != found["champion"]:
         raise Conflict(
-            f"The report compares with {found['champion']}, and {live or 'nothing'} is live.", "Judge it anew first."
+            f"The report compares with {found['champion']}, and {live or 'nothing'} is live.",
+            "Retrain from what is live: a run judges what it makes against that.",
         )
