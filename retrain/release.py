@@ -138,21 +138,22 @@ class Releaser:
             self._postpone(row, RETRY_SECONDS)
             return
         if found.generation < row["generation"]:
-            late = self.clock() - row["live_at"] > timedelta(seconds=PROOF_SECONDS)
-            if late and not row["message"]:
+            if self.clock() - row["live_at"] > timedelta(seconds=PROOF_SECONDS):
                 await self._doubt(row, f"The gateway still answers with {found.version}.")
             return
         if found.generation > row["generation"]:
+            # Overtaken since the row was read, or by a pointer that cannot be entered.
+            self._postpone(row, RETRY_SECONDS)
             return
-        if not row["expected"]:
+        right = found.version == row["version"]
+        if right and not row["expected"]:
             # The very first version, which nobody could ask before.
             await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
-        proved = await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR))
-        if found.version == row["version"] and proved:
+        if right and await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR)):
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
-            right = standing(_PROOF, row["deployment"])
-            await self._write(lambda tx: alerts.resolve(tx, right, reason="The fingerprint is proved.", actor=ACTOR))
-        elif not row["message"]:
+            over = standing(_PROOF, row["deployment"])
+            await self._write(lambda tx: alerts.resolve(tx, over, reason="The fingerprint is proved.", actor=ACTOR))
+        else:
             await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
 
     async def join(self, name: str) -> None:
@@ -200,13 +201,17 @@ class Releaser:
             self.tell(f"the promotion of {row['version']} failed: {message}")
 
     async def _doubt(self, row: Mapping[str, Any], message: str) -> None:
+        """Tell once what answers instead. A print takes the server's time from answers, so that the next can wait."""
+        self._postpone(row, DOUBT_RETRY_SECONDS)
+        if row["message"] == message:
+            return
+
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
             alerts.apply(tx, finding(_PROOF, row["deployment"], summary), actor=ACTOR)
 
         await self._write(change)
-        self._postpone(row, DOUBT_RETRY_SECONDS)
         self.tell(f"not proved: {message}")
 
     def _read(self) -> tuple[list[Pointer], list[Any], list[Any], list[str]]:

@@ -237,6 +237,41 @@ def test_a_gateway_that_does_not_follow_is_told_about(bed: Bed) -> None:
     assert [state for state, _ in bed.alerts()] == ["firing"]
 
 
+def test_a_version_that_is_loaded_late_and_then_answers_wrongly_is_told_as_that(bed: Bed) -> None:
+    """The first doubt, that the gateway is slow, must not hide the second, that somebody else answers."""
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.gateway.stuck_at, bed.gateway.prints["assistant-base"] = 1, "an impostor"
+    with bed.store.write(bed.now) as tx:
+        uuid = decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.now += timedelta(seconds=6)
+    bed.step()
+    assert "still answers" in bed.row(uuid)["message"]
+    bed.gateway.stuck_at = 0
+    bed.step()
+    assert "not as assistant-base was registered" in bed.row(uuid)["message"]
+    assert len(bed.events("deployment.doubted")) == 2
+    assert [state for state, _ in bed.alerts()] == ["firing"]
+
+
+@pytest.mark.parametrize(("generation", "most"), [(0, 1), (1, 1), (9, 8)], ids=["impostor", "behind", "ahead"])
+def test_a_proof_that_does_not_come_is_asked_for_now_and_then(bed: Bed, generation: int, most: int) -> None:
+    """Each print takes passes of the model that people wait for: 30 looks must not make 30 prints."""
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.gateway.stuck_at, bed.gateway.prints["assistant-base"] = generation, "an impostor"
+    with bed.store.write(bed.now) as tx:
+        decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.now += timedelta(minutes=1)
+    bed.step()
+    releaser, before = bed.releaser(), len(bed.gateway.asked)
+    for _ in range(30):
+        asyncio.run(releaser.step())
+    assert len(bed.gateway.asked) - before <= most
+
+
 def test_a_rollback_by_the_pointer_is_entered_audited_and_proved(bed: Bed) -> None:
     bed.ask("assistant-v1")
     bed.step(2)
