@@ -162,7 +162,8 @@ class Router:
         reading, self._reading = self._reading, None
         try:
             listed = reading.result()
-        except Unavailable as error:
+        except Exception as error:
+            # Whatever is wrong with the store, the pointer must be followed.
             self._store_is(False, str(error))
             return
         for route in listed:

@@ -178,7 +178,8 @@ class Store:
                 "Reload and look before trying again.",
             ) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            # SQLite has no class of its own for a file that is damaged.
+            if error.connection_invalidated or type(error) is sa.exc.DatabaseError:
                 raise _unavailable(error) from error
             raise
 
@@ -191,6 +192,8 @@ def _unavailable(error: DBAPIError) -> Unavailable:
     words = str(error.orig).lower()
     if "locked" in words or "busy" in words:
         return Unavailable("The database is locked by another process.", "Try again in a few seconds.")
+    if "malformed" in words or "not a database" in words:
+        return Unavailable("The database file is damaged.", "Restore it from a backup; answers go on meanwhile.")
     if "full" in words or "no space" in words:
         return Unavailable("The disk of the database is full.", "Free some space; nothing acknowledged was lost.")
     if "no such table" in words:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from core.errors import Conflict, NotFound
 from core.ports import ChatPiece, ChatRequest
@@ -21,6 +22,7 @@ from gateway.router import GUESTS, Router
 from gateway.servers.scripted import Scripted
 from gateway.upstream import Refused
 from store import deployments, versions
+from store.routes import Route
 from store.unit_of_work import Store
 
 from .conftest import INTERNAL, World, now, run_gateway, wait_until
@@ -269,14 +271,35 @@ def test_gateway_that_starts_without_its_store_serves_what_it_remembers(tmp_path
     assert [(route.deployment, route.version, route.generation) for route in kept] == [
         ("assistant", "assistant-base", 1)
     ]
-    lines: list[str] = []
+    assert start_again(first.gateway.settings, Store.open(AWAY)) == "assistant-base"
+
+
+def test_whatever_is_wrong_with_the_store_the_pointer_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of another release, say: nothing that the code foresaw."""
+    settings = Settings(home=tmp_path, models_home=tmp_path / "models")
+    route = Route("assistant", "assistant-v1", "adapter", "one", "assistant-base", "base", "", 2)
+    pointer.remember(pointer.remembered_path(settings), [route])
+    assert pointer.point(settings, to="", reason="garbled", actor="ops", now=now()) == "assistant-base"
+    store = Store.open(AWAY)
+
+    def unforeseen() -> Any:
+        raise sa.exc.ProgrammingError("SELECT", {}, Exception("column routes.version does not exist"))
+
+    monkeypatch.setattr(store, "read", unforeseen)
+    assert start_again(settings, store) == "assistant-base"
+
+
+def start_again(settings: Settings, store: Store) -> str:
+    """What a gateway that starts on `store` answers with."""
     again = Router(
-        Store.open(AWAY),
+        store,
         Scripted(),
-        home=tmp_path,
-        pointer_path=first.gateway.settings.pointer_path,
-        remembered_path=pointer.remembered_path(first.gateway.settings),
-        tell=lines.append,
+        home=settings.home,
+        pointer_path=settings.pointer_path,
+        remembered_path=pointer.remembered_path(settings),
+        tell=[].append,
         tick=time.monotonic,
     )
 
@@ -289,4 +312,4 @@ def test_gateway_that_starts_without_its_store_serves_what_it_remembers(tmp_path
         await again.stop()
         return again.served["assistant"].version
 
-    assert asyncio.run(follow()) == "assistant-base"
+    return asyncio.run(follow())
