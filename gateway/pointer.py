@@ -69,10 +69,11 @@ def point(
 
     `segment` alone, or else everybody: the deployment and each segment that has a version of its own. For use while the
     database is away: the gateway on this machine follows within its poll, and the retrain worker enters the rollback
-    into the database, audited, when that returns. Raises NotFound when no gateway has served here.
+    into the database, audited, when that returns. Raises NotFound when no gateway has served here, and for a version
+    whose folder nobody knows while the database is away: the gateway would wait for it and go on as it is.
     """
-    pointed = read(settings.pointer_path)
-    standing = {route.deployment: _standing(route, pointed) for route in recall(remembered_path(settings))}
+    pointed, kept = read(settings.pointer_path), recall(remembered_path(settings))
+    standing = {route.deployment: _standing(route, pointed) for route in kept}
     name = settings.deployment if segment is None else deployment_of(settings.deployment, segment)
     if name not in standing:
         what = name if segment is None else f"{settings.deployment} to {segment} with a version of its own"
@@ -81,6 +82,11 @@ def point(
     target = to or previous
     if not target or target == served:
         raise Conflict(f"No version before {served} is known here.", "Name one with --to.")
+    known = sorted({one for route in kept for one in (route.version, route.previous, route.candidate) if one})
+    if target not in known:
+        raise NotFound(
+            f"{target[:80]} is not known here while the database is away.", f"Known are: {', '.join(known)}."
+        )
     fresh = [
         Pointer(each, target, generation + 1, reason, actor, now.isoformat())
         for each, (_, _, generation) in standing.items()
@@ -112,6 +118,12 @@ def _replace(path: Path, value: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        # The new name too must survive a power cut: an operator was told that it is done.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
         raise Unavailable(
             f"The file {path} cannot be written: {error.strerror}.", "Check the folder's permissions."
