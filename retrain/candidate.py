@@ -17,7 +17,7 @@ from monitors.probes import runner
 from retrain import artefacts, gate, proposals
 from retrain.asking import Answer, Asker, Refused
 from retrain.held_out import HeldOutPair
-from retrain.suites import draw_prompts
+from retrain.suites import draw_prompts, prompt_of
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
 
@@ -89,7 +89,7 @@ class Bench:
                     pace[name].append(measure_pace(found, (self.clock() - began).total_seconds()))
         compared = score(replayed, probed, answers)
         compared["latency"] = {**pace, "prompts_a_turn": TURN}
-        compared["tokens"] = {name: [answer.tokens for answer in given] for name, given in answers.items()}
+        compared["tokens"] = {name: list(map(count_tokens, given)) for name, given in answers.items()}
         if self.settings.retrain.gate_questions:
             compared["rates"] |= await self._fixed(versions, tell)
         return compared
@@ -219,8 +219,17 @@ def score(
     }
     for rate, benign in (("attack_success", False), ("over_refusal", True)):
         chosen = [place for place, prompt in enumerate(probed) if prompt.benign == benign]
-        # A suite is a fixed list: its prompts, not its techniques, are what another draw would change.
+        # A suite is a fixed list: its prompts, not its techniques, are what another draw would change. One that two
+        # draws asked under different rules is one prompt.
         rates[rate] = {name: [found[place] for place in chosen] for name, found in failed.items()}
-        rates[rate]["groups"] = [probed[place].id for place in chosen]
-    length = {name: [min(1.0, answer.tokens / TOKENS) for answer in given[:first]] for name, given in answers.items()}
-    return {"rates": rates, "length": {**length, "limit_tokens": TOKENS}}
+        rates[rate]["groups"] = [prompt_of(probed[place].id) for place in chosen]
+    length: dict[str, Any] = {
+        name: [None if tokens is None else min(1.0, tokens / TOKENS) for tokens in map(count_tokens, given[:first])]
+        for name, given in answers.items()
+    }
+    return {"rates": rates, "length": {**length, "groups": rates["refusal_rate"]["groups"], "limit_tokens": TOKENS}}
+
+
+def count_tokens(answer: Answer) -> int | None:
+    """The tokens of an answer; None where none came, or where the server does not count what it said."""
+    return None if answer.error or (answer.text and not answer.tokens) else answer.tokens

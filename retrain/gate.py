@@ -110,22 +110,20 @@ def judge_perplexity(pairs: Sequence[HeldOutPair], margin: float, level: float =
 
 def judge_paired(name: str, found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
     """Whether a rate where more is worse rose by less than `margin`, on the same prompts for both versions."""
-    new, old, groups = found["candidate"], found["champion"], found["groups"]
-    rows = [(n, o, g) for n, o, g in zip(new, old, groups, strict=True) if n is not None and o is not None]
-    missing = len(new) - len(rows)
+    rows = _scored(found)
+    asked = len(found["candidate"])
     counts = {
-        "prompts": len(new),
-        "unscored": missing,
-        "candidate": sum(n for n, _, _ in rows),
-        "champion": sum(o for _, o, _ in rows),
+        "prompts": asked,
+        "unscored": asked - len(rows),
+        "candidate": sum(new for new, _, _ in rows),
+        "champion": sum(old for _, old, _ in rows),
     }
-    if missing > MOST_MISSING * len(new):
-        reason = f"{missing} of {len(new)} answers could not be scored, so the comparison says nothing."
-        return Check(name, "undecided", reason, Estimate.missing(len(rows), "paired"), margin, counts)
+    if (unsaid := _unsaid(name, asked, len(rows), margin)) is not None:
+        return replace(unsaid, details=counts)
     difference = paired_difference(
-        [float(n) for n, _, _ in rows],
-        [float(o) for _, o, _ in rows],
-        clusters=_clusters([g for *_, g in rows]),
+        [float(new) for new, _, _ in rows],
+        [float(old) for _, old, _ in rows],
+        clusters=_clusters([group for *_, group in rows]),
         level=level,
     )
     return replace(judge_noninferiority(name, difference, margin), details=counts)
@@ -133,9 +131,17 @@ def judge_paired(name: str, found: Mapping[str, Any], margin: float, level: floa
 
 def judge_length(found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
     """Whether answers stay about as long, as a share of the token limit that both were given."""
-    new, old = found["candidate"], found["champion"]
-    shorter = paired_difference([value or 0.0 for value in old], [value or 0.0 for value in new], level=level)
-    details = {"limit_tokens": found["limit_tokens"], "prompts": len(new)}
+    rows = _scored(found)
+    asked = len(found["candidate"])
+    details = {"limit_tokens": found["limit_tokens"], "prompts": asked, "unscored": asked - len(rows)}
+    if (unsaid := _unsaid("shorter_answers", asked, len(rows), margin)) is not None:
+        return replace(unsaid, details=details)
+    shorter = paired_difference(
+        [old for _, old, _ in rows],
+        [new for new, _, _ in rows],
+        clusters=_clusters([group for *_, group in rows]),
+        level=level,
+    )
     return replace(judge_noninferiority("shorter_answers", shorter, margin), details=details)
 
 
@@ -176,5 +182,21 @@ def _sources(pairs: Sequence[HeldOutPair]) -> dict[str, Any]:
     return told
 
 
-def _clusters(groups: Sequence[str]) -> Sequence[str] | None:
+def _scored(found: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+    """(candidate, champion, group) of each prompt that both versions' answers could be scored for."""
+    new, old = found["candidate"], found["champion"]
+    # What an earlier release compared has no groups of lengths: each prompt then stands for itself.
+    groups = found.get("groups") or range(len(new))
+    return [row for row in zip(new, old, groups, strict=True) if row[0] is not None and row[1] is not None]
+
+
+def _unsaid(name: str, asked: int, scored: int, margin: float) -> Check | None:
+    """What a check says where too few answers could be scored; None where there are enough."""
+    if asked - scored <= MOST_MISSING * asked:
+        return None
+    reason = f"{asked - scored} of {asked} answers could not be scored, so the comparison says nothing."
+    return Check(name, "undecided", reason, Estimate.missing(scored, "paired"), margin)
+
+
+def _clusters(groups: Sequence[Any]) -> Sequence[Any] | None:
     return groups if len(set(groups)) < len(groups) else None
