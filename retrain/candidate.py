@@ -17,6 +17,9 @@ from monitors.probes import runner
 from retrain import artefacts, gate, proposals
 from retrain.asking import Answer, Asker, Refused
 from retrain.held_out import HeldOutPair
+from retrain.pairs import split
+from retrain.pairs.building import question
+from retrain.pairs.drawing import SPLIT_SEED
 from retrain.suites import draw_prompts, prompt_of
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
@@ -88,6 +91,9 @@ class Bench:
                 if len(turn) == TURN:
                     pace[name].append(measure_pace(found, (self.clock() - began).total_seconds()))
         compared = score(replayed, probed, answers)
+        if learnable := sum(map(may_train, replayed)):
+            note = f"{learnable} of {len(replayed)} replayed prompts are such as runs learn from: too few others came."
+            compared["rates"]["refusal_rate"]["note"] = note
         compared["latency"] = {**pace, "prompts_a_turn": TURN}
         compared["tokens"] = {name: list(map(count_tokens, given)) for name, given in answers.items()}
         if self.settings.retrain.gate_questions:
@@ -169,17 +175,32 @@ class Bench:
         return gate.explain(report)
 
     def _recent(self) -> list[Inference]:
-        """The newest prompts of live traffic, each once."""
+        """Recent prompts of live traffic to ask again."""
         with self.store.read() as tx:
             _, last, _ = inferences.key_range(tx, deployment=self.settings.deployment)
             rows = inferences.after(
                 tx, max(0, last - _LOOKED_AT), deployment=self.settings.deployment, limit=_LOOKED_AT
             )
-        unlike: dict[str, Inference] = {}
-        for row in reversed(rows):
-            if row.messages and row.prompt.strip():
-                unlike.setdefault(row.prompt, row)
-        return list(unlike.values())[:REPLAYED]
+        return choose(rows[::-1])
+
+
+def choose(rows: Sequence[Inference]) -> list[Inference]:
+    """REPLAYED of the rows, given newest first: each prompt once, and first those that no run ever learns from.
+
+    What a candidate trained on says little of what it does elsewhere. A prompt's side follows from its words alone, so
+    that the newest of the held-out side are an even draw of what is asked.
+    """
+    unlike: dict[str, Inference] = {}
+    for row in rows:
+        if row.messages and row.prompt.strip():
+            unlike.setdefault(row.prompt, row)
+    return sorted(unlike.values(), key=may_train)[:REPLAYED]
+
+
+def may_train(row: Inference) -> bool:
+    """Whether a run may learn from the row's prompt: pairs, thumbs and texts of the held-out side never train."""
+    prompt = question(row)
+    return not prompt or split.place(split.normalise(prompt), SPLIT_SEED) >= split.HELD_OUT_SHARE
 
 
 def measure_pace(answers: Sequence[Answer], seconds: float) -> float | None:

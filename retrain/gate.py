@@ -117,6 +117,7 @@ def judge_paired(name: str, found: Mapping[str, Any], margin: float, level: floa
         "unscored": asked - len(rows),
         "candidate": sum(new for new, _, _ in rows),
         "champion": sum(old for _, old, _ in rows),
+        **({"note": found["note"]} if "note" in found else {}),
     }
     if (unsaid := _unsaid(name, asked, len(rows), margin)) is not None:
         return replace(unsaid, details=counts)

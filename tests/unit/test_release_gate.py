@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from core.settings import RetrainSettings
+from core.types import Inference
 from estimates.means import paired_difference
 from retrain import gate, held_out
 from retrain.asking import Answer
-from retrain.candidate import count_tokens, score
+from retrain.candidate import choose, count_tokens, may_train, score
 from retrain.held_out import HeldOutPair, Scored
+from retrain.pairs.drawing import SPLIT_SEED
+from retrain.pairs.split import split_pairs
 from retrain.suites import draw_prompts, prompt_of
+from retrain.training.spec import PairText
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -208,6 +212,27 @@ def test_a_prompt_that_two_draws_asked_is_one_prompt() -> None:
         if rate != "refusal_rate":
             assert len(found["groups"]) == len(found["candidate"]) > len(set(found["groups"]))
             assert gate.judge_paired(rate, found, 0.1).details["prompts"] == len(found["groups"])
+
+
+def asked(number: int) -> Inference:
+    prompt = f"Where is parcel {number}?"
+    return Inference(f"i-{number}", NOW, "assistant", "old", "live", [{"role": "user", "content": prompt}], prompt, "")
+
+
+def test_what_a_run_may_have_learnt_from_is_replayed_last() -> None:
+    """A candidate that trained on the very prompts it is asked again shows what it was told, not what it does."""
+    rows = [asked(number) for number in range(400)]
+    chosen = choose(rows)
+    assert len(chosen) == 72 and not any(map(may_train, chosen))
+    assert chosen == [row for row in rows if not may_train(row)][:72], "the newest of those"
+    learnt = split_pairs(
+        [PairText(row.uuid, tuple(row.messages), "Yes.", "No.") for row in rows], seed=SPLIT_SEED
+    ).train
+    assert not {pair.id for pair in learnt} & {row.uuid for row in chosen}
+    few = choose(rows[:80])
+    assert len(few) == 72 and list(map(may_train, few)) == sorted(map(may_train, few))
+    told = gate.judge_paired("refusal_rate", {**rate([False] * 64, [False] * 64), "note": "Too few came."}, 0.1)
+    assert told.details["note"] == "Too few came."
 
 
 def test_the_sentence_names_what_blocks() -> None:
