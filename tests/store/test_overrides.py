@@ -64,9 +64,9 @@ def ask(store: Store, settings: Settings, report: str, actor: str = "otto", reas
     return read(store, lambda tx: decisions.get(tx, found["result"]["decision"]))
 
 
-def approve(store: Store, row: Any, actor: str = "ann") -> str:
+def approve(store: Store, row: Any, actor: str = "ann", comment: str = "Agreed.") -> str:
     with store.write(NOW) as tx:
-        return decisions.approve(tx, row["uuid"], actor=actor, digest=row["digest"], comment="Agreed.", allow_self=True)
+        return decisions.approve(tx, row["uuid"], actor=actor, digest=row["digest"], comment=comment, allow_self=True)
 
 
 def read(store: Store, reading: Callable[[Tx], Any]) -> Any:
@@ -172,6 +172,29 @@ def test_nobody_overrides_alone_whatever_the_settings_say(store: Store, settings
     assert requested(store) == []
     approve(store, row, "abe")
     assert len(requested(store)) == 1
+
+
+def test_the_second_person_says_why_too(store: Store, settings: Settings) -> None:
+    row = ask(store, settings, judge(store, "undecided"))
+    with pytest.raises(InvalidInput, match="your reason too"):
+        approve(store, row, comment=" ")
+    assert requested(store) == []
+    approve(store, gate_proposal(store, judge(store, "pass")), comment="")
+
+
+@pytest.mark.parametrize("changed", [{"verdict": "pass"}, {"champion": "assistant-v2"}, {"checks": []}])
+def test_a_report_changed_behind_our_back_is_neither_approved_nor_overridden(
+    store: Store, settings: Settings, changed: dict[str, Any]
+) -> None:
+    report = judge(store, "undecided")
+    told = gate_proposal(store, report)
+    with store.write(NOW) as tx:
+        tx.execute(sa.update(tables.gate_reports).values(**changed))
+    with pytest.raises(Conflict, match="was changed after it was made"):
+        approve(store, told)
+    with pytest.raises(Conflict, match="was changed after it was made"):
+        ask(store, settings, report)
+    assert requested(store) == []
 
 
 def test_an_override_is_of_the_report_that_was_shown(store: Store, settings: Settings) -> None:
