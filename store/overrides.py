@@ -40,6 +40,18 @@ def require_asked(tx: Tx, name: str, *, deployment: str, report: str, reason: st
     _require_champion(tx, found, deployment)
 
 
+def require_passed(tx: Tx, name: str, *, deployment: str, report: str) -> None:
+    """Raise where the promotion of `name` may not be proposed again: unless the newest `report` (its digest) is a pass
+    against the version that is live."""
+    found = standing(tx, name)
+    if found is None or found["verdict"] != "pass":
+        raise Conflict(f"No gate passed {name}.", "Let a run judge it, or ask for an override.")
+    if found["digest"] != report:
+        raise Conflict(f"The gate judged {name} anew since it was shown.", "Read the new report, then decide again.")
+    _require_unchanged(tx, found, name)
+    _require_champion(tx, found, deployment)
+
+
 def require_allowed(tx: Tx, row: sa.RowMapping, *, actor: str, comment: str, segment: Segment | None = None) -> None:
     """Raise where what stands of the gate does not let the promotion that `row` proposes be approved by `actor`.
 

@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import compare, gate, model_card, override, proposals, segments, service, trial
+from dashboard.views import again, compare, gate, model_card, override, proposals, segments, service, trial
 from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -237,6 +237,7 @@ def detail(console: Console, name: str) -> None:
     if report is not None:
         gate.draw(console, name, report)
         override.draw(console, name, report, found["route"])
+        again.draw(console, name, report, found["route"], found["proposal"])
     elif row["parent"] or row["kind"] != "base":
         st.text("No gate has judged this version.")
     service.training(console, row)
