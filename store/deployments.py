@@ -341,10 +341,11 @@ def lock(tx: Tx, deployment: str) -> sa.RowMapping:
     return route
 
 
-def end_trial(tx: Tx, deployment: str, message: str, *, actor: str) -> None:
-    """End whatever is on trial in `deployment`; what serves goes on serving everything."""
-    on_trial = deployments.c.deployment == deployment, deployments.c.state.in_(("shadow", "canary"))
-    for row in tx.all(sa.select(deployments.c.id).where(*on_trial)):
+def end_trial(tx: Tx, deployment: str, message: str, *, actor: str, asked: bool = False) -> None:
+    """End whatever is on trial in `deployment`, and what was `asked` for; what serves goes on serving everything."""
+    states = ("shadow", "canary", *(["requested"] if asked else []))
+    ending = deployments.c.deployment == deployment, deployments.c.state.in_(states)
+    for row in tx.all(sa.select(deployments.c.id).where(*ending)):
         fail(tx, row["id"], message, actor=actor, event="deployment.aborted")
 
 
