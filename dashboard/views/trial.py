@@ -121,6 +121,9 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") ->
         st.caption(
             f"Evidence that it is disliked more {worse}, less {better}; either is proved at {limit}, at any look."
         )
+    else:
+        st.text("Which is better? That cannot be said: one of both met more people than the share explains.")
+        st.caption("A gateway that loaded the candidate late is the usual reason. Abort it and propose it again.")
     shown = [
         {
             "name": words.title(one["name"]),
