@@ -129,7 +129,8 @@ class Store:
         """A store on `url` (sqlite:///FILE or postgresql+psycopg://...). Connects at the first transaction.
 
         A lock that SQLite does not give within `patience_seconds` (by default 15), or a connection that PostgreSQL does
-        not make (5), raises Unavailable then.
+        not make (5), raises Unavailable then; where they are named, so does a statement that takes PostgreSQL as long,
+        for it may wait for a process that hangs.
         """
         try:
             parsed = sa.make_url(url)
@@ -146,7 +147,10 @@ class Store:
                     parsed.set(drivername="postgresql+psycopg"),
                     isolation_level="READ COMMITTED",
                     pool_pre_ping=True,
-                    connect_args={"connect_timeout": patience_seconds or CONNECT_SECONDS},
+                    connect_args={
+                        "connect_timeout": patience_seconds or CONNECT_SECONDS,
+                        **({"options": f"-c statement_timeout={patience_seconds}s"} if patience_seconds else {}),
+                    },
                 )
             )
         raise InvalidInput(f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL.")

@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
+from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound, Unavailable
 from core.types import Feedback, Inference, ModelVersion
 from store import audit, decisions, deployments, feedback, inferences, routes, tables, trials, versions
 from store.unit_of_work import Store
@@ -247,3 +247,22 @@ def test_what_users_met_is_read_in_order_by_unit_and_kind(store: Store) -> None:
         assert trials.judgements(tx, found[-1][0].key, deployment="assistant", from_inference=0, limit=10) == []
         later = trials.judgements(tx, 0, deployment="assistant", from_inference=keys[1], limit=10)
         assert len(later) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_a_rollback_does_not_wait_for_a_process_that_hangs_in_a_transaction(postgres_url: str) -> None:
+    """It then goes through the pointer, as with a database that is away; on SQLite that is the lock's own patience."""
+    held = make_store(postgres_url, now=NOW)
+    with held.write(NOW) as tx:
+        for number, name in enumerate(NAMES[:2]):
+            version = ModelVersion(name, str(number) * 64, "remote", "chat", name, NOW)
+            versions.register(tx, version, actor="system:setup")
+        deployments.install(tx, "assistant", NAMES[0], actor="system:setup")
+    hasty = Store.open(postgres_url, patience_seconds=1)
+    with held.write(NOW) as hanging:
+        deployments.lock(hanging, "assistant")
+        with pytest.raises(Unavailable), hasty.write(NOW) as tx:
+            deployments.roll_back(tx, "assistant", actor="ops", reason="Garbled.")
+    hasty.close()
+    held.close()
