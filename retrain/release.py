@@ -119,6 +119,8 @@ class Releaser:
         except Unavailable as error:
             self._postpone(row, RETRY_SECONDS)
             self._say(f"{row['version']} cannot be loaded yet: {error}")
+            if row["message"] != (why := str(error)):
+                await self._write(lambda tx: deployments.delay(tx, row["id"], why))
             return
         if not row["expected"]:
             # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.

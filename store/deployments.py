@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from core.errors import Conflict, IllegalMove, InvalidInput, NotFound
 from core.segments import split
 from core.states import DECISION, DEPLOYMENT
+from store.segments import within
 from store.tables import decisions, deployments, inferences, routes, versions
 from store.unit_of_work import Tx
 
@@ -62,15 +63,25 @@ def history(tx: Tx, deployment: str) -> list[sa.RowMapping]:
     return tx.all(_WITH_VERSION.where(deployments.c.deployment == deployment).order_by(deployments.c.id))
 
 
-def requested(tx: Tx) -> list[sa.RowMapping]:
-    """Deployments that wait to be carried out, oldest first, each with the `version` name."""
-    return tx.all(_WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id))
+def requested(tx: Tx, deployment: str | None = None) -> list[sa.RowMapping]:
+    """Deployments that wait to be carried out, oldest first, each with the `version` name.
+
+    A `deployment` stands for its segments too.
+    """
+    query = _WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id)
+    return tx.all(query if deployment is None else query.where(within(deployments.c.deployment, deployment)))
 
 
 def is_requested(tx: Tx, id: int) -> bool:
     """Whether row `id` still waits to be carried out. Its route is locked, so that this holds for the transaction."""
     lock(tx, find(tx, id)["deployment"])
     return bool(tx.scalar(sa.select(deployments.c.state).where(deployments.c.id == id)) == "requested")
+
+
+def delay(tx: Tx, id: int, message: str) -> None:
+    """Record why row `id` cannot be carried out yet."""
+    waits = deployments.c.id == id, deployments.c.state == "requested"
+    tx.execute(sa.update(deployments).where(*waits).values(message=message))
 
 
 def unverified(tx: Tx) -> list[sa.RowMapping]:
@@ -187,7 +198,7 @@ def flip(tx: Tx, id: int, *, actor: str, fingerprint: str = "", ending: str = "s
         end_trial(tx, row["deployment"], f"{row['version']} went live instead.", actor=actor)
     tx.move(deployments, DEPLOYMENT, route["deployment_id"], ending, ended_at=tx.now)
     proved = {"fingerprint": fingerprint} if fingerprint else {}
-    tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, **proved)
+    tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, message="", **proved)
     before = _before(tx, row["deployment"], row["version"])
     tx.execute(sa.update(routes).where(routes.c.deployment == row["deployment"]).values(previous=before))
     if row["decision_id"] is not None:

@@ -37,6 +37,7 @@ def everything(console: Console) -> None:
             "route": queries.route(tx, console.deployment),
             "waiting": run_queries.proposals(tx, kinds=("promote",)),
             "versions": queries.registry(tx),
+            "asked": deployments.requested(tx, console.deployment),
             "trials": trials.running(tx, console.deployment),
             "history": queries.history(tx, console.deployment),
             "earlier": [row["version"] for row in deployments.earlier(tx, console.deployment)],
@@ -50,6 +51,8 @@ def everything(console: Console) -> None:
     else:
         serving(console, route, found["earlier"], found["segments"])
         segments.draw(console, found["segments"], route["version"])
+    for row in found["asked"]:
+        trial.waiting(console, row)
     for row in found["trials"]:
         trial.draw(console, row)
     for row in found["waiting"]:

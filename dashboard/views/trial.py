@@ -72,6 +72,23 @@ def choose(console: Console, key: str) -> Begin:
     return Begin(share, wanted if copied else 0, how == COMPARE, segment)
 
 
+def waiting(console: Console, row: Mapping[str, Any]) -> None:
+    """A promotion that was approved and is not carried out yet: why not, and the way to call it off."""
+    with st.container(border=True, key=f"requested-{row['id']}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            show.mark(marks.DEPLOYMENT[row["state"]])
+        whom = segments.named(row["deployment"])
+        show.say(f"{row['version']} is being loaded and proved, for {whom}", "strong", f"requested-{row['id']}")
+        asked = f"Approved {words.ago(row['requested_at'], console.now)} by {row['actor']}."
+        show.say(asked, "quiet", f"requested-{row['id']}")
+        if row["message"]:
+            st.text(f"Not yet: {row['message']}")
+        allowed = console.may(NEEDS["abort"])
+        label, icon = f"{VERBS['abort']} …", f":material/{ICONS['abort']}:"
+        if st.button(label, icon=icon, key=f"abort-{row['id']}", disabled=not allowed):
+            decide(console, "abort", row["uuid"], row["version"])
+
+
 def draw(console: Console, row: Mapping[str, Any]) -> None:
     """The trial `row` with its numbers and its buttons."""
     found, uuid = row["evidence"], row["uuid"]

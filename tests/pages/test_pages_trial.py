@@ -77,6 +77,24 @@ def test_a_person_decides_with_a_reason(
     assert (row["state"], row["held_by"]) == (state, held)
 
 
+def test_an_approved_promotion_that_waits_says_why_and_is_called_off(
+    filled: World, open_page: Open, told: dict[str, object]
+) -> None:
+    with filled.store.read() as tx:
+        digest = decisions.get(tx, filled.promote)["digest"]
+    assert actions.approve(visit(filled, "bea"), filled.promote, digest, "", "Done.")
+    with filled.store.write(filled.now) as tx:
+        deployments.delay(tx, deployment(filled)["id"], "The model server is <b>away</b>.")
+    page = open_page(filled, "models", name="bea")
+    assert not page.exception
+    assert any("Not yet: The model server is <b>away</b>." in str(text.value) for text in page.text)
+    page.button(key=f"abort-{deployment(filled)['id']}").click().run()
+    assert not page.exception
+    assert actions.decide_trial(visit(filled, "bea"), "abort", deployment(filled)["uuid"], "Not today.")
+    assert deployment(filled)["state"] == "reverted"
+    assert not [one for one in open_page(filled, "models", name="bea").button if str(one.key).startswith("abort-")]
+
+
 def test_the_numbers_of_a_canary_and_a_persons_buttons(filled: World, open_page: Open) -> None:
     begin(filled)
     page = open_page(filled, "models", name="bea")

@@ -155,12 +155,12 @@ def test_a_promotion_waits_for_a_gateway_that_is_away(bed: Bed) -> None:
     bed.gateway.away = True
     uuid = bed.ask("assistant-v1")
     bed.step(3)
-    assert bed.row(uuid)["state"] == "requested"
+    assert (bed.row(uuid)["state"], bed.row(uuid)["message"]) == ("requested", "The gateway does not answer.")
     assert len(bed.said) <= 3
     bed.gateway.away = False
     bed.now += timedelta(seconds=5)
     bed.step()
-    assert bed.live() == "assistant-v1"
+    assert (bed.live(), bed.row(uuid)["message"]) == ("assistant-v1", "")
 
 
 def test_a_version_that_the_server_refuses_ends_the_promotion(bed: Bed) -> None:

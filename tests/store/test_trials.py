@@ -58,6 +58,7 @@ def row(store: Store, uuid: str) -> Any:
 def begin(store: Store, name: str = "assistant-v1", *, state: Any = "canary", share: int = 20) -> tuple[int, str]:
     id, uuid = request(store, name, share=share)
     with store.write(NOW) as tx:
+        deployments.delay(tx, id, "The model server is away.")
         trials.begin(tx, id, state, actor="system:release", fingerprint=f"print-{name}")
     return id, uuid
 
@@ -85,6 +86,7 @@ def test_a_canary_gives_the_route_a_candidate_and_leaves_what_serves(store: Stor
     )
     assert found.salt == uuid
     assert kinds(store, uuid) == ["deployment.requested", "deployment.canary"]
+    assert row(store, uuid)["message"] == "", "what kept it waiting is over"
 
 
 def test_a_shadow_becomes_a_canary_and_then_live(store: Store) -> None:
@@ -107,6 +109,22 @@ def test_a_shadow_becomes_a_canary_and_then_live(store: Store) -> None:
     assert row(store, uuid)["fingerprint"] == "print-assistant-v1"
     with store.write(NOW) as tx, pytest.raises(IllegalMove):
         trials.begin(tx, id, "canary", actor="system:release")
+
+
+def test_what_was_asked_for_and_cannot_be_loaded_is_called_off_by_a_person(store: Store) -> None:
+    """Otherwise it goes live by surprise, hours later, when the server can load it again."""
+    id, uuid = request(store)
+    with store.write(NOW) as tx:
+        deployments.delay(tx, id, "The model server is away.")
+        assert [one["message"] for one in deployments.requested(tx, "assistant")] == ["The model server is away."]
+        for verb in (trials.promote, trials.hold):
+            with pytest.raises(Conflict, match="no longer on trial: it is requested"):
+                verb(tx, uuid, actor="ann", reason="Now.")
+        with pytest.raises(Forbidden):
+            trials.abort(tx, uuid, actor="otto", reason="Not today.")
+        trials.abort(tx, uuid, actor="ann", reason="Not today.")
+    assert (row(store, uuid)["state"], row(store, uuid)["message"]) == ("reverted", "Aborted by ann: Not today.")
+    assert kinds(store, uuid) == ["deployment.requested", "deployment.aborted"]
 
 
 def test_one_trial_at_a_time_and_the_share_is_a_share(store: Store) -> None:
