@@ -225,6 +225,7 @@ def detail(console: Console, name: str) -> None:
             "report": report,
             "proposal": queries.proposal(tx, name),
             "lineage": lineage,
+            "own": {one["version"] for one in segments.query(tx, console.deployment)},
         }
 
     found = console.load(f"version {name}", query)
@@ -233,7 +234,7 @@ def detail(console: Console, name: str) -> None:
         return
     row, report = found["row"], found["report"]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
-        show.mark(marks.ROLE[role_of(row, found["route"])])
+        show.mark(marks.ROLE[role_of(row, found["route"], found["own"])])
         st.text(row["name"])
     if found["proposal"] is not None:
         proposals.draw(console, found["proposal"])
