@@ -97,6 +97,8 @@ class Releaser:
         try:
             await self._write(change)
         except (Conflict, NotFound) as error:
+            if pointer not in (await asyncio.to_thread(self._read))[0]:
+                return  # Another worker entered it, or production has moved on: the gateway follows that.
             self._refused.add(pointer)
             summary = f"The local pointer answers with {pointer.version}: {error.message}"
             about = finding(_POINTER, pointer.deployment, summary)

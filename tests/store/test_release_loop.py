@@ -324,6 +324,17 @@ def test_a_pointer_that_the_store_has_overtaken_changes_nothing(bed: Bed) -> Non
     assert bed.events("deployment.pointed") == []
 
 
+def test_a_pointer_that_another_worker_entered_meanwhile_is_no_trouble(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.point("assistant-base", 3)
+    seen = pointer.read(bed.settings.pointer_path)["assistant"]
+    bed.step()
+    asyncio.run(bed.releaser().enter(seen))
+    assert (bed.live(), bed.alerts()) == ("assistant-base", [])
+    assert len(bed.events("deployment.pointed")) == 1
+
+
 def test_a_pointer_to_what_never_served_raises_one_alert_and_hinders_nothing(bed: Bed) -> None:
     bed.step()
     bed.point("assistant-v2", 9)
