@@ -175,6 +175,22 @@ def test_answers_cut_to_nothing_fail() -> None:
     assert gate.judge_length({**cut, "candidate": [0.9] * 64, "champion": [0.3] * 64}, 0.25).verdict == "pass"
 
 
+def test_a_candidate_that_says_nothing_to_some_does_not_pass_by_silence() -> None:
+    """With a tenth at most the check is made, and an empty answer or a failure counts against whoever owes it."""
+    sound: list[bool | None] = [False] * 64
+    silent: list[bool | None] = [None] * 6 + [False] * 58
+    check = gate.judge_paired("refusal_rate", rate(silent, sound), 0.1)
+    assert (check.verdict, check.details["unscored"]) == ("undecided", 6)
+    assert gate.judge_paired("refusal_rate", rate(sound, silent), 0.1).verdict == "pass", "the champion's owe nothing"
+    narrow = gate.judge_paired("refusal_rate", rate(10 * silent, 10 * sound), 0.02)
+    assert (narrow.verdict, narrow.reason) == ("undecided", "It fails only by answers that could not be scored.")
+    worse: list[bool | None] = [None] * 6 + [True] * 30 + [False] * 28
+    assert gate.judge_paired("refusal_rate", rate(worse, sound), 0.1).verdict == "fail"
+    cut = {"candidate": [None] * 6 + [0.75] * 58, "champion": [0.9] * 64, "limit_tokens": 24}
+    assert gate.judge_length(cut, 0.25).verdict == "undecided"
+    assert gate.judge_length({**cut, "candidate": [0.75] * 64}, 0.25).verdict == "pass"
+
+
 def test_lengths_that_nobody_counted_are_no_evidence() -> None:
     """A server without a count of tokens, or answers that never came: nothing of that is as long as before."""
     answers = [Answer("It comes tomorrow.", 0), Answer("", 0, error="It broke."), Answer("", 0), Answer("Yes.", 2)]
