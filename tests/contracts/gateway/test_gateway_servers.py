@@ -163,6 +163,7 @@ def test_adapter_is_told_from_its_base_and_gone_when_unloaded(kit: Kit) -> None:
     run(kit, work)
 
 
+@pytest.mark.slow
 def test_files_that_are_not_those_that_were_adopted_are_not_served(request: pytest.FixtureRequest) -> None:
     """An adopted folder is named by its content; a server that restarts reads it again, and nobody proves it then."""
     from models.artefacts import digest
