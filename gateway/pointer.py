@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -40,8 +41,17 @@ def read(path: Path) -> dict[str, Pointer]:
 
 def write(path: Path, *pointers: Pointer) -> None:
     """Put `pointers` in place at once, all or none, beside those of other deployments. Raises Unavailable."""
-    kept = {**read(path), **{pointer.deployment: pointer for pointer in pointers}}
-    _replace(path, [asdict(pointer) for pointer in kept.values()])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # To be read is enough for a lock: somebody else may have made the file.
+        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    with os.fdopen(lock):
+        # Two people at once: what the one writes must not be what the other read before.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = {**read(path), **{pointer.deployment: pointer for pointer in pointers}}
+        _replace(path, [asdict(pointer) for pointer in kept.values()])
 
 
 def remembered_path(settings: Settings) -> Path:
@@ -125,6 +135,8 @@ def _replace(path: Path, value: Any) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise Unavailable(
-            f"The file {path} cannot be written: {error.strerror}.", "Check the folder's permissions."
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(f"The file {path} cannot be written: {error.strerror}.", "Check the folder's permissions.")

@@ -255,6 +255,22 @@ def test_pointer_needs_a_gateway_that_served_here(tmp_path: Path) -> None:
         pointer.point(settings, to="", reason="x", actor="command-line:ops", now=now())
 
 
+def test_pointers_that_several_people_write_at_once_are_all_kept(tmp_path: Path) -> None:
+    path, start = tmp_path / "pointer.json", threading.Barrier(4)
+
+    def work(who: int) -> None:
+        start.wait()
+        for number in range(5):
+            pointer.write(path, pointer.Pointer(f"assistant@plan={who}-{number}", "v1", 2, "Rude.", "ops", "now"))
+
+    threads = [threading.Thread(target=work, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pointer.read(path)) == 20
+
+
 def test_torn_pointer_moves_nothing(world: World) -> None:
     for content in ("", "{", '{"deployment": "assistant"}', "[]", '{"deployment":"assistant","version":3}'):
         world.gateway.settings.pointer_path.write_text(content)
