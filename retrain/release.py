@@ -100,7 +100,8 @@ class Releaser:
             if pointer not in (await asyncio.to_thread(self._read))[0]:
                 return  # Another worker entered it, or production has moved on: the gateway follows that.
             self._refused.add(pointer)
-            summary = f"The local pointer answers with {pointer.version}: {error.message}"
+            file = self.settings.pointer_path.name
+            summary = f"The local pointer names {pointer.version}: {error.message} If it is an old one, remove {file}."
             about = finding(_POINTER, pointer.deployment, summary)
             await self._write(lambda tx: alerts.apply(tx, about, actor=ACTOR))
             self.tell(f"the pointer cannot be entered: {error.message}")

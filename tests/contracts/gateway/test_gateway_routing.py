@@ -25,7 +25,7 @@ from store import deployments, versions
 from store.routes import Route
 from store.unit_of_work import Store
 
-from .conftest import INTERNAL, World, now, run_gateway, wait_until
+from .conftest import INTERNAL, World, make_store, now, run_gateway, wait_until
 
 AWAY = "sqlite:////nonexistent-folder/trimtab.db"
 
@@ -305,6 +305,16 @@ def test_whatever_is_wrong_with_the_store_the_pointer_is_followed(
 
     monkeypatch.setattr(store, "read", unforeseen)
     assert start_again(settings, store) == "assistant-base"
+
+
+def test_a_pointer_of_another_installation_does_not_keep_this_one_from_serving(tmp_path: Path) -> None:
+    """A database made anew in an old home: the version that the pointer names is in none of its rows."""
+    settings = Settings(home=tmp_path, models_home=tmp_path / "models")
+    left = pointer.Pointer("assistant", "assistant-v9", 9, "Garbled.", "ops", now().isoformat())
+    pointer.write(settings.pointer_path, left)
+    store = make_store(tmp_path)
+    assert start_again(settings, store) == "assistant-base"
+    store.close()
 
 
 def start_again(settings: Settings, store: Store) -> str:
