@@ -250,6 +250,19 @@ def ask_override(console: Console, version: str, report: str, reason: str) -> bo
     return act(console, "Asked. The proposal shows here within seconds; another approver decides.", work)
 
 
+def ask_again(console: Console, version: str, report: str, reason: str) -> bool:
+    """Ask that the promotion of a version that its gate passed be proposed once more; `report` is what was shown."""
+
+    def work(tx: Tx, actor: str) -> None:
+        overrides.require_passed(tx, version, deployment=console.deployment, report=report)
+        if not reason.strip():
+            raise InvalidInput("A proposal needs a reason.", "Say in a sentence why.")
+        args = {"version": version, "report": report, "reason": reason.strip()}
+        commands.ask(tx, "promote_again", owner="retrain", args=args, actor=actor)
+
+    return act(console, "Asked. The proposal shows here within seconds.", work)
+
+
 def compare(console: Console, versions: Sequence[str]) -> bool:
     """Ask that versions be asked the same, side by side."""
     return act(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -40,8 +41,17 @@ def read(path: Path) -> dict[str, Pointer]:
 
 def write(path: Path, *pointers: Pointer) -> None:
     """Put `pointers` in place at once, all or none, beside those of other deployments. Raises Unavailable."""
-    kept = {**read(path), **{pointer.deployment: pointer for pointer in pointers}}
-    _replace(path, [asdict(pointer) for pointer in kept.values()])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # To be read is enough for a lock: somebody else may have made the file.
+        lock = os.open(path.with_name(f".{path.name}.lock"), os.O_RDONLY | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    with os.fdopen(lock):
+        # Two people at once: what the one writes must not be what the other read before.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = {**read(path), **{pointer.deployment: pointer for pointer in pointers}}
+        _replace(path, [asdict(pointer) for pointer in kept.values()])
 
 
 def remembered_path(settings: Settings) -> Path:
@@ -69,10 +79,11 @@ def point(
 
     `segment` alone, or else everybody: the deployment and each segment that has a version of its own. For use while the
     database is away: the gateway on this machine follows within its poll, and the retrain worker enters the rollback
-    into the database, audited, when that returns. Raises NotFound when no gateway has served here.
+    into the database, audited, when that returns. Raises NotFound when no gateway has served here, and for a version
+    whose folder nobody knows while the database is away: the gateway would wait for it and go on as it is.
     """
-    pointed = read(settings.pointer_path)
-    standing = {route.deployment: _standing(route, pointed) for route in recall(remembered_path(settings))}
+    pointed, kept = read(settings.pointer_path), recall(remembered_path(settings))
+    standing = {route.deployment: _standing(route, pointed) for route in kept}
     name = settings.deployment if segment is None else deployment_of(settings.deployment, segment)
     if name not in standing:
         what = name if segment is None else f"{settings.deployment} to {segment} with a version of its own"
@@ -81,6 +92,11 @@ def point(
     target = to or previous
     if not target or target == served:
         raise Conflict(f"No version before {served} is known here.", "Name one with --to.")
+    known = sorted({one for route in kept for one in (route.version, route.previous, route.candidate) if one})
+    if target not in known:
+        raise NotFound(
+            f"{target[:80]} is not known here while the database is away.", f"Known are: {', '.join(known)}."
+        )
     fresh = [
         Pointer(each, target, generation + 1, reason, actor, now.isoformat())
         for each, (_, _, generation) in standing.items()
@@ -112,7 +128,15 @@ def _replace(path: Path, value: Any) -> None:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        # The new name too must survive a power cut: an operator was told that it is done.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
     except OSError as error:
-        raise Unavailable(
-            f"The file {path} cannot be written: {error.strerror}.", "Check the folder's permissions."
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> Unavailable:
+    return Unavailable(f"The file {path} cannot be written: {error.strerror}.", "Check the folder's permissions.")

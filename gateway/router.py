@@ -76,6 +76,7 @@ class Router:
         self._known: dict[str, Route] = {}
         self._reading: asyncio.Task[list[Route]] | None = None
         self._failed: dict[str, float] = {}
+        self._unknown: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -149,7 +150,10 @@ class Router:
         await self._look()
         pointed = pointers.read(self._pointer_path)
         for route in list(self._known.values()):
-            self._flip(_choose(route, pointed.get(route.deployment)))
+            chosen = _choose(route, pointed.get(route.deployment))
+            # A pointer that was left by another installation names what this one never had: nothing would be served.
+            strange = self.store_answers and chosen.version in self._unknown
+            self._flip(route if strange else chosen)
 
     async def _look(self) -> None:
         """Read the routes, but wait only a moment for a store that is silent: the pointer must be followed then."""
@@ -162,7 +166,8 @@ class Router:
         reading, self._reading = self._reading, None
         try:
             listed = reading.result()
-        except Unavailable as error:
+        except Exception as error:
+            # Whatever is wrong with the store, the pointer must be followed.
             self._store_is(False, str(error))
             return
         for route in listed:
@@ -262,9 +267,12 @@ class Router:
         if error is None:
             self._loaded[version] = self._tick()
             self._failed.pop(version, None)
+            self._unknown.discard(version)
             self.trouble = ""
             return
         self._failed[version] = self._tick() + RETRY_SECONDS
+        if isinstance(error, NotFound):
+            self._unknown.add(version)
         told = f"cannot load {version}: {error}"
         if told != self.trouble:
             self._tell(told)

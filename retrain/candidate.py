@@ -17,7 +17,10 @@ from monitors.probes import runner
 from retrain import artefacts, gate, proposals
 from retrain.asking import Answer, Asker, Refused
 from retrain.held_out import HeldOutPair
-from retrain.suites import draw_prompts
+from retrain.pairs import split
+from retrain.pairs.building import question
+from retrain.pairs.drawing import SPLIT_SEED
+from retrain.suites import draw_prompts, prompt_of
 from store import decisions, inferences, versions
 from store.unit_of_work import Store, Tx
 
@@ -78,6 +81,9 @@ class Bench:
         for start in range(0, len(asked), TURN):
             turn, first = asked[start : start + TURN], start // TURN % len(names)
             for name in names[first:] + names[:first]:
+                if len(turn) == TURN:
+                    # The gateway may have unloaded it since its last turn: to load it is no part of its pace.
+                    await self.asker.answer(versions[name], turn[0], max_tokens=1, seed=seed)
                 before, began = sum(map(len, answers.values())), self.clock()
 
                 async def told(done: int, before: int = before) -> None:
@@ -88,8 +94,11 @@ class Bench:
                 if len(turn) == TURN:
                     pace[name].append(measure_pace(found, (self.clock() - began).total_seconds()))
         compared = score(replayed, probed, answers)
+        if learnable := sum(map(may_train, replayed)):
+            note = f"{learnable} of {len(replayed)} replayed prompts are such as runs learn from: too few others came."
+            compared["rates"]["refusal_rate"]["note"] = note
         compared["latency"] = {**pace, "prompts_a_turn": TURN}
-        compared["tokens"] = {name: [answer.tokens for answer in given] for name, given in answers.items()}
+        compared["tokens"] = {name: list(map(count_tokens, given)) for name, given in answers.items()}
         if self.settings.retrain.gate_questions:
             compared["rates"] |= await self._fixed(versions, tell)
         return compared
@@ -169,17 +178,32 @@ class Bench:
         return gate.explain(report)
 
     def _recent(self) -> list[Inference]:
-        """The newest prompts of live traffic, each once."""
+        """Recent prompts of live traffic to ask again."""
         with self.store.read() as tx:
             _, last, _ = inferences.key_range(tx, deployment=self.settings.deployment)
             rows = inferences.after(
                 tx, max(0, last - _LOOKED_AT), deployment=self.settings.deployment, limit=_LOOKED_AT
             )
-        unlike: dict[str, Inference] = {}
-        for row in reversed(rows):
-            if row.messages and row.prompt.strip():
-                unlike.setdefault(row.prompt, row)
-        return list(unlike.values())[:REPLAYED]
+        return choose(rows[::-1])
+
+
+def choose(rows: Sequence[Inference]) -> list[Inference]:
+    """REPLAYED of the rows, given newest first: each prompt once, and first those that no run ever learns from.
+
+    What a candidate trained on says little of what it does elsewhere. A prompt's side follows from its words alone, so
+    that the newest of the held-out side are an even draw of what is asked.
+    """
+    unlike: dict[str, Inference] = {}
+    for row in rows:
+        if row.messages and row.prompt.strip():
+            unlike.setdefault(row.prompt, row)
+    return sorted(unlike.values(), key=may_train)[:REPLAYED]
+
+
+def may_train(row: Inference) -> bool:
+    """Whether a run may learn from the row's prompt: pairs, thumbs and texts of the held-out side never train."""
+    prompt = question(row)
+    return not prompt or split.place(split.normalise(prompt), SPLIT_SEED) >= split.HELD_OUT_SHARE
 
 
 def measure_pace(answers: Sequence[Answer], seconds: float) -> float | None:
@@ -219,8 +243,17 @@ def score(
     }
     for rate, benign in (("attack_success", False), ("over_refusal", True)):
         chosen = [place for place, prompt in enumerate(probed) if prompt.benign == benign]
-        # A suite is a fixed list: its prompts, not its techniques, are what another draw would change.
+        # A suite is a fixed list: its prompts, not its techniques, are what another draw would change. One that two
+        # draws asked under different rules is one prompt.
         rates[rate] = {name: [found[place] for place in chosen] for name, found in failed.items()}
-        rates[rate]["groups"] = [probed[place].id for place in chosen]
-    length = {name: [min(1.0, answer.tokens / TOKENS) for answer in given[:first]] for name, given in answers.items()}
-    return {"rates": rates, "length": {**length, "limit_tokens": TOKENS}}
+        rates[rate]["groups"] = [prompt_of(probed[place].id) for place in chosen]
+    length: dict[str, Any] = {
+        name: [None if tokens is None else min(1.0, tokens / TOKENS) for tokens in map(count_tokens, given[:first])]
+        for name, given in answers.items()
+    }
+    return {"rates": rates, "length": {**length, "groups": rates["refusal_rate"]["groups"], "limit_tokens": TOKENS}}
+
+
+def count_tokens(answer: Answer) -> int | None:
+    """The tokens of an answer; None where none came, or where the server does not count what it said."""
+    return None if answer.error or (answer.text and not answer.tokens) else answer.tokens

@@ -47,7 +47,8 @@ def describe(names: Sequence[str], found: Mapping[str, Any], cost: CostSettings)
 
     Values and paired differences from the first version are Estimates as JSON. seconds_a_token is the geometric mean
     over turns, its difference a share; cost is that of 1,000 such answers at the prices set, with the server's seconds
-    of answers that were under way together counted once.
+    of answers that were under way together counted once. Cost and tokens_an_answer are left out where
+    nothing tells them.
     """
     base = names[0]
     return {
@@ -59,15 +60,13 @@ def describe(names: Sequence[str], found: Mapping[str, Any], cost: CostSettings)
 
 def _describe(name: str, base: str, found: Mapping[str, Any], cost: CostSettings) -> dict[str, Any]:
     out: dict[str, Any] = {}
-    for rate, values in found["rates"].items():
+    for measure, values in {**found["rates"], "answer_length": found["length"]}.items():
         rows = [
             (new, old, group)
             for new, old, group in zip(values[name], values[base], values["groups"], strict=True)
             if new is not None and old is not None
         ]
-        out[rate] = _measure([float(n) for n, *_ in rows], [float(o) for _, o, _ in rows], [g for *_, g in rows])
-    lengths = found["length"][name], found["length"][base]
-    out["answer_length"] = _measure(*lengths, list(range(len(lengths[0]))))
+        out[measure] = _measure([float(n) for n, *_ in rows], [float(o) for _, o, _ in rows], [g for *_, g in rows])
     turns = [
         (new, old) for new, old in zip(*(found["latency"][who] for who in (name, base)), strict=True) if new and old
     ]
@@ -75,12 +74,13 @@ def _describe(name: str, base: str, found: Mapping[str, Any], cost: CostSettings
         "value": asdict(_geometric([new for new, _ in turns])),
         "difference": asdict(_geometric([new / old for new, old in turns], less=1.0)),
     }
-    tokens = fmean(found["tokens"][name]) if found["tokens"][name] else 0.0
+    counted = [tokens for tokens in found["tokens"][name] if tokens is not None]
     seconds = out["seconds_a_token"]["value"]["value"]
-    if seconds is not None:
-        answer = tokens * (cost.completion_million / 1e6 + seconds * cost.server_hour / 3600)
+    if counted and seconds is not None:
+        answer = fmean(counted) * (cost.completion_million / 1e6 + seconds * cost.server_hour / 3600)
         out["cost_of_1000_answers"] = {"value": 1000 * answer, "currency": cost.currency}
-    out["tokens_an_answer"] = {"value": tokens}
+    if counted:
+        out["tokens_an_answer"] = {"value": fmean(counted)}
     return out
 
 

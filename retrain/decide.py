@@ -8,12 +8,13 @@ from typing import Any
 
 from core.errors import Conflict, InvalidInput
 from core.policy import Proposal, Situation, propose
+from core.roles import Action
 from core.settings import Settings
 from retrain import advice, cost, proposals
-from store import datasets, decisions, deployments, overrides, pairs, situations, versions
+from store import accounts, datasets, decisions, deployments, overrides, pairs, situations, versions
 from store.unit_of_work import Tx
 
-ACTOR = "system:policy"
+ACTOR, GATE = "system:policy", "system:gate"
 # A release is recent while it has given at most this many answers.
 SETTLED_ANSWERS = 500
 _LOOKED_AT = 200
@@ -82,6 +83,33 @@ def ask_override(tx: Tx, settings: Settings, *, actor: str, version: str, report
         kind="promote",
         subject=version,
         proposer=actor,
+        reason=body["reason"],
+        body=body,
+        expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),
+    )
+
+
+def ask_again(tx: Tx, settings: Settings, *, actor: str, version: str, report: str, reason: str) -> str:
+    """Propose once more the promotion of `version`, which its gate passed; returns the decision's uuid.
+
+    For a proposal that expired, was rejected or failed, and a trial that ended: with a larger share, say. It is the
+    gate's proposal still, so that whoever asks may be the one who approves. Raises InvalidInput without a reason, what
+    `overrides.require_passed` raises, and Forbidden.
+    """
+    accounts.require(tx, actor, Action.PROPOSE)
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("A proposal needs a reason.", "Say in a sentence why.")
+    overrides.require_passed(tx, version, deployment=settings.deployment, report=report)
+    found = versions.latest_report(tx, version)
+    assert found is not None
+    body = proposals.promotion(found, report, deployment=settings.deployment, run=versions.get(tx, version).run)
+    body["reason"] = f"{body['reason']} Proposed again by {actor}: {reason}"
+    return decisions.propose(
+        tx,
+        kind="promote",
+        subject=version,
+        proposer=GATE,
         reason=body["reason"],
         body=body,
         expires_at=tx.now + timedelta(hours=settings.retrain.decision_hours),

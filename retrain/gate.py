@@ -110,33 +110,22 @@ def judge_perplexity(pairs: Sequence[HeldOutPair], margin: float, level: float =
 
 def judge_paired(name: str, found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
     """Whether a rate where more is worse rose by less than `margin`, on the same prompts for both versions."""
-    new, old, groups = found["candidate"], found["champion"], found["groups"]
-    rows = [(n, o, g) for n, o, g in zip(new, old, groups, strict=True) if n is not None and o is not None]
-    missing = len(new) - len(rows)
-    counts = {
-        "prompts": len(new),
-        "unscored": missing,
-        "candidate": sum(n for n, _, _ in rows),
-        "champion": sum(o for _, o, _ in rows),
+    rows = _both(found)
+    details = {
+        **_count(found, rows),
+        "candidate": sum(new for new, _, _ in rows if new is not None),
+        "champion": sum(old for _, old, _ in rows),
+        **({"note": found["note"]} if "note" in found else {}),
     }
-    if missing > MOST_MISSING * len(new):
-        reason = f"{missing} of {len(new)} answers could not be scored, so the comparison says nothing."
-        return Check(name, "undecided", reason, Estimate.missing(len(rows), "paired"), margin, counts)
-    difference = paired_difference(
-        [float(n) for n, _, _ in rows],
-        [float(o) for _, o, _ in rows],
-        clusters=_clusters([g for *_, g in rows]),
-        level=level,
-    )
-    return replace(judge_noninferiority(name, difference, margin), details=counts)
+    return replace(_judge(name, rows, margin, level, details), details=details)
 
 
 def judge_length(found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
     """Whether answers stay about as long, as a share of the token limit that both were given."""
-    new, old = found["candidate"], found["champion"]
-    shorter = paired_difference([value or 0.0 for value in old], [value or 0.0 for value in new], level=level)
-    details = {"limit_tokens": found["limit_tokens"], "prompts": len(new)}
-    return replace(judge_noninferiority("shorter_answers", shorter, margin), details=details)
+    # By how much an answer falls short of the limit: more is worse, as with rates.
+    rows = [(None if new is None else 1 - new, 1 - old, group) for new, old, group in _both(found)]
+    details = {"limit_tokens": found["limit_tokens"], **_count(found, rows)}
+    return replace(_judge("shorter_answers", rows, margin, level, details), details=details)
 
 
 def judge_latency(found: Mapping[str, Any], margin: float, level: float = LEVEL) -> Check:
@@ -176,5 +165,44 @@ def _sources(pairs: Sequence[HeldOutPair]) -> dict[str, Any]:
     return told
 
 
-def _clusters(groups: Sequence[str]) -> Sequence[str] | None:
+def _both(found: Mapping[str, Any]) -> list[tuple[Any, Any, Any]]:
+    """(candidate, champion, group) of each prompt that the champion's answer could be scored for; the candidate's is
+    None where its own could not."""
+    new, old = found["candidate"], found["champion"]
+    # What an earlier release compared has no groups of lengths: each prompt then stands for itself.
+    groups = found.get("groups") or range(len(new))
+    return [row for row in zip(new, old, groups, strict=True) if row[1] is not None]
+
+
+def _count(found: Mapping[str, Any], rows: Sequence[tuple[Any, Any, Any]]) -> dict[str, int]:
+    asked = len(found["candidate"])
+    return {"prompts": asked, "unscored": asked - sum(new is not None for new, _, _ in rows)}
+
+
+def _judge(
+    name: str, rows: Sequence[tuple[Any, Any, Any]], margin: float, level: float, counts: Mapping[str, Any]
+) -> Check:
+    """The check of a quantity from 0 to 1 where more is worse. What the candidate owes counts as 1, so that nothing
+    passes by silence; but only what was seen can fail it, and where much was not, nothing is said."""
+    asked, missing = counts["prompts"], counts["unscored"]
+    if missing > MOST_MISSING * asked:
+        reason = f"{missing} of {asked} answers could not be scored, so the comparison says nothing."
+        return Check(name, "undecided", reason, Estimate.missing(asked - missing, "paired"), margin)
+
+    def rise(told: Sequence[tuple[Any, Any, Any]]) -> Check:
+        difference = paired_difference(
+            [float(1 if new is None else new) for new, _, _ in told],
+            [float(old) for _, old, _ in told],
+            clusters=_clusters([group for *_, group in told]),
+            level=level,
+        )
+        return judge_noninferiority(name, difference, margin)
+
+    check = rise(rows)
+    if check.verdict == "fail" and rise([row for row in rows if row[0] is not None]).verdict != "fail":
+        return replace(check, verdict="undecided", reason="It fails only by answers that could not be scored.")
+    return check
+
+
+def _clusters(groups: Sequence[Any]) -> Sequence[Any] | None:
     return groups if len(set(groups)) < len(groups) else None

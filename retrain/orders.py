@@ -20,6 +20,7 @@ ASKS: MappingProxyType[str, tuple[Callable[..., str], tuple[str, ...]]] = Mappin
     {
         "propose": (decide.ask, ("kind", "reason", "alert", "dataset")),
         "override": (decide.ask_override, ("version", "report", "reason")),
+        "promote_again": (decide.ask_again, ("version", "report", "reason")),
     }
 )
 

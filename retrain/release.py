@@ -97,8 +97,11 @@ class Releaser:
         try:
             await self._write(change)
         except (Conflict, NotFound) as error:
+            if pointer not in (await asyncio.to_thread(self._read))[0]:
+                return  # Another worker entered it, or production has moved on: the gateway follows that.
             self._refused.add(pointer)
-            summary = f"The local pointer answers with {pointer.version}: {error.message}"
+            file = self.settings.pointer_path.name
+            summary = f"The local pointer names {pointer.version}: {error.message} If it is an old one, remove {file}."
             about = finding(_POINTER, pointer.deployment, summary)
             await self._write(lambda tx: alerts.apply(tx, about, actor=ACTOR))
             self.tell(f"the pointer cannot be entered: {error.message}")
@@ -119,6 +122,8 @@ class Releaser:
         except Unavailable as error:
             self._postpone(row, RETRY_SECONDS)
             self._say(f"{row['version']} cannot be loaded yet: {error}")
+            if row["message"] != (why := str(error)):
+                await self._write(lambda tx: deployments.delay(tx, row["id"], why))
             return
         if not row["expected"]:
             # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
@@ -138,21 +143,22 @@ class Releaser:
             self._postpone(row, RETRY_SECONDS)
             return
         if found.generation < row["generation"]:
-            late = self.clock() - row["live_at"] > timedelta(seconds=PROOF_SECONDS)
-            if late and not row["message"]:
+            if self.clock() - row["live_at"] > timedelta(seconds=PROOF_SECONDS):
                 await self._doubt(row, f"The gateway still answers with {found.version}.")
             return
         if found.generation > row["generation"]:
+            # Overtaken since the row was read, or by a pointer that cannot be entered.
+            self._postpone(row, RETRY_SECONDS)
             return
-        if not row["expected"]:
+        right = found.version == row["version"]
+        if right and not row["expected"]:
             # The very first version, which nobody could ask before.
             await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
-        proved = await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR))
-        if found.version == row["version"] and proved:
+        if right and await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR)):
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
-            right = standing(_PROOF, row["deployment"])
-            await self._write(lambda tx: alerts.resolve(tx, right, reason="The fingerprint is proved.", actor=ACTOR))
-        elif not row["message"]:
+            over = standing(_PROOF, row["deployment"])
+            await self._write(lambda tx: alerts.resolve(tx, over, reason="The fingerprint is proved.", actor=ACTOR))
+        else:
             await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
 
     async def join(self, name: str) -> None:
@@ -161,20 +167,25 @@ class Releaser:
             self.tell(f"{name} is answered as everybody again")
 
     async def _carry_out(self, row: Mapping[str, Any], found: Answering) -> None:
-        """Put the proved version on trial where that was asked for, else live at once."""
+        """Put the proved version on trial where that was asked for, else live at once; nothing where another worker
+        was faster."""
         then: Literal["shadow", "canary", "live"]
         then = "shadow" if row["shadow"] else "canary" if row["share"] else "live"
 
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> bool:
+            if not deployments.is_requested(tx, row["id"]):
+                return False
             if then != "live":
                 trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
-                return
+                return True
             deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
             over = standing(PROMOTION, row["deployment"])
             alerts.resolve(tx, over, reason=f"{row['version']} is live.", actor=ACTOR)
+            return True
 
         try:
-            await self._write(change)
+            if not await self._write(change):
+                return
         except Conflict as error:
             await self._fail(row, error.message)
             return
@@ -182,22 +193,30 @@ class Releaser:
         self.tell(f"{row['version']} is {then} as {row['deployment']}{share}")
 
     async def _fail(self, row: Mapping[str, Any], message: str) -> None:
-        def change(tx: Tx) -> None:
+        def change(tx: Tx) -> bool:
+            # What another worker has put on trial, or live, is not this one's to end.
+            if not deployments.is_requested(tx, row["id"]):
+                return False
             deployments.fail(tx, row["id"], message, actor=ACTOR)
             summary = f"The promotion of {row['version']} failed: {message}"
             alerts.apply(tx, finding(PROMOTION, row["deployment"], summary), actor=ACTOR)
+            return True
 
-        await self._write(change)
-        self.tell(f"the promotion of {row['version']} failed: {message}")
+        if await self._write(change):
+            self.tell(f"the promotion of {row['version']} failed: {message}")
 
     async def _doubt(self, row: Mapping[str, Any], message: str) -> None:
+        """Tell once what answers instead. A print takes the server's time from answers, so that the next can wait."""
+        self._postpone(row, DOUBT_RETRY_SECONDS)
+        if row["message"] == message:
+            return
+
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
             alerts.apply(tx, finding(_PROOF, row["deployment"], summary), actor=ACTOR)
 
         await self._write(change)
-        self._postpone(row, DOUBT_RETRY_SECONDS)
         self.tell(f"not proved: {message}")
 
     def _read(self) -> tuple[list[Pointer], list[Any], list[Any], list[str]]:

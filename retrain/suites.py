@@ -36,3 +36,9 @@ def draw_prompts(*, seed: int) -> list[ProbePrompt]:
                 # The same words twice would count one answer twice.
                 found.setdefault(repr(prompt.messages), replace(prompt, id=f"{name}:{draw}:{prompt.id}"))
     return list(found.values())
+
+
+def prompt_of(id: str) -> str:
+    """The prompt that an id of `draw_prompts` names, whichever draw asked it."""
+    suite, _, rest = id.partition(":")
+    return f"{suite}:{rest.partition(':')[2]}"

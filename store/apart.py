@@ -86,12 +86,14 @@ def join(tx: Tx, name: str, *, actor: str) -> bool:
 
 
 def roll_back_all(tx: Tx, base: str, *, to: str, actor: str, reason: str) -> list[str]:
-    """Send every segment of `base` to the version `to`, ending what is on trial there; returns their deployments."""
+    """Send every segment of `base` to the version `to`, ending what is on trial or asked for there; returns their
+    deployments."""
     moved = []
     for row in segments.own(tx, base):
         name = str(row["deployment"])
         if row["version"] == to:
-            releases.end_trial(tx, name, "Everybody was rolled back.", actor=actor)
+            # Where production moves, what was asked for before falls by its generation.
+            releases.end_trial(tx, name, "Everybody was rolled back.", actor=actor, asked=True)
         else:
             releases.roll_back(tx, name, actor=actor, reason=reason, to=to)
         moved.append(name)

@@ -29,6 +29,7 @@ KINDS = MappingProxyType(
         "backtest": ("monitors", Action.RUN_MONITOR),
         "propose": ("retrain", Action.PROPOSE),
         "override": ("retrain", Action.PROPOSE),
+        "promote_again": ("retrain", Action.PROPOSE),
         "preview_pairs": ("retrain", Action.IMPORT),
         "import_pairs": ("retrain", Action.IMPORT),
         "check_pairs": ("retrain", Action.CHECK_PAIRS),

@@ -105,7 +105,7 @@ def approve(
     if tx.now >= row["expires_at"]:
         raise Conflict("The proposal has expired.", "Propose it again.")
     if row["kind"] == "promote":
-        overrides.require_allowed(tx, row, actor=actor)
+        overrides.require_allowed(tx, row, actor=actor, comment=comment, segment=segment)
     if segment is not None:
         row = _only_for(tx, row, segment)
         uuid, digest = row["uuid"], row["digest"]

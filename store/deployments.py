@@ -9,9 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from core.errors import Conflict, InvalidInput, NotFound
+from core.errors import Conflict, IllegalMove, InvalidInput, NotFound
 from core.segments import split
 from core.states import DECISION, DEPLOYMENT
+from store.segments import within
 from store.tables import decisions, deployments, inferences, routes, versions
 from store.unit_of_work import Tx
 
@@ -63,9 +64,25 @@ def history(tx: Tx, deployment: str) -> list[sa.RowMapping]:
     return tx.all(_WITH_VERSION.where(deployments.c.deployment == deployment).order_by(deployments.c.id))
 
 
-def requested(tx: Tx) -> list[sa.RowMapping]:
-    """Deployments that wait to be carried out, oldest first, each with the `version` name."""
-    return tx.all(_WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id))
+def requested(tx: Tx, deployment: str | None = None) -> list[sa.RowMapping]:
+    """Deployments that wait to be carried out, oldest first, each with the `version` name.
+
+    A `deployment` stands for its segments too.
+    """
+    query = _WITH_VERSION.where(deployments.c.state == "requested").order_by(deployments.c.id)
+    return tx.all(query if deployment is None else query.where(within(deployments.c.deployment, deployment)))
+
+
+def is_requested(tx: Tx, id: int) -> bool:
+    """Whether row `id` still waits to be carried out. Its route is locked, so that this holds for the transaction."""
+    lock(tx, find(tx, id)["deployment"])
+    return bool(tx.scalar(sa.select(deployments.c.state).where(deployments.c.id == id)) == "requested")
+
+
+def delay(tx: Tx, id: int, message: str) -> None:
+    """Record why row `id` cannot be carried out yet."""
+    waits = deployments.c.id == id, deployments.c.state == "requested"
+    tx.execute(sa.update(deployments).where(*waits).values(message=message))
 
 
 def unverified(tx: Tx) -> list[sa.RowMapping]:
@@ -182,7 +199,7 @@ def flip(tx: Tx, id: int, *, actor: str, fingerprint: str = "", ending: str = "s
         end_trial(tx, row["deployment"], f"{row['version']} went live instead.", actor=actor)
     tx.move(deployments, DEPLOYMENT, route["deployment_id"], ending, ended_at=tx.now)
     proved = {"fingerprint": fingerprint} if fingerprint else {}
-    tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, **proved)
+    tx.move(deployments, DEPLOYMENT, id, "live", live_at=tx.now, message="", **proved)
     before = _before(tx, row["deployment"], row["version"])
     tx.execute(sa.update(routes).where(routes.c.deployment == row["deployment"]).values(previous=before))
     if row["decision_id"] is not None:
@@ -280,9 +297,14 @@ def doubt(tx: Tx, id: int, message: str, *, actor: str) -> None:
 
 
 def fail(tx: Tx, id: int, message: str, *, actor: str, event: str = "deployment.failed") -> None:
-    """End a deployment that does not go live, requested or on trial; what serves goes on serving everything."""
+    """End a deployment that does not go live, requested or on trial; what serves goes on serving everything.
+
+    Raises IllegalMove for one that is live: the route would stay on a row that has ended, and no way would lead back.
+    """
     row = find(tx, id)
     lock(tx, row["deployment"])
+    if tx.scalar(sa.select(deployments.c.state).where(deployments.c.id == id)) == "live":
+        raise IllegalMove("A deployment that is live cannot fail.", "Roll back instead.")
     tx.execute(sa.update(routes).where(routes.c.salt == row["uuid"]).values(**NO_TRIAL))
     tx.move(deployments, DEPLOYMENT, id, "reverted", ended_at=tx.now, message=message)
     if row["decision_id"] is not None:
@@ -342,10 +364,11 @@ def lock(tx: Tx, deployment: str) -> sa.RowMapping:
     return route
 
 
-def end_trial(tx: Tx, deployment: str, message: str, *, actor: str) -> None:
-    """End whatever is on trial in `deployment`; what serves goes on serving everything."""
-    on_trial = deployments.c.deployment == deployment, deployments.c.state.in_(("shadow", "canary"))
-    for row in tx.all(sa.select(deployments.c.id).where(*on_trial)):
+def end_trial(tx: Tx, deployment: str, message: str, *, actor: str, asked: bool = False) -> None:
+    """End whatever is on trial in `deployment`, and what was `asked` for; what serves goes on serving everything."""
+    states = ("shadow", "canary", *(["requested"] if asked else []))
+    ending = deployments.c.deployment == deployment, deployments.c.state.in_(states)
+    for row in tx.all(sa.select(deployments.c.id).where(*ending)):
         fail(tx, row["id"], message, actor=actor, event="deployment.aborted")
 
 

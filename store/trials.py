@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -56,7 +56,7 @@ def begin(tx: Tx, id: int, state: Literal["shadow", "canary"], *, actor: str, fi
         raise Conflict("Production moved on since this was asked for.", "Look at what is live now, then decide again.")
     last = int(tx.scalar(sa.select(sa.func.max(inferences.c.id))) or 0)
     proved = {"fingerprint": fingerprint} if fingerprint else {}
-    tx.move(rows, DEPLOYMENT, id, state, trial_at=tx.now, trial_from=last, evidence={}, **proved)
+    tx.move(rows, DEPLOYMENT, id, state, trial_at=tx.now, trial_from=last, evidence={}, message="", **proved)
     body = {"version": row["version"], "share": int(row["share"]), "shadow": int(row["shadow"])}
     tx.audit(actor, f"deployment.{state}", row["uuid"], body)
 
@@ -83,9 +83,10 @@ def promote(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
 
 
 def abort(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
-    """A person's word that the trial ends; what serves answers everybody again."""
+    """A person's word that the trial, or what was asked for and is not loaded yet, ends; what serves answers everybody
+    again."""
     accounts.require(tx, actor, Action.ROLL_BACK)
-    row = _on_trial(tx, uuid, reason)
+    row = _on_trial(tx, uuid, reason, also=("requested",))
     deployments.fail(tx, row["id"], f"Aborted by {actor}: {reason.strip()}", actor=actor, event="deployment.aborted")
 
 
@@ -124,7 +125,7 @@ def judgements(
     return [(item, units[item.inference]) for item in found]
 
 
-def _on_trial(tx: Tx, uuid: str, reason: str) -> sa.RowMapping:
+def _on_trial(tx: Tx, uuid: str, reason: str, also: Sequence[str] = ()) -> sa.RowMapping:
     if not reason.strip():
         raise InvalidInput("This needs a reason.", "Say in a sentence why.")
     row = tx.one(sa.select(rows).where(rows.c.uuid == uuid))
@@ -132,6 +133,6 @@ def _on_trial(tx: Tx, uuid: str, reason: str) -> sa.RowMapping:
         raise NotFound("There is no such deployment.", "Reload the Models page.")
     deployments.lock(tx, row["deployment"])
     state = tx.scalar(sa.select(rows.c.state).where(rows.c.id == row["id"]))
-    if state not in ON_TRIAL:
+    if state not in (*ON_TRIAL, *also):
         raise Conflict(f"This promotion is no longer on trial: it is {state}.", "Look at what is live now.")
     return row

@@ -129,7 +129,8 @@ class Store:
         """A store on `url` (sqlite:///FILE or postgresql+psycopg://...). Connects at the first transaction.
 
         A lock that SQLite does not give within `patience_seconds` (by default 15), or a connection that PostgreSQL does
-        not make (5), raises Unavailable then.
+        not make (5), raises Unavailable then; where they are named, so does a statement that takes PostgreSQL as long,
+        for it may wait for a process that hangs.
         """
         try:
             parsed = sa.make_url(url)
@@ -146,7 +147,10 @@ class Store:
                     parsed.set(drivername="postgresql+psycopg"),
                     isolation_level="READ COMMITTED",
                     pool_pre_ping=True,
-                    connect_args={"connect_timeout": patience_seconds or CONNECT_SECONDS},
+                    connect_args={
+                        "connect_timeout": patience_seconds or CONNECT_SECONDS,
+                        **({"options": f"-c statement_timeout={patience_seconds}s"} if patience_seconds else {}),
+                    },
                 )
             )
         raise InvalidInput(f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL.")
@@ -178,7 +182,8 @@ class Store:
                 "Reload and look before trying again.",
             ) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            # SQLite has no class of its own for a file that is damaged.
+            if error.connection_invalidated or type(error) is sa.exc.DatabaseError:
                 raise _unavailable(error) from error
             raise
 
@@ -191,6 +196,8 @@ def _unavailable(error: DBAPIError) -> Unavailable:
     words = str(error.orig).lower()
     if "locked" in words or "busy" in words:
         return Unavailable("The database is locked by another process.", "Try again in a few seconds.")
+    if "malformed" in words or "not a database" in words:
+        return Unavailable("The database file is damaged.", "Restore it from a backup; answers go on meanwhile.")
     if "full" in words or "no space" in words:
         return Unavailable("The disk of the database is full.", "Free some space; nothing acknowledged was lost.")
     if "no such table" in words:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -104,8 +105,7 @@ def report(tx: Tx, gate: GateReport, *, run_id: int | None, actor: str) -> tuple
     """
     candidate = get(tx, gate.candidate)
     checks = [check_json(check) for check in gate.checks]
-    content = {"candidate": candidate.digest, "champion": gate.champion, "verdict": gate.verdict, "checks": checks}
-    made = digest(content)
+    made = report_digest(candidate.digest, gate.champion, gate.verdict, checks)
     same = sa.select(gate_reports.c.id).where(gate_reports.c.version_id == candidate.id, gate_reports.c.digest == made)
     if (found := tx.scalar(same)) is not None:
         return int(found), made
@@ -123,6 +123,11 @@ def report(tx: Tx, gate: GateReport, *, run_id: int | None, actor: str) -> tuple
     body = {"verdict": gate.verdict, "champion": gate.champion, "digest": made, "checks": verdicts}
     tx.audit(actor, "gate.reported", gate.candidate, body)
     return key, made
+
+
+def report_digest(candidate: str, champion: str, verdict: str, checks: Sequence[Mapping[str, Any]]) -> str:
+    """What a gate's report on the version whose files have the digest `candidate` is known by."""
+    return digest({"candidate": candidate, "champion": champion, "verdict": verdict, "checks": list(checks)})
 
 
 def latest_report(tx: Tx, name: str) -> GateReport | None:

@@ -42,16 +42,18 @@ def result(console: Console, row: Mapping[str, Any]) -> None:
         return
     versions = found["versions"]
     lines = [
-        {"measure": words.title(measure), **{name: cell(told[measure]) for name, told in versions.items()}}
-        for measure in versions[found["baseline"]]
+        {"measure": words.title(measure), **{name: cell(told.get(measure)) for name, told in versions.items()}}
+        for measure in dict.fromkeys(measure for told in versions.values() for measure in told)
     ]
     columns = {"measure": "Measure", **{name: name for name in versions}}
     st.text(f"{found['prompts']} prompts each; differences are from {found['baseline']}.")
     show.table(lines, columns, alt="Versions compared, a line a measure", key=f"compared-{row['uuid']}")
 
 
-def cell(told: Mapping[str, Any]) -> str:
+def cell(told: Mapping[str, Any] | None) -> str:
     """A measure of one version: its value with the interval, then the difference with its own."""
+    if told is None:
+        return "not measured"
     value = told["value"]
     if not isinstance(value, Mapping):
         return f"{words.number(float(value))} {told.get('currency', '')}".rstrip()

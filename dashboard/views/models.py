@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import compare, gate, model_card, override, proposals, segments, service, trial
+from dashboard.views import again, compare, gate, model_card, override, proposals, segments, service, trial
 from store import deployments, trials
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -37,6 +37,7 @@ def everything(console: Console) -> None:
             "route": queries.route(tx, console.deployment),
             "waiting": run_queries.proposals(tx, kinds=("promote",)),
             "versions": queries.registry(tx),
+            "asked": deployments.requested(tx, console.deployment),
             "trials": trials.running(tx, console.deployment),
             "history": queries.history(tx, console.deployment),
             "earlier": [row["version"] for row in deployments.earlier(tx, console.deployment)],
@@ -50,6 +51,8 @@ def everything(console: Console) -> None:
     else:
         serving(console, route, found["earlier"], found["segments"])
         segments.draw(console, found["segments"], route["version"])
+    for row in found["asked"]:
+        trial.waiting(console, row)
     for row in found["trials"]:
         trial.draw(console, row)
     for row in found["waiting"]:
@@ -222,6 +225,7 @@ def detail(console: Console, name: str) -> None:
             "report": report,
             "proposal": queries.proposal(tx, name),
             "lineage": lineage,
+            "own": {one["version"] for one in segments.query(tx, console.deployment)},
         }
 
     found = console.load(f"version {name}", query)
@@ -230,13 +234,14 @@ def detail(console: Console, name: str) -> None:
         return
     row, report = found["row"], found["report"]
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
-        show.mark(marks.ROLE[role_of(row, found["route"])])
+        show.mark(marks.ROLE[role_of(row, found["route"], found["own"])])
         st.text(row["name"])
     if found["proposal"] is not None:
         proposals.draw(console, found["proposal"])
     if report is not None:
         gate.draw(console, name, report)
         override.draw(console, name, report, found["route"])
+        again.draw(console, name, report, found["route"], found["proposal"])
     elif row["parent"] or row["kind"] != "base":
         st.text("No gate has judged this version.")
     service.training(console, row)

@@ -159,7 +159,8 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     covers(row["body"], key=f"dialog-{row['uuid']}")
     begin = trial.choose(console, row["uuid"]) if kind == "promote" else trial.Begin()
     adapt = choose_adaptation(console, row["uuid"]) if kind == "retrain" else 0
-    comment = st.text_input("Comment (optional)", key=f"comment-{row['uuid']}", max_chars=500)
+    asked = "Why should it go live all the same?" if "override" in row["body"] else "Comment (optional)"
+    comment = st.text_input(asked, key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
         done = TRIED if begin.share or begin.shadow else DONE[kind]
         actions.approve(

@@ -72,6 +72,23 @@ def choose(console: Console, key: str) -> Begin:
     return Begin(share, wanted if copied else 0, how == COMPARE, segment)
 
 
+def waiting(console: Console, row: Mapping[str, Any]) -> None:
+    """A promotion that was approved and is not carried out yet: why not, and the way to call it off."""
+    with st.container(border=True, key=f"requested-{row['id']}"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            show.mark(marks.DEPLOYMENT[row["state"]])
+        whom = segments.named(row["deployment"])
+        show.say(f"{row['version']} is being loaded and proved, for {whom}", "strong", f"requested-{row['id']}")
+        asked = f"Approved {words.ago(row['requested_at'], console.now)} by {row['actor']}."
+        show.say(asked, "quiet", f"requested-{row['id']}")
+        if row["message"]:
+            st.text(f"Not yet: {row['message']}")
+        allowed = console.may(NEEDS["abort"])
+        label, icon = f"{VERBS['abort']} …", f":material/{ICONS['abort']}:"
+        if st.button(label, icon=icon, key=f"abort-{row['id']}", disabled=not allowed):
+            decide(console, "abort", row["uuid"], row["version"])
+
+
 def draw(console: Console, row: Mapping[str, Any]) -> None:
     """The trial `row` with its numbers and its buttons."""
     found, uuid = row["evidence"], row["uuid"]
@@ -121,6 +138,9 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") ->
         st.caption(
             f"Evidence that it is disliked more {worse}, less {better}; either is proved at {limit}, at any look."
         )
+    else:
+        st.text("Which is better? That cannot be said: one of both met more people than the share explains.")
+        st.caption("A gateway that loaded the candidate late is the usual reason. Abort it and propose it again.")
     shown = [
         {
             "name": words.title(one["name"]),

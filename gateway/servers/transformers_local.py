@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from core.errors import Unavailable
@@ -10,8 +12,10 @@ from core.ports import ExpertLoad, Fingerprint
 from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.servers.openai_compatible import OpenAICompatible
+from gateway.upstream import Refused
 
 BASE = "base"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @SERVERS.register
@@ -43,9 +47,17 @@ class TransformersLocal(OpenAICompatible):
         return scores
 
     async def load(self, version: str, path: str) -> None:
-        """Load the adapter in the folder `path` under the version's own name; an empty path is the base model."""
+        """Load what is in the folder `path` under the version's own name; an empty path is the base model.
+
+        An adopted folder is named by the digest of what is in it: raises Refused where the server read something else,
+        as after a restart, when nobody takes a print.
+        """
         if path:
-            await self.upstream.ask(f"{self.url}/load", {"name": version, "path": path})
+            told = await self.upstream.ask(f"{self.url}/load", {"name": version, "path": path})
+            wanted, found = Path(path).name, told.get("digest") if isinstance(told, dict) else None
+            if _DIGEST.fullmatch(wanted) and found != wanted:
+                await self.upstream.ask(f"{self.url}/unload", {"name": version}, version)
+                raise Refused(f"The files of {version} are not those that were adopted.", "Restore them, or roll back.")
         else:
             await self.versions()
         self.names[version] = version if path else BASE

@@ -15,8 +15,9 @@ from store.unit_of_work import Tx
 _TRAINING = {
     "trainer": "Trainer",
     "finetuning_type": "Trained weights",
-    "steps": "Steps",
-    "max_steps": "Steps",
+    # Few pairs make fewer.
+    "steps": "Steps at most",
+    "max_steps": "Steps at most",
     "pairs_per_step": "Pairs a step",
     "lr": "Learning rate",
     "beta": "Beta",

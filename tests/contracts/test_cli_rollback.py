@@ -64,6 +64,19 @@ def test_a_rollback_without_the_database_moves_a_segment_alone_or_everybody(
     )
 
 
+def test_a_rollback_without_the_database_to_a_version_that_nobody_can_load_is_refused(run: Run, tmp_path: Path) -> None:
+    """The gateway would wait for it for ever and go on serving what was to be left, and the operator would not know."""
+    home = tmp_path / "home"
+    route = Route("assistant", "assistant-v2", "adapter", "two", "assistant-v1", "adapter", "one", 7)
+    pointer.remember(home / "routes.json", [route])
+    away = ("--set", "database_url=postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    result = run(*away, "rollback", "--to", "asistant-v1", "--reason", "garbled", "--json")
+    assert result.exit_code == 1
+    assert "is not known here" in last(result)["error"]
+    assert "Known are: assistant-v1, assistant-v2." in result.output
+    assert pointer.read(home / "pointer.json") == {}
+
+
 def test_a_rollback_takes_segments_along(ready: Run, tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{tmp_path / 'home' / 'trimtab.db'}")
     now = datetime.now(UTC)

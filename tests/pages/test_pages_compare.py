@@ -42,7 +42,11 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
         "baseline": "assistant-v1",
         "prompts": 168,
         "versions": {
-            "assistant-v1": {"refusal_rate": measured(0.04, 0.0), "cost": {"value": 1.5, "currency": "EUR"}},
+            "assistant-v1": {
+                "refusal_rate": measured(0.04, 0.0),
+                "cost": {"value": 1.5, "currency": "EUR"},
+                "tokens": {"value": 12.0},
+            },
             "assistant-v2": {"refusal_rate": {"value": missing, "difference": missing}, "cost": {"value": 1.25}},
         },
     }
@@ -56,6 +60,7 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
     table = page.dataframe[-1].value if len(page.dataframe) else None
     assert table is not None and "1.500 EUR" in str(table.to_dict())
     assert "4 of 5 rows needed" in str(table.to_dict())
+    assert "not measured" in str(table.to_dict()), "a version that the server counts no tokens of"
 
 
 def test_a_viewer_only_looks(filled_folder: World, open_page: Open) -> None:

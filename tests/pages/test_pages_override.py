@@ -27,17 +27,17 @@ def report_of(world: World, name: str) -> Any:
         return queries.gate(tx, versions.get(tx, name).id)
 
 
+def visit(world: World, name: str) -> Console:
+    installation = Installation(world.settings, world.store, lambda: world.now)
+    return Console(installation, {"name": name, "role": "operator"}, world.now, {}, world.sign_in(name))
+
+
 def asked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Otto asks for an override as the dialog does, and the worker takes it."""
     monkeypatch.setattr(actions.st, "session_state", {})
-    console = Console(
-        Installation(world.settings, world.store, lambda: world.now),
-        {"name": "otto", "role": "operator"},
-        world.now,
-        {},
-        world.sign_in("otto"),
+    assert actions.ask_override(
+        visit(world, "otto"), "assistant-v3", report_of(world, "assistant-v3")["digest"], "It is urgent."
     )
-    assert actions.ask_override(console, "assistant-v3", report_of(world, "assistant-v3")["digest"], "It is urgent.")
     with world.store.write(world.now) as tx:
         orders.obey(tx, world.settings, "w1")
 
@@ -72,3 +72,31 @@ def test_who_asked_cannot_approve_it_and_another_can(
     other = open_page(filled, "models", name="bea", decision=row["uuid"])
     assert not other.button(key=f"approve-{row['uuid']}").disabled
     assert not other.exception
+
+
+def test_a_promotion_that_came_to_nothing_is_proposed_again_and_only_then(
+    filled: World, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trial that was aborted for a larger share, say: the gate has passed it, and nobody else would ask again."""
+    waiting = open_page(filled, "models", name="otto", version="assistant-v2")
+    assert "again" not in {button.key for button in waiting.button}, "its proposal waits"
+    with filled.store.write(filled.now) as tx:
+        decisions.reject(tx, filled.promote, actor="bea", reason="Not on a Friday.")
+    page = open_page(filled, "models", name="otto", version="assistant-v2")
+    page.button(key="again").click().run()
+    assert not page.exception
+    assert open_page(filled, "models", name="vera", version="assistant-v2").button(key="again").disabled
+    assert "again" not in {one.key for one in open_page(filled, "models", name="otto", version="assistant-v3").button}
+    monkeypatch.setattr(actions.st, "session_state", {})
+    console = visit(filled, "otto")
+    report = report_of(filled, "assistant-v2")["digest"]
+    assert not actions.ask_again(console, "assistant-v2", report, " ")
+    assert not actions.ask_again(console, "assistant-v2", "0" * 64, "It is Monday.")
+    assert not actions.ask_again(console, "assistant-v3", report_of(filled, "assistant-v3")["digest"], "It is Monday.")
+    assert actions.ask_again(console, "assistant-v2", report, "It is Monday.")
+    with filled.store.write(filled.now) as tx:
+        assert orders.obey(tx, filled.settings, "w1") == "promote_again done for otto"
+        (row,) = [row for row in decisions.waiting(tx) if row["subject"] == "assistant-v2"]
+        assert (row["proposer"], row["body"]["report"]) == ("system:gate", report)
+        assert row["reason"].endswith("Proposed again by otto: It is Monday.")
+        assert decisions.approve(tx, row["uuid"], actor="bea", digest=row["digest"], share=50)

@@ -98,6 +98,8 @@ def test_a_segment_shows_its_version_and_goes_back_alone_or_with_everybody(
     page.button(key=f"roll-back-{own['uuid']}").click().run()
     assert not page.exception
     assert page.selectbox(key="segment-back-to").options == ["assistant-v1", "assistant-base"]
+    alone = open_page(filled, "models", name="bea", version="assistant-v2")
+    assert any("Serves a segment" in str(badge.value) for badge in alone.markdown)
     page = open_page(filled, "models", name="bea")
     page.button(key="roll-back").click().run()
     assert page.checkbox(key="back-whole").value

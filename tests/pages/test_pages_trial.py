@@ -25,11 +25,12 @@ def deployment(world: World) -> Any:
         return tx.one(sa.select(tables.deployments).order_by(tables.deployments.c.id.desc()).limit(1))
 
 
-def begin(world: World, *, measured: bool = True) -> None:
+def begin(world: World, *, measured: bool = True, late: int = 0) -> None:
+    """A canary; `late` people met the champion while the candidate was not there yet."""
     pairs = {
         "negative_feedback": (Tally(50, 6), Tally(210, 20)),
         "refusal_rate": (Tally(60, 3), Tally(240, 10)),
-        "errors": (Tally(60, 0), Tally(240, 1)),
+        "errors": (Tally(60, 0), Tally(240 + late, 1)),
     }
     found = judge(pairs, share=0.2, wanted=200, alpha=0.05, margin=0.1)
     with world.store.write(world.now) as tx:
@@ -76,6 +77,24 @@ def test_a_person_decides_with_a_reason(
     assert (row["state"], row["held_by"]) == (state, held)
 
 
+def test_an_approved_promotion_that_waits_says_why_and_is_called_off(
+    filled: World, open_page: Open, told: dict[str, object]
+) -> None:
+    with filled.store.read() as tx:
+        digest = decisions.get(tx, filled.promote)["digest"]
+    assert actions.approve(visit(filled, "bea"), filled.promote, digest, "", "Done.")
+    with filled.store.write(filled.now) as tx:
+        deployments.delay(tx, deployment(filled)["id"], "The model server is <b>away</b>.")
+    page = open_page(filled, "models", name="bea")
+    assert not page.exception
+    assert any("Not yet: The model server is <b>away</b>." in str(text.value) for text in page.text)
+    page.button(key=f"abort-{deployment(filled)['id']}").click().run()
+    assert not page.exception
+    assert actions.decide_trial(visit(filled, "bea"), "abort", deployment(filled)["uuid"], "Not today.")
+    assert deployment(filled)["state"] == "reverted"
+    assert not [one for one in open_page(filled, "models", name="bea").button if str(one.key).startswith("abort-")]
+
+
 def test_the_numbers_of_a_canary_and_a_persons_buttons(filled: World, open_page: Open) -> None:
     begin(filled)
     page = open_page(filled, "models", name="bea")
@@ -90,6 +109,13 @@ def test_the_numbers_of_a_canary_and_a_persons_buttons(filled: World, open_page:
     with filled.store.write(filled.now) as tx:
         trials.hold(tx, deployment(filled)["uuid"], actor="ann", reason="So.")
     assert not open_page(filled, "models", name="bea").button(key="trial-let_go").disabled
+
+
+def test_a_comparison_whose_draw_is_broken_says_so_instead_of_nothing(filled: World, open_page: Open) -> None:
+    begin(filled, late=300)
+    page = open_page(filled, "models", name="bea")
+    assert not page.exception
+    assert any("Which is better? That cannot be said" in str(text.value) for text in page.text)
 
 
 def test_the_history_says_how_a_canary_ended(filled: World, open_page: Open) -> None:

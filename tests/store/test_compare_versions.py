@@ -32,7 +32,7 @@ class Versions(Asker):
     def __init__(self) -> None:
         super().__init__("http://127.0.0.1:1", "key", "assistant")
         self.asked: list[str] = []
-        self.spent = 0.0
+        self.spent, self.load_seconds = 0.0, 0.0
 
     async def fingerprint(self, version: str = "") -> Answering:
         if version not in ("frank", "shy", "slow"):
@@ -42,6 +42,7 @@ class Versions(Asker):
     async def answer(self, version: str, messages: Any, *, max_tokens: int, seed: int) -> Answer:
         if not self.asked or self.asked[-1] != version:
             self.asked.append(version)
+            self.spent += self.load_seconds
         self.spent += 0.2 if version == "slow" else 0.1
         if version == "shy" and int(messages[-1]["content"].split()[-1]) % 3 == 0:
             return Answer("I'm sorry, but I can't help with that.", 12)
@@ -92,6 +93,13 @@ def test_each_measure_has_a_value_and_a_difference_from_the_first(bench: Bench) 
     assert "difference" in say(pace) and say(slow["cost_of_1000_answers"]) == "2.06 EUR"
     turns = [name for name, _ in itertools.groupby(bench.asker.asked)]  # type: ignore[attr-defined]
     assert turns[:6] == ["frank", "shy", "slow", "shy", "slow", "frank"], "who goes first changes"
+
+
+def test_a_version_that_is_loaded_again_for_its_turn_is_no_slower_for_that(bench: Bench) -> None:
+    """Of more versions than a server keeps, each is loaded anew for every turn."""
+    bench.asker.load_seconds = 30.0  # type: ignore[attr-defined]
+    found = asyncio.run(comparison.compare(bench, ["frank", "slow"], tell=quiet))
+    assert found["versions"]["slow"]["seconds_a_token"]["value"]["value"] == pytest.approx(0.2 / 12)
 
 
 def test_a_comparison_is_a_command_with_its_result(store: Store, bench: Bench) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, TrimtabError
+from core.segments import Segment
 from core.settings import RetrainSettings, Settings
-from core.types import Check, GateReport, ModelVersion, Verdict
+from core.types import Check, GateReport, Inference, ModelVersion, Verdict
 from retrain import orders
-from store import audit, commands, decisions, deployments, tables, versions
+from store import apart, audit, commands, decisions, deployments, inferences, tables, versions
 from store.unit_of_work import Store, Tx
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -62,9 +64,9 @@ def ask(store: Store, settings: Settings, report: str, actor: str = "otto", reas
     return read(store, lambda tx: decisions.get(tx, found["result"]["decision"]))
 
 
-def approve(store: Store, row: Any, actor: str = "ann") -> str:
+def approve(store: Store, row: Any, actor: str = "ann", comment: str = "Agreed.") -> str:
     with store.write(NOW) as tx:
-        return decisions.approve(tx, row["uuid"], actor=actor, digest=row["digest"], comment="Agreed.", allow_self=True)
+        return decisions.approve(tx, row["uuid"], actor=actor, digest=row["digest"], comment=comment, allow_self=True)
 
 
 def read(store: Store, reading: Callable[[Tx], Any]) -> Any:
@@ -113,6 +115,35 @@ def test_a_pass_is_approved_unless_the_gate_judged_anew(store: Store) -> None:
     assert [row["version"] for row in requested(store)] == ["assistant-v1"]
 
 
+def test_a_pass_against_a_version_that_is_no_longer_live_is_none(store: Store) -> None:
+    """Of two candidates that both beat one champion, the second to be approved never met the first."""
+    row = gate_proposal(store, judge(store, "pass"))
+    go_live(store, "assistant", "assistant-v2")
+    with pytest.raises(Conflict, match="compares with assistant-base, and assistant-v2 is live"):
+        approve(store, row)
+    assert requested(store) == []
+
+
+def test_a_pass_holds_for_a_segment_only_against_what_answers_that_segment(store: Store) -> None:
+    row, pro = gate_proposal(store, judge(store, "pass")), Segment("plan", "pro")
+    with store.write(NOW) as tx:
+        asked = [{"role": "user", "content": "Hello"}]
+        told = Inference("asked", NOW, "assistant", "assistant-base", "live", asked, "Hello", "Good morning.")
+        inferences.record(tx, [replace(told, labels={"plan": "pro"})])
+        own = apart.set_apart(tx, "assistant", pro, actor="ann")
+    go_live(store, own, "assistant-v2")
+    with pytest.raises(Conflict, match="assistant-v2 is live"), store.write(NOW) as tx:
+        decisions.approve(tx, row["uuid"], actor="ann", digest=row["digest"], segment=pro)
+    approve(store, row)
+    assert [one["deployment"] for one in requested(store)] == ["assistant"], "everybody else has what it was judged by"
+
+
+def go_live(store: Store, deployment: str, version: str) -> None:
+    with store.write(NOW) as tx:
+        deployments.request_promotion(tx, deployment, version, actor="ann", reason="Better.")
+        deployments.flip(tx, deployments.requested(tx)[0]["id"], actor="system:release")
+
+
 def test_an_override_takes_two_people_and_a_reason_and_is_on_record(store: Store, settings: Settings) -> None:
     report = judge(store, "fail")
     before = read(store, lambda tx: tx.all(sa.select(tables.gate_reports)))
@@ -141,6 +172,29 @@ def test_nobody_overrides_alone_whatever_the_settings_say(store: Store, settings
     assert requested(store) == []
     approve(store, row, "abe")
     assert len(requested(store)) == 1
+
+
+def test_the_second_person_says_why_too(store: Store, settings: Settings) -> None:
+    row = ask(store, settings, judge(store, "undecided"))
+    with pytest.raises(InvalidInput, match="your reason too"):
+        approve(store, row, comment=" ")
+    assert requested(store) == []
+    approve(store, gate_proposal(store, judge(store, "pass")), comment="")
+
+
+@pytest.mark.parametrize("changed", [{"verdict": "pass"}, {"champion": "assistant-v2"}, {"checks": []}])
+def test_a_report_changed_behind_our_back_is_neither_approved_nor_overridden(
+    store: Store, settings: Settings, changed: dict[str, Any]
+) -> None:
+    report = judge(store, "undecided")
+    told = gate_proposal(store, report)
+    with store.write(NOW) as tx:
+        tx.execute(sa.update(tables.gate_reports).values(**changed))
+    with pytest.raises(Conflict, match="was changed after it was made"):
+        approve(store, told)
+    with pytest.raises(Conflict, match="was changed after it was made"):
+        ask(store, settings, report)
+    assert requested(store) == []
 
 
 def test_an_override_is_of_the_report_that_was_shown(store: Store, settings: Settings) -> None:
@@ -184,9 +238,7 @@ def test_what_cannot_be_overridden_is_said(store: Store, settings: Settings) -> 
 def test_a_report_against_a_version_that_is_no_longer_live_is_none(store: Store, settings: Settings) -> None:
     report = judge(store, "undecided")
     row = ask(store, settings, report)
-    with store.write(NOW) as tx:
-        deployments.request_promotion(tx, "assistant", "assistant-v2", actor="ann", reason="Better.")
-        deployments.flip(tx, deployments.requested(tx)[0]["id"], actor="system:release")
+    go_live(store, "assistant", "assistant-v2")
     with pytest.raises(Conflict, match="assistant-v2 is live"):
         approve(store, row)
     with pytest.raises(Conflict, match="assistant-v2 is live"):

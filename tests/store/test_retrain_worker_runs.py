@@ -81,7 +81,7 @@ async def test_a_run_of_all_weights_ends_in_a_model_that_the_next_one_starts_fro
     assert artefacts.verify(settings.home, version.path, version.digest) == ""
     assert report is not None and report.verdict == "pass"
     assert card is not None and card["base"]["name"] == "assistant-base"
-    assert card["training"]["Trained weights"] == "full"
+    assert (card["training"]["Trained weights"], card["training"]["Steps at most"]) == ("full", 6)
     spec = {**get(store, uuid)["spec"], "champion": "assistant-v1"}
     told = stages.compose(spec, version, settings, 64)
     assert (told["init_model"], told["init_adapter"]) == (str(settings.home / version.path), None)

@@ -138,6 +138,17 @@ def test_a_rollback_of_everything_takes_every_segment_along(store: Store) -> Non
         assert not tx.all(sa.select(tables.deployments).where(tables.deployments.c.verified_at.is_(None), LIVE))
 
 
+def test_nothing_that_was_asked_for_a_segment_goes_live_after_a_rollback_of_everything(store: Store) -> None:
+    """Also where the segment is already at the version that everybody goes back to, so that nothing moves there."""
+    id = request(store)
+    promote(store, "assistant-v1")
+    with store.write(LATER) as tx:
+        decisions.roll_back(tx, deployment="assistant", actor="ann", reason="Garbled.", everybody=True)
+        assert deployments.requested(tx) == []
+        assert deployments.find(tx, id)["message"] == "Everybody was rolled back."
+    assert {version for version, _ in serving(store).values()} == {"assistant-base"}
+
+
 LIVE = tables.deployments.c.state == "live"
 
 

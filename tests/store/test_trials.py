@@ -11,7 +11,7 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
+from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound, Unavailable
 from core.types import Feedback, Inference, ModelVersion
 from store import audit, decisions, deployments, feedback, inferences, routes, tables, trials, versions
 from store.unit_of_work import Store
@@ -58,6 +58,7 @@ def row(store: Store, uuid: str) -> Any:
 def begin(store: Store, name: str = "assistant-v1", *, state: Any = "canary", share: int = 20) -> tuple[int, str]:
     id, uuid = request(store, name, share=share)
     with store.write(NOW) as tx:
+        deployments.delay(tx, id, "The model server is away.")
         trials.begin(tx, id, state, actor="system:release", fingerprint=f"print-{name}")
     return id, uuid
 
@@ -85,6 +86,7 @@ def test_a_canary_gives_the_route_a_candidate_and_leaves_what_serves(store: Stor
     )
     assert found.salt == uuid
     assert kinds(store, uuid) == ["deployment.requested", "deployment.canary"]
+    assert row(store, uuid)["message"] == "", "what kept it waiting is over"
 
 
 def test_a_shadow_becomes_a_canary_and_then_live(store: Store) -> None:
@@ -107,6 +109,22 @@ def test_a_shadow_becomes_a_canary_and_then_live(store: Store) -> None:
     assert row(store, uuid)["fingerprint"] == "print-assistant-v1"
     with store.write(NOW) as tx, pytest.raises(IllegalMove):
         trials.begin(tx, id, "canary", actor="system:release")
+
+
+def test_what_was_asked_for_and_cannot_be_loaded_is_called_off_by_a_person(store: Store) -> None:
+    """Otherwise it goes live by surprise, hours later, when the server can load it again."""
+    id, uuid = request(store)
+    with store.write(NOW) as tx:
+        deployments.delay(tx, id, "The model server is away.")
+        assert [one["message"] for one in deployments.requested(tx, "assistant")] == ["The model server is away."]
+        for verb in (trials.promote, trials.hold):
+            with pytest.raises(Conflict, match="no longer on trial: it is requested"):
+                verb(tx, uuid, actor="ann", reason="Now.")
+        with pytest.raises(Forbidden):
+            trials.abort(tx, uuid, actor="otto", reason="Not today.")
+        trials.abort(tx, uuid, actor="ann", reason="Not today.")
+    assert (row(store, uuid)["state"], row(store, uuid)["message"]) == ("reverted", "Aborted by ann: Not today.")
+    assert kinds(store, uuid) == ["deployment.requested", "deployment.aborted"]
 
 
 def test_one_trial_at_a_time_and_the_share_is_a_share(store: Store) -> None:
@@ -247,3 +265,22 @@ def test_what_users_met_is_read_in_order_by_unit_and_kind(store: Store) -> None:
         assert trials.judgements(tx, found[-1][0].key, deployment="assistant", from_inference=0, limit=10) == []
         later = trials.judgements(tx, 0, deployment="assistant", from_inference=keys[1], limit=10)
         assert len(later) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.postgres
+def test_a_rollback_does_not_wait_for_a_process_that_hangs_in_a_transaction(postgres_url: str) -> None:
+    """It then goes through the pointer, as with a database that is away; on SQLite that is the lock's own patience."""
+    held = make_store(postgres_url, now=NOW)
+    with held.write(NOW) as tx:
+        for number, name in enumerate(NAMES[:2]):
+            version = ModelVersion(name, str(number) * 64, "remote", "chat", name, NOW)
+            versions.register(tx, version, actor="system:setup")
+        deployments.install(tx, "assistant", NAMES[0], actor="system:setup")
+    hasty = Store.open(postgres_url, patience_seconds=1)
+    with held.write(NOW) as hanging:
+        deployments.lock(hanging, "assistant")
+        with pytest.raises(Unavailable), hasty.write(NOW) as tx:
+            deployments.roll_back(tx, "assistant", actor="ops", reason="Garbled.")
+    hasty.close()
+    held.close()

@@ -135,6 +135,15 @@ def test_a_missing_folder_is_named_as_such(tmp_path: Path) -> None:
         pass
 
 
+def test_a_damaged_file_is_a_database_that_is_away(tmp_path: Path) -> None:
+    """Captures then wait in memory, and a rollback goes through the pointer."""
+    (tmp_path / "x.db").write_bytes(b"no database" * 1000)
+    store = Store.open(f"sqlite:///{tmp_path / 'x.db'}")
+    with pytest.raises(Unavailable, match="is damaged"), store.write(NOW):
+        pass
+    store.close()
+
+
 def test_insert_once_says_whether_it_wrote(empty_store: Store) -> None:
     with empty_store.write(NOW) as tx:
         told = [tx.insert_once(monitors, name="one", metric="errors", created_at=NOW) for _ in range(2)]

@@ -11,9 +11,16 @@ import numpy as np
 import pytest
 
 from core.settings import RetrainSettings
+from core.types import Inference
 from estimates.means import paired_difference
 from retrain import gate, held_out
+from retrain.asking import Answer
+from retrain.candidate import choose, count_tokens, may_train, score
 from retrain.held_out import HeldOutPair, Scored
+from retrain.pairs.drawing import SPLIT_SEED
+from retrain.pairs.split import split_pairs
+from retrain.suites import draw_prompts, prompt_of
+from retrain.training.spec import PairText
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -166,6 +173,82 @@ def test_answers_cut_to_nothing_fail() -> None:
     cut = {"candidate": [0.05] * 64, "champion": [0.9] * 64, "limit_tokens": 24}
     assert gate.judge_length(cut, 0.25).verdict == "fail"
     assert gate.judge_length({**cut, "candidate": [0.9] * 64, "champion": [0.3] * 64}, 0.25).verdict == "pass"
+
+
+def test_a_candidate_that_says_nothing_to_some_does_not_pass_by_silence() -> None:
+    """With a tenth at most the check is made, and an empty answer or a failure counts against whoever owes it."""
+    sound: list[bool | None] = [False] * 64
+    silent: list[bool | None] = [None] * 6 + [False] * 58
+    check = gate.judge_paired("refusal_rate", rate(silent, sound), 0.1)
+    assert (check.verdict, check.details["unscored"]) == ("undecided", 6)
+    assert gate.judge_paired("refusal_rate", rate(sound, silent), 0.1).verdict == "pass", "the champion's owe nothing"
+    narrow = gate.judge_paired("refusal_rate", rate(10 * silent, 10 * sound), 0.02)
+    assert (narrow.verdict, narrow.reason) == ("undecided", "It fails only by answers that could not be scored.")
+    worse: list[bool | None] = [None] * 6 + [True] * 30 + [False] * 28
+    assert gate.judge_paired("refusal_rate", rate(worse, sound), 0.1).verdict == "fail"
+    cut = {"candidate": [None] * 6 + [0.75] * 58, "champion": [0.9] * 64, "limit_tokens": 24}
+    assert gate.judge_length(cut, 0.25).verdict == "undecided"
+    assert gate.judge_length({**cut, "candidate": [0.75] * 64}, 0.25).verdict == "pass"
+
+
+def test_lengths_that_nobody_counted_are_no_evidence() -> None:
+    """A server without a count of tokens, or answers that never came: nothing of that is as long as before."""
+    answers = [Answer("It comes tomorrow.", 0), Answer("", 0, error="It broke."), Answer("", 0), Answer("Yes.", 2)]
+    assert [count_tokens(answer) for answer in answers] == [None, None, 0, 2]
+    unknown = {"candidate": [None] * 64, "champion": [0.9] * 64, "limit_tokens": 24}
+    check = gate.judge_length(unknown, 0.25)
+    assert (check.verdict, check.reason) == (
+        "undecided", "64 of 64 answers could not be scored, so the comparison says nothing."
+    )  # fmt: skip
+    # Failures of the champion must not make up for answers that the candidate cuts.
+    cut = {"candidate": [0.6] * 64, "champion": [None] * 6 + [0.9] * 58, "limit_tokens": 24}
+    found = gate.judge_length(cut, 0.25).estimate
+    assert found is not None and found.value == pytest.approx(0.3)
+
+
+def test_turns_of_one_conversation_are_one_draw_of_its_length() -> None:
+    rng = np.random.default_rng(5)
+    talks = np.repeat(np.arange(24), 3)
+    old, cut = [0.9] * 72, np.where(rng.random(24) < 0.25, 0.7, 0.0)[talks]
+    lengths = {"candidate": (0.9 - cut).tolist(), "champion": old, "limit_tokens": 24}
+    alone = gate.judge_length(lengths, 0.25)
+    together = gate.judge_length({**lengths, "groups": talks.tolist()}, 0.25)
+    assert alone.estimate is not None and together.estimate is not None
+    assert alone.estimate.high is not None and together.estimate.high is not None
+    assert together.estimate.value == alone.estimate.value
+    assert together.estimate.high > alone.estimate.high + 0.03
+
+
+def test_a_prompt_that_two_draws_asked_is_one_prompt() -> None:
+    """Two draws of 24 of a suite share a third of their prompts; each under another rule, but one prompt."""
+    drawn = draw_prompts(seed=7)
+    assert len({prompt.id for prompt in drawn}) == len(drawn) > len({prompt_of(prompt.id) for prompt in drawn})
+    answers = {name: [Answer("No.", 2)] * len(drawn) for name in ("candidate", "champion")}
+    for rate, found in score([], drawn, answers)["rates"].items():
+        if rate != "refusal_rate":
+            assert len(found["groups"]) == len(found["candidate"]) > len(set(found["groups"]))
+            assert gate.judge_paired(rate, found, 0.1).details["prompts"] == len(found["groups"])
+
+
+def asked(number: int) -> Inference:
+    prompt = f"Where is parcel {number}?"
+    return Inference(f"i-{number}", NOW, "assistant", "old", "live", [{"role": "user", "content": prompt}], prompt, "")
+
+
+def test_what_a_run_may_have_learnt_from_is_replayed_last() -> None:
+    """A candidate that trained on the very prompts it is asked again shows what it was told, not what it does."""
+    rows = [asked(number) for number in range(400)]
+    chosen = choose(rows)
+    assert len(chosen) == 72 and not any(map(may_train, chosen))
+    assert chosen == [row for row in rows if not may_train(row)][:72], "the newest of those"
+    learnt = split_pairs(
+        [PairText(row.uuid, tuple(row.messages), "Yes.", "No.") for row in rows], seed=SPLIT_SEED
+    ).train
+    assert not {pair.id for pair in learnt} & {row.uuid for row in chosen}
+    few = choose(rows[:80])
+    assert len(few) == 72 and list(map(may_train, few)) == sorted(map(may_train, few))
+    told = gate.judge_paired("refusal_rate", {**rate([False] * 64, [False] * 64), "note": "Too few came."}, 0.1)
+    assert told.details["note"] == "Too few came."
 
 
 def test_the_sentence_names_what_blocks() -> None:

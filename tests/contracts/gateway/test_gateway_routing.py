@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from core.errors import Conflict, NotFound
 from core.ports import ChatPiece, ChatRequest
@@ -21,9 +22,10 @@ from gateway.router import GUESTS, Router
 from gateway.servers.scripted import Scripted
 from gateway.upstream import Refused
 from store import deployments, versions
+from store.routes import Route
 from store.unit_of_work import Store
 
-from .conftest import INTERNAL, World, now, run_gateway, wait_until
+from .conftest import INTERNAL, World, make_store, now, run_gateway, wait_until
 
 AWAY = "sqlite:////nonexistent-folder/trimtab.db"
 
@@ -253,6 +255,22 @@ def test_pointer_needs_a_gateway_that_served_here(tmp_path: Path) -> None:
         pointer.point(settings, to="", reason="x", actor="command-line:ops", now=now())
 
 
+def test_pointers_that_several_people_write_at_once_are_all_kept(tmp_path: Path) -> None:
+    path, start = tmp_path / "pointer.json", threading.Barrier(4)
+
+    def work(who: int) -> None:
+        start.wait()
+        for number in range(5):
+            pointer.write(path, pointer.Pointer(f"assistant@plan={who}-{number}", "v1", 2, "Rude.", "ops", "now"))
+
+    threads = [threading.Thread(target=work, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(pointer.read(path)) == 20
+
+
 def test_torn_pointer_moves_nothing(world: World) -> None:
     for content in ("", "{", '{"deployment": "assistant"}', "[]", '{"deployment":"assistant","version":3}'):
         world.gateway.settings.pointer_path.write_text(content)
@@ -269,14 +287,45 @@ def test_gateway_that_starts_without_its_store_serves_what_it_remembers(tmp_path
     assert [(route.deployment, route.version, route.generation) for route in kept] == [
         ("assistant", "assistant-base", 1)
     ]
-    lines: list[str] = []
+    assert start_again(first.gateway.settings, Store.open(AWAY)) == "assistant-base"
+
+
+def test_whatever_is_wrong_with_the_store_the_pointer_is_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables of another release, say: nothing that the code foresaw."""
+    settings = Settings(home=tmp_path, models_home=tmp_path / "models")
+    route = Route("assistant", "assistant-v1", "adapter", "one", "assistant-base", "base", "", 2)
+    pointer.remember(pointer.remembered_path(settings), [route])
+    assert pointer.point(settings, to="", reason="garbled", actor="ops", now=now()) == "assistant-base"
+    store = Store.open(AWAY)
+
+    def unforeseen() -> Any:
+        raise sa.exc.ProgrammingError("SELECT", {}, Exception("column routes.version does not exist"))
+
+    monkeypatch.setattr(store, "read", unforeseen)
+    assert start_again(settings, store) == "assistant-base"
+
+
+def test_a_pointer_of_another_installation_does_not_keep_this_one_from_serving(tmp_path: Path) -> None:
+    """A database made anew in an old home: the version that the pointer names is in none of its rows."""
+    settings = Settings(home=tmp_path, models_home=tmp_path / "models")
+    left = pointer.Pointer("assistant", "assistant-v9", 9, "Garbled.", "ops", now().isoformat())
+    pointer.write(settings.pointer_path, left)
+    store = make_store(tmp_path)
+    assert start_again(settings, store) == "assistant-base"
+    store.close()
+
+
+def start_again(settings: Settings, store: Store) -> str:
+    """What a gateway that starts on `store` answers with."""
     again = Router(
-        Store.open(AWAY),
+        store,
         Scripted(),
-        home=tmp_path,
-        pointer_path=first.gateway.settings.pointer_path,
-        remembered_path=pointer.remembered_path(first.gateway.settings),
-        tell=lines.append,
+        home=settings.home,
+        pointer_path=settings.pointer_path,
+        remembered_path=pointer.remembered_path(settings),
+        tell=[].append,
         tick=time.monotonic,
     )
 
@@ -289,4 +338,4 @@ def test_gateway_that_starts_without_its_store_serves_what_it_remembers(tmp_path
         await again.stop()
         return again.served["assistant"].version
 
-    assert asyncio.run(follow()) == "assistant-base"
+    return asyncio.run(follow())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -160,6 +161,28 @@ def test_adapter_is_told_from_its_base_and_gone_when_unloaded(kit: Kit) -> None:
         assert await say(server, "one-base")
 
     run(kit, work)
+
+
+@pytest.mark.slow
+def test_files_that_are_not_those_that_were_adopted_are_not_served(request: pytest.FixtureRequest) -> None:
+    """An adopted folder is named by its content; a server that restarts reads it again, and nobody proves it then."""
+    from models.artefacts import digest
+
+    url, adapter = request.getfixturevalue("local_url")
+    whole = Path(adapter).with_name(digest(Path(adapter)))
+    for place in (whole, whole.with_name("0" * 64)):
+        shutil.copytree(adapter, place)
+
+    async def work(server: TransformersLocal) -> None:
+        await server.load("adopted", str(whole))
+        with pytest.raises(Refused, match="not those that were adopted"):
+            await server.load("changed", str(whole.with_name("0" * 64)))
+        assert await server.versions() == ["adopted"]
+        with pytest.raises(NotLoaded):
+            await server.upstream.ask(f"{url}/fingerprint", {"name": "changed"}, "changed")
+        await server.unload("adopted")
+
+    run(Kit(lambda: TransformersLocal(url, key=KEY), adapter), work)
 
 
 def test_score_gives_a_number_each_or_says_it_cannot(kit: Kit) -> None:

@@ -1,0 +1,84 @@
+"""Several workers on one release, and proofs that do not come: nothing ends twice, nobody is asked without end."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from gateway import pointer
+from store import decisions, deployments, routes
+from tests.release_world import Bed, bed
+
+__all__ = ["bed"]
+
+
+def test_a_version_that_is_loaded_late_and_then_answers_wrongly_is_told_as_that(bed: Bed) -> None:
+    """The first doubt, that the gateway is slow, must not hide the second, that somebody else answers."""
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.gateway.stuck_at, bed.gateway.prints["assistant-base"] = 1, "an impostor"
+    with bed.store.write(bed.now) as tx:
+        uuid = decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.now += timedelta(seconds=6)
+    bed.step()
+    assert "still answers" in bed.row(uuid)["message"]
+    bed.gateway.stuck_at = 0
+    bed.step()
+    assert "not as assistant-base was registered" in bed.row(uuid)["message"]
+    assert len(bed.events("deployment.doubted")) == 2
+    assert [state for state, _ in bed.alerts()] == ["firing"]
+
+
+@pytest.mark.parametrize(("generation", "most"), [(0, 1), (1, 1), (9, 8)], ids=["impostor", "behind", "ahead"])
+def test_a_proof_that_does_not_come_is_asked_for_now_and_then(bed: Bed, generation: int, most: int) -> None:
+    """Each print takes passes of the model that people wait for: 30 looks must not make 30 prints."""
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.gateway.stuck_at, bed.gateway.prints["assistant-base"] = generation, "an impostor"
+    with bed.store.write(bed.now) as tx:
+        decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.now += timedelta(minutes=1)
+    bed.step()
+    releaser, before = bed.releaser(), len(bed.gateway.asked)
+    for _ in range(30):
+        asyncio.run(releaser.step())
+    assert len(bed.gateway.asked) - before <= most
+
+
+def test_a_pointer_that_another_worker_entered_meanwhile_is_no_trouble(bed: Bed) -> None:
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.point("assistant-base", 3)
+    seen = pointer.read(bed.settings.pointer_path)["assistant"]
+    bed.step()
+    asyncio.run(bed.releaser().enter(seen))
+    assert (bed.live(), bed.alerts()) == ("assistant-base", [])
+    assert len(bed.events("deployment.pointed")) == 1
+
+
+@pytest.mark.parametrize("refuses", [False, True])
+@pytest.mark.parametrize("share", [0, 20])
+def test_a_second_worker_that_was_slower_ends_nothing_that_the_first_began(bed: Bed, share: int, refuses: bool) -> None:
+    """Both read the same request; the slower one finds it carried out, or its own look at the candidate fails."""
+    with bed.store.write(bed.now) as tx:
+        uuid = deployments.request_promotion(
+            tx, "assistant", "assistant-v1", actor="ann", reason="Better.", share=share
+        )
+    with bed.store.read() as tx:
+        (seen,) = deployments.requested(tx)
+    bed.step()
+    state = "canary" if share else "live"
+    assert bed.row(uuid)["state"] == state
+    bed.gateway.refuses = refuses
+    asyncio.run(bed.releaser().promote(seen))
+    assert bed.row(uuid)["state"] == state
+    assert (bed.alerts(), bed.events("deployment.failed")) == ([], [])
+    with bed.store.write(bed.now) as tx:
+        if share:
+            assert routes.listed(tx)[0].candidate == "assistant-v1"
+        else:
+            deployments.roll_back(tx, "assistant", actor="ann", reason="The way back stays open.")
