@@ -69,7 +69,8 @@ class App:
         loops = [
             asyncio.create_task(loop)
             for loop in (
-                self.releaser.follow(),
+                self.releaser.follow(self.releaser.settle),
+                self.releaser.follow(self.releaser.carry_out),
                 self.trials.follow(),
                 *(self._serve(take, seconds) for take, seconds in self.turns()),
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -47,35 +47,48 @@ class Releaser:
         self.store, self.settings, self.asker = store, settings, asker
         self.clock, self.tell = clock, tell
         self._later: dict[int, datetime] = {}
-        self._trouble = ""
         self._refused: set[Pointer] = set()
 
-    async def follow(self) -> None:
-        """Carry out and prove until cancelled. Whatever was begun before a crash is found again in its row."""
+    async def follow(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `settle` or `carry_out` again and again until cancelled. What was begun before a crash is in its row.
+
+        Each has its own turn: a version that takes a minute to load keeps no rollback from being entered and proved.
+        """
+        trouble = ""
         while True:
             try:
-                await self.step()
-                self._trouble = ""
+                await work()
+                trouble = ""
             except TrimtabError as error:
-                self._say(f"waiting: {error}")
+                if str(error) != trouble:
+                    self.tell(f"waiting: {error}")
+                trouble = str(error)
                 await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(POLL_SECONDS)
 
     async def step(self) -> None:
-        """One look at the rows: enter what pointers did, carry out what is requested, prove what is live, and let
-        segments that have no version of their own any more join everybody."""
-        ahead, waiting, unproved, ended = await asyncio.to_thread(self._read)
+        """One look at everything."""
+        await self.carry_out()
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Enter what pointers did, prove what is live, and let segments that have no version of their own any more join
+        everybody."""
+        ahead, unproved, ended = await asyncio.to_thread(self._read)
         if entering := [pointer for pointer in ahead if pointer not in self._refused]:
             await self.enter(entering[0])
             return
-        for row in waiting:
-            if self._due(row):
-                await self.promote(row)
         for row in unproved:
             if self._due(row):
                 await self.prove(row)
         for name in ended:
             await self.join(name)
+
+    async def carry_out(self) -> None:
+        """Carry out what is requested."""
+        for row in await asyncio.to_thread(self._read_requested):
+            if self._due(row):
+                await self.promote(row)
 
     async def enter(self, pointer: Pointer) -> None:
         """Enter the rollback that a gateway made by its pointer while the database was away; it is proved next."""
@@ -121,9 +134,9 @@ class Releaser:
             return
         except Unavailable as error:
             self._postpone(row, RETRY_SECONDS)
-            self._say(f"{row['version']} cannot be loaded yet: {error}")
             if row["message"] != (why := str(error)):
                 await self._write(lambda tx: deployments.delay(tx, row["id"], why))
+                self.tell(f"{row['version']} cannot be loaded yet: {why}")
             return
         if not row["expected"]:
             # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
@@ -131,7 +144,7 @@ class Releaser:
         elif found.digest != row["expected"]:
             await self._fail(row, f"{row['version']} answers otherwise than when it was registered.")
             return
-        await self._carry_out(row, found)
+        await self._put(row, found)
 
     async def prove(self, row: Mapping[str, Any]) -> None:
         """Ask the gateway who answers and record the proof, or raise an alert when it is somebody else."""
@@ -166,14 +179,14 @@ class Releaser:
         if await self._write(lambda tx: apart.join(tx, name, actor=ACTOR)):
             self.tell(f"{name} is answered as everybody again")
 
-    async def _carry_out(self, row: Mapping[str, Any], found: Answering) -> None:
+    async def _put(self, row: Mapping[str, Any], found: Answering) -> None:
         """Put the proved version on trial where that was asked for, else live at once; nothing where another worker
-        was faster."""
+        was faster, or a person's pointer waits to be entered."""
         then: Literal["shadow", "canary", "live"]
         then = "shadow" if row["shadow"] else "canary" if row["share"] else "live"
 
         def change(tx: Tx) -> bool:
-            if not deployments.is_requested(tx, row["id"]):
+            if not deployments.is_requested(tx, row["id"]) or is_pointed(tx, self.settings, row):
                 return False
             if then != "live":
                 trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
@@ -219,7 +232,11 @@ class Releaser:
         await self._write(change)
         self.tell(f"not proved: {message}")
 
-    def _read(self) -> tuple[list[Pointer], list[Any], list[Any], list[str]]:
+    def _read_requested(self) -> list[Any]:
+        with self.store.read() as tx:
+            return list(deployments.requested(tx))
+
+    def _read(self) -> tuple[list[Pointer], list[Any], list[str]]:
         pointed = pointers.read(self.settings.pointer_path)
         with self.store.read() as tx:
             routes = {name: deployments.current(tx, name) for name in pointed}
@@ -228,7 +245,7 @@ class Releaser:
                 for name, pointer in pointed.items()
                 if (route := routes[name]) is not None and pointer.generation > route["generation"]
             ]
-            return ahead, deployments.requested(tx), deployments.unverified(tx), apart.ended(tx)
+            return ahead, deployments.unverified(tx), apart.ended(tx)
 
     def _inspect(self, row: Mapping[str, Any]) -> str:
         with self.store.read() as tx:
@@ -251,10 +268,20 @@ class Releaser:
     def _postpone(self, row: Mapping[str, Any], seconds: float) -> None:
         self._later[row["id"]] = self.clock() + timedelta(seconds=seconds)
 
-    def _say(self, text: str) -> None:
-        if text != self._trouble:
-            self.tell(text)
-        self._trouble = text
+
+def is_pointed(tx: Tx, settings: Settings, row: Mapping[str, Any]) -> bool:
+    """Whether a person has moved the deployment of `row` by the pointer, which waits to be entered.
+
+    A worker that moved first would take the pointer's generation, and with it the rollback that somebody asked for.
+    """
+    pointer, route = (
+        pointers.read(settings.pointer_path).get(row["deployment"]),
+        deployments.current(tx, row["deployment"]),
+    )
+    if pointer is None or route is None or pointer.generation <= route["generation"]:
+        return False
+    served = {route["version"], *(one["version"] for one in deployments.earlier(tx, row["deployment"]))}
+    return pointer.version in served  # another one cannot be entered
 
 
 def finding(about: str, deployment: str, summary: str) -> Finding:

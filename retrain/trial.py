@@ -12,7 +12,7 @@ from core.errors import TrimtabError
 from core.settings import Settings
 from core.types import Inference
 from retrain.canary import Counts, Judgement, Tally, judge, judge_shadow
-from retrain.release import ACTOR, PROMOTION, finding, standing
+from retrain.release import ACTOR, PROMOTION, finding, is_pointed, standing
 from store import alerts, deployments, trials
 from store.unit_of_work import Store, Tx
 
@@ -86,7 +86,8 @@ class Trials:
         )
 
     def decide(self, row: Mapping[str, Any], found: Judgement) -> None:
-        """Keep the judgement and do what follows from it, in one transaction; a person's move since wins."""
+        """Keep the judgement and do what follows from it, in one transaction; a person's move since wins, also one by
+        the pointer."""
         evidence = found.json()
         if (found.outcome == "wait" or row["held_by"]) and evidence == row["evidence"]:
             return
@@ -95,6 +96,8 @@ class Trials:
             then = "canary" if row["state"] == "shadow" and row["share"] else "live"
         with self.store.write(self.clock()) as tx:
             if not trials.record(tx, row["id"], row["state"], evidence) or found.outcome == "wait":
+                return
+            if is_pointed(tx, self.settings, row):
                 return
             tx.audit(ACTOR, "deployment.judged", row["uuid"], {"state": row["state"], "to": then, **_kept(evidence)})
             self._move(tx, row, then, found.reason)

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from gateway import pointer
+from retrain.asking import Answering
 from store import decisions, deployments, routes
 from tests.release_world import Bed, bed
 
@@ -74,7 +75,7 @@ def test_a_second_worker_that_was_slower_ends_nothing_that_the_first_began(bed: 
     state = "canary" if share else "live"
     assert bed.row(uuid)["state"] == state
     bed.gateway.refuses = refuses
-    asyncio.run(bed.releaser().promote(seen))
+    asyncio.run(bed.releaser().promote(dict(seen)))
     assert bed.row(uuid)["state"] == state
     assert (bed.alerts(), bed.events("deployment.failed")) == ([], [])
     with bed.store.write(bed.now) as tx:
@@ -82,3 +83,50 @@ def test_a_second_worker_that_was_slower_ends_nothing_that_the_first_began(bed: 
             assert routes.listed(tx)[0].candidate == "assistant-v1"
         else:
             deployments.roll_back(tx, "assistant", actor="ann", reason="The way back stays open.")
+
+
+def test_a_pointer_that_waits_is_not_overtaken_by_a_promotion_that_was_under_way(bed: Bed) -> None:
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    uuid = bed.ask("assistant-v2")
+    with bed.store.read() as tx:
+        (seen,) = deployments.requested(tx)
+    bed.point("assistant-base", 3)  # while the candidate was being loaded
+    asyncio.run(bed.releaser().promote(dict(seen)))
+    assert (bed.live(), bed.row(uuid)["state"]) == ("assistant-v1", "requested")
+    bed.step(3)
+    assert (bed.live(), bed.row(uuid)["state"]) == ("assistant-base", "reverted")
+    assert len(bed.events("deployment.pointed")) == 1
+
+
+def test_a_version_that_loads_slowly_keeps_no_rollback_from_its_proof(bed: Bed) -> None:
+    bed.step()
+    bed.ask("assistant-v1")
+    bed.step(2)
+    bed.ask("assistant-v2")
+    releaser, loading = bed.releaser(), asyncio.Event()
+    ask = bed.gateway.fingerprint
+
+    async def slow(version: str = "", *, deployment: str = "") -> Answering:
+        if version == "assistant-v2":
+            loading.set()
+            await asyncio.sleep(60)
+        return await ask(version, deployment=deployment)
+
+    async def both() -> str:
+        loops = [asyncio.create_task(releaser.follow(work)) for work in (releaser.carry_out, releaser.settle)]
+        await loading.wait()
+        with bed.store.write(bed.now) as tx:
+            uuid = decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+        bed.now += timedelta(seconds=1)
+        while bed.row(uuid)["verified_at"] is None:
+            await asyncio.sleep(0.005)
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        return uuid
+
+    bed.gateway.fingerprint = slow  # type: ignore[method-assign]
+    uuid = asyncio.run(asyncio.wait_for(both(), 10))
+    assert bed.row(uuid)["verified_at"] is not None

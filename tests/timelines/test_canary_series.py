@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from core.settings import RetrainSettings, Settings
 from core.types import Feedback, Inference, ModelVersion
+from gateway import pointer
+from gateway.pointer import Pointer
 from retrain.trial import Trials
 from store import audit, deployments, feedback, inferences, tables, trials, versions
 from store.unit_of_work import Store
@@ -190,6 +192,22 @@ def test_a_persons_word_wins_over_a_judgement_that_was_under_way(bed: Bed) -> No
     worker.step()
     assert bed.state() == ("live", NEW)
     assert bed.alerts() == []
+
+
+def test_a_rollback_by_the_pointer_wins_over_a_judgement_made_before_it_is_entered(bed: Bed) -> None:
+    """While the database was away: the worker that first finds it back must not take the pointer's generation."""
+    bed.settings = replace(bed.settings, retrain=RetrainSettings(canary_answers=20, canary_margin=0.0))
+    bed.begin()
+    bed.traffic(OLD, 80)
+    bed.traffic(NEW, 20)
+    pointed = Pointer("assistant", OLD, 2, "Garbled.", "command-line:ops", NOW.isoformat())
+    pointer.write(bed.settings.pointer_path, pointed)
+    bed.worker().step()
+    assert (bed.state(), bed.evidence()["outcome"]) == (("canary", OLD), "go")
+    with bed.store.write(bed.clock()) as tx:
+        deployments.enter_rollback(tx, "assistant", to=OLD, generation=2, actor="ops", reason="Garbled.", at="now")
+    bed.worker().step()
+    assert bed.state() == ("reverted", OLD)
 
 
 def test_a_held_canary_is_measured_and_moves_only_when_let_go(bed: Bed) -> None:
