@@ -99,6 +99,10 @@ class Bench:
             compared["rates"]["refusal_rate"]["note"] = note
         compared["latency"] = {**pace, "prompts_a_turn": TURN}
         compared["tokens"] = {name: list(map(count_tokens, given)) for name, given in answers.items()}
+        compared["tokens"]["groups"] = [
+            *compared["rates"]["refusal_rate"]["groups"],
+            *(prompt_of(prompt.id) for prompt in probed),
+        ]
         if self.settings.retrain.gate_questions:
             compared["rates"] |= await self._fixed(versions, tell)
         return compared

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from math import exp, log
-from statistics import fmean
 from typing import Any
 
 from core.errors import InvalidInput
@@ -47,8 +46,7 @@ def describe(names: Sequence[str], found: Mapping[str, Any], cost: CostSettings)
 
     Values and paired differences from the first version are Estimates as JSON. seconds_a_token is the geometric mean
     over turns, its difference a share; cost is that of 1,000 such answers at the prices set, with the server's seconds
-    of answers that were under way together counted once. Cost and tokens_an_answer are left out where
-    nothing tells them.
+    of answers that were under way together counted once. It and tokens_an_answer are left out where nothing tells them.
     """
     base = names[0]
     return {
@@ -61,11 +59,7 @@ def describe(names: Sequence[str], found: Mapping[str, Any], cost: CostSettings)
 def _describe(name: str, base: str, found: Mapping[str, Any], cost: CostSettings) -> dict[str, Any]:
     out: dict[str, Any] = {}
     for measure, values in {**found["rates"], "answer_length": found["length"]}.items():
-        rows = [
-            (new, old, group)
-            for new, old, group in zip(values[name], values[base], values["groups"], strict=True)
-            if new is not None and old is not None
-        ]
+        rows = _both(values, name, base)
         out[measure] = _measure([float(n) for n, *_ in rows], [float(o) for _, o, _ in rows], [g for *_, g in rows])
     turns = [
         (new, old) for new, old in zip(*(found["latency"][who] for who in (name, base)), strict=True) if new and old
@@ -74,14 +68,28 @@ def _describe(name: str, base: str, found: Mapping[str, Any], cost: CostSettings
         "value": asdict(_geometric([new for new, _ in turns])),
         "difference": asdict(_geometric([new / old for new, old in turns], less=1.0)),
     }
-    counted = [tokens for tokens in found["tokens"][name] if tokens is not None]
-    seconds = out["seconds_a_token"]["value"]["value"]
-    if counted and seconds is not None:
-        answer = fmean(counted) * (cost.completion_million / 1e6 + seconds * cost.server_hour / 3600)
-        out["cost_of_1000_answers"] = {"value": 1000 * answer, "currency": cost.currency}
-    if counted:
-        out["tokens_an_answer"] = {"value": fmean(counted)}
+    seconds, rows = out["seconds_a_token"]["value"]["value"], _both(found["tokens"], name, base)
+    if rows:
+        groups = [group for *_, group in rows]
+        tokens = _count([new for new, *_ in rows], groups)
+        out["tokens_an_answer"] = {
+            "value": asdict(tokens),
+            "difference": asdict(_count([new - old for new, old, _ in rows], groups)),
+        }
+        if seconds is not None and tokens.value is not None:
+            answer = tokens.value * (cost.completion_million / 1e6 + seconds * cost.server_hour / 3600)
+            out["cost_of_1000_answers"] = {"value": 1000 * answer, "currency": cost.currency}
     return out
+
+
+def _both(values: Mapping[str, Any], name: str, base: str) -> list[tuple[Any, Any, Any]]:
+    """(value, the first version's, group) of each prompt that both were measured on."""
+    rows = zip(values[name], values[base], values["groups"], strict=True)
+    return [(new, old, group) for new, old, group in rows if new is not None and old is not None]
+
+
+def _count(tokens: Sequence[float], groups: Sequence[Any]) -> Estimate:
+    return crossed_ratio(tokens, [1.0] * len(tokens), groups)
 
 
 def _measure(new: Sequence[float], old: Sequence[float], groups: Sequence[Any]) -> dict[str, Any]:
