@@ -153,7 +153,7 @@ def _weigh(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> Proposal | N
         return None
     # What was answered after the alarm was raised is no part of it, however late the policy looks.
     raised = alert["fired_at"] or tx.now
-    answers = deployments.answers_since(tx, settings.deployment, until=raised, most=SETTLED_ANSWERS + 1)
+    answers = situations.answers_since(tx, settings.deployment, until=raised, most=SETTLED_ANSWERS + 1)
     situation = Situation(
         metric=alert["metric"],
         live_version=route["version"],
@@ -163,7 +163,7 @@ def _weigh(tx: Tx, settings: Settings, alert: Mapping[str, Any]) -> Proposal | N
         approved_pairs=pairs.counts(tx)["approved"],
         minimum_pairs=settings.retrain.minimum_pairs,
         about_earlier=raised < route["changed_at"],
-        asked_since_release=deployments.asked_since(tx, settings.deployment, until=raised),
+        asked_since_release=situations.asked_since(tx, settings.deployment, until=raised),
     )
     found = propose(situation)
     if found.kind == "retrain" and (trouble := _unserved(tx, settings, route["version"])):

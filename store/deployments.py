@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import uuid as uuids
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +12,7 @@ from core.errors import Conflict, IllegalMove, InvalidInput, NotFound
 from core.segments import split
 from core.states import DECISION, DEPLOYMENT
 from store.segments import within
-from store.tables import decisions, deployments, inferences, routes, versions
+from store.tables import decisions, deployments, routes, versions
 from store.unit_of_work import Tx
 
 SECOND_CLICK = timedelta(seconds=10)
@@ -310,37 +309,6 @@ def fail(tx: Tx, id: int, message: str, *, actor: str, event: str = "deployment.
     if row["decision_id"] is not None:
         tx.move(decisions, DECISION, row["decision_id"], "superseded", comment=message)
     tx.audit(actor, event, row["uuid"], {"version": row["version"], "message": message})
-
-
-def answers_since(tx: Tx, deployment: str, *, until: datetime, most: int) -> int | None:
-    """How many answers clients got from the live version from when it went live to `until`, counted up to `most`; None
-    before any version is live. A request that failed, or was broken off, got no answer."""
-    route = current(tx, deployment)
-    if route is None:
-        return None
-    answered = inferences.c.status < 400, inferences.c.error == ""
-    since = _asked(route, until).where(*answered).limit(most)
-    return int(tx.scalar(sa.select(sa.func.count()).select_from(since.subquery())))
-
-
-def asked_since(tx: Tx, deployment: str, *, until: datetime) -> bool:
-    """Whether a client asked the live version something that it answered or failed to answer, from when it went live to
-    `until`. What clients got wrong themselves, and requests that they left, do not count."""
-    route = current(tx, deployment)
-    if route is None:
-        return False
-    own = ~inferences.c.status.between(400, 499)
-    return tx.scalar(_asked(route, until).where(own).limit(1)) is not None
-
-
-def _asked(route: sa.RowMapping, until: datetime) -> sa.Select[Any]:
-    return sa.select(inferences.c.id).where(
-        inferences.c.version == route["version"],
-        inferences.c.kind == "live",
-        inferences.c.deployment == route["deployment"],
-        inferences.c.at >= route["changed_at"],
-        inferences.c.at <= until,
-    )
 
 
 _WITH_VERSION = sa.select(

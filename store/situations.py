@@ -1,13 +1,15 @@
-"""What the policy reads and says: firing alerts that led to nothing yet, and its comments on them."""
+"""What the policy reads and says: firing alerts that led to nothing yet, what a release met, its comments on alerts."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from core.errors import NotFound
-from store.tables import alert_comments, alerts, decisions, monitors, runs
+from store import deployments
+from store.tables import alert_comments, alerts, decisions, inferences, monitors, runs
 from store.unit_of_work import Tx
 
 _ALERTS = sa.select(alerts, monitors.c.metric).outerjoin(monitors, monitors.c.id == alerts.c.monitor_id)
@@ -51,3 +53,34 @@ def last_throughput(tx: Tx) -> float | None:
         if speed := row["forecast"].get("tokens_per_second"):
             return float(speed)
     return None
+
+
+def answers_since(tx: Tx, deployment: str, *, until: datetime, most: int) -> int | None:
+    """How many answers clients got from the live version from when it went live to `until`, counted up to `most`; None
+    before any version is live. A request that failed, or was broken off, got no answer."""
+    route = deployments.current(tx, deployment)
+    if route is None:
+        return None
+    answered = inferences.c.status < 400, inferences.c.error == ""
+    since = _asked(route, until).where(*answered).limit(most)
+    return int(tx.scalar(sa.select(sa.func.count()).select_from(since.subquery())))
+
+
+def asked_since(tx: Tx, deployment: str, *, until: datetime) -> bool:
+    """Whether a client asked the live version something that it answered or failed to answer, from when it went live to
+    `until`. What clients got wrong themselves, and requests that they left, do not count."""
+    route = deployments.current(tx, deployment)
+    if route is None:
+        return False
+    own = ~inferences.c.status.between(400, 499)
+    return tx.scalar(_asked(route, until).where(own).limit(1)) is not None
+
+
+def _asked(route: sa.RowMapping, until: datetime) -> sa.Select[Any]:
+    return sa.select(inferences.c.id).where(
+        inferences.c.version == route["version"],
+        inferences.c.kind == "live",
+        inferences.c.deployment == route["deployment"],
+        inferences.c.at >= route["changed_at"],
+        inferences.c.at <= until,
+    )
