@@ -160,7 +160,7 @@ def _sources(pairs: Sequence[HeldOutPair]) -> dict[str, Any]:
     """How many prompts and people the held-out pairs come from."""
     named = held_out.count_contributors(pairs)
     told: dict[str, Any] = {"prompts": len({pair.prompt for pair in pairs}), "contributors": named}
-    if 0 < named < held_out.FEWEST_CONTRIBUTORS:
+    if named and held_out.sources(pairs) is None:
         told["note"] = f"{named} people judged these pairs: too few to say what others would prefer."
     return told
 

@@ -35,7 +35,8 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutPair:
-    """A pair that neither version trained on. `contributor` is empty where none was named."""
+    """A pair that neither version trained on. `contributor` is empty where none was named, `session` where there is
+    none."""
 
     id: str
     prompt: str
@@ -43,6 +44,7 @@ class HeldOutPair:
     tokens: int
     candidate: Scored
     champion: Scored
+    session: str = ""
 
 
 def read_scored(path: Path, members: Sequence[PreferencePair]) -> list[HeldOutPair]:
@@ -60,6 +62,7 @@ def read_scored(path: Path, members: Sequence[PreferencePair]) -> list[HeldOutPa
                 tokens=int(base["chosen_tokens"]),
                 candidate=_scored(row["candidate"], base),
                 champion=_scored(row["champion"], base),
+                session=member.session,
             )
         )
     return out
@@ -73,7 +76,7 @@ def count_contributors(pairs: Sequence[HeldOutPair]) -> int:
 def accuracy(pairs: Sequence[HeldOutPair], level: float = LEVEL) -> Estimate:
     """By how much more often the candidate ranks a pair right than the champion."""
     new, old = [pair.candidate.hit for pair in pairs], [pair.champion.hit for pair in pairs]
-    prompts, contributors = [pair.prompt for pair in pairs], _contributors(pairs)
+    prompts, contributors = [pair.prompt for pair in pairs], sources(pairs)
     if contributors is None:
         return paired_difference(new, old, clusters=prompts, level=level)
     return crossed_difference(new, old, prompts, contributors, level=level)
@@ -112,15 +115,17 @@ def _ratio(
 ) -> Estimate:
     prompts = [pair.prompt for pair in pairs]
     return crossed_ratio(
-        [total(pair) for pair in pairs], [size(pair) for pair in pairs], prompts, _contributors(pairs), level=level
+        [total(pair) for pair in pairs], [size(pair) for pair in pairs], prompts, sources(pairs), level=level
     )
 
 
-def _contributors(pairs: Sequence[HeldOutPair]) -> list[str] | None:
-    """Whose preference each pair is, one without a name standing for itself; None where the named are too few."""
-    if count_contributors(pairs) < FEWEST_CONTRIBUTORS:
+def sources(pairs: Sequence[HeldOutPair]) -> list[str] | None:
+    """Whose preference each pair is: of a person, else of whoever had the conversation, else its own; None where the
+    known are too few."""
+    known = [pair.contributor or (f"session {pair.session}" if pair.session else "") for pair in pairs]
+    if len(set(known) - {""}) < FEWEST_CONTRIBUTORS:
         return None
-    return [pair.contributor or f"pair {pair.id}" for pair in pairs]
+    return [one or f"pair {pair.id}" for one, pair in zip(known, pairs, strict=True)]
 
 
 def _scored(told: Mapping[str, Any], base: Mapping[str, Any]) -> Scored:

@@ -113,6 +113,15 @@ def test_what_few_people_prefer_is_no_evidence_of_what_all_do() -> None:
     assert gate.judge_held_out(pairs(30, people=6), {}).verdict == "pass", "spread over people, it is one"
 
 
+def test_a_conversation_that_nobody_is_named_in_is_one_source() -> None:
+    """All gains come from one of six talks: by prompt alone that would be a sure gain."""
+    judged = [replace(pair, session="s" if place < 16 else f"t{place % 5}") for place, pair in enumerate(pairs(16))]
+    check = gate.judge_held_out(judged, {})
+    assert (check.verdict, check.details["contributors"]) == ("undecided", 0)
+    apart = [replace(pair, session=f"s{place}") for place, pair in enumerate(pairs(16))]
+    assert gate.judge_held_out(apart, {}).verdict == "pass"
+
+
 def test_fewer_than_five_people_stand_for_themselves_and_the_report_says_so() -> None:
     check = gate.judge_held_out(pairs(16, people=2), {})
     assert (check.verdict, check.details["contributors"]) == ("pass", 2)
