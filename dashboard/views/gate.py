@@ -33,14 +33,16 @@ ASKS = {
 }
 
 
-def draw(console: Console, name: str, report: Mapping[str, Any]) -> None:
-    """The verdict in a sentence, then the checks."""
+def draw(console: Console, name: str, report: Mapping[str, Any], live: str) -> None:
+    """The verdict in a sentence, then the checks; and where it counts no more, as another version is `live` by now."""
     st.subheader("Gate", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         show.mark(marks.VERDICT.get(report["verdict"]))
         st.text(SAYS.get(report["verdict"], ""))
     against = f"{name} against {report['champion']}" if report["champion"] else name
     show.say(f"{against}, judged {words.ago(report['at'], console.now)}", "quiet", f"gate-{report['id']}")
+    if live not in ("", name, report["champion"]):
+        st.text(f"{report['champion']} is not live any more, {live} is: on this report nothing can be promoted.")
     with st.grid(min_column_width=300, gap="small"):
         for place, check in enumerate(report["checks"]):
             tile(check, f"{report['id']}-{place}")

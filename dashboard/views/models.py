@@ -197,15 +197,16 @@ def promotion(console: Console, uuid: str) -> None:
 def gate_of(console: Console, name: str) -> None:
     """The newest gate report of a version."""
 
-    def query(tx: Tx) -> Any:
-        version = queries.one(tx, name)
-        return queries.gate(tx, version["id"]) if version is not None else None
+    def query(tx: Tx) -> tuple[Any, str]:
+        version, route = queries.one(tx, name), queries.route(tx, console.deployment)
+        report = queries.gate(tx, version["id"]) if version is not None else None
+        return report, route["version"] if route is not None else ""
 
-    report = console.load(f"gate {name}", query)
+    report, live = console.load(f"gate {name}", query)
     if report is None:
         st.text("No gate has judged this version.")
         return
-    gate.draw(console, name, report)
+    gate.draw(console, name, report, live)
 
 
 def detail(console: Console, name: str) -> None:
@@ -239,7 +240,7 @@ def detail(console: Console, name: str) -> None:
     if found["proposal"] is not None:
         proposals.draw(console, found["proposal"])
     if report is not None:
-        gate.draw(console, name, report)
+        gate.draw(console, name, report, found["route"]["version"] if found["route"] is not None else "")
         override.draw(console, name, report, found["route"])
         again.draw(console, name, report, found["route"], found["proposal"])
     elif row["parent"] or row["kind"] != "base":

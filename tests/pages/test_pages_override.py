@@ -12,7 +12,7 @@ from dashboard import actions
 from dashboard.console import Console
 from dashboard.installation import Installation
 from retrain import orders
-from store import decisions, versions
+from store import decisions, deployments, versions
 from store.queries import models as queries
 from tests.console_world import World
 from tests.pages.conftest import Open
@@ -100,3 +100,14 @@ def test_a_promotion_that_came_to_nothing_is_proposed_again_and_only_then(
         assert (row["proposer"], row["body"]["report"]) == ("system:gate", report)
         assert row["reason"].endswith("Proposed again by otto: It is Monday.")
         assert decisions.approve(tx, row["uuid"], actor="bea", digest=row["digest"], share=50)
+
+
+def test_a_report_against_a_version_that_is_no_longer_live_says_that_it_counts_no_more(
+    filled: World, open_page: Open
+) -> None:
+    with filled.store.write(filled.now) as tx:
+        deployments.request_promotion(tx, "assistant", "assistant-v3", actor="ann", reason="Better.")
+        deployments.flip(tx, deployments.requested(tx)[-1]["id"], actor="system:release")
+    told = "assistant-v1 is not live any more, assistant-v3 is: on this report nothing can be promoted."
+    assert told in texts(open_page(filled, "models", name="bea"))
+    assert "not live any more" not in texts(open_page(filled, "models", name="bea", version="assistant-v3"))
