@@ -176,7 +176,16 @@ class Releaser:
 
     async def join(self, name: str) -> None:
         """Let the segment of the deployment `name` be answered as everybody, if nothing of its own is left by now."""
-        if await self._write(lambda tx: apart.join(tx, name, actor=ACTOR)):
+
+        def change(tx: Tx) -> bool:
+            joined = apart.join(tx, name, actor=ACTOR)
+            if joined:
+                # Nobody asks for its proof any more.
+                over = standing(_PROOF, name)
+                alerts.resolve(tx, over, reason="The segment is answered as everybody.", actor=ACTOR)
+            return joined
+
+        if await self._write(change):
             self.tell(f"{name} is answered as everybody again")
 
     async def _put(self, row: Mapping[str, Any], found: Answering) -> None:

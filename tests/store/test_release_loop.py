@@ -10,7 +10,7 @@ import pytest
 from core.segments import Segment
 from gateway import pointer
 from gateway.pointer import Pointer
-from store import audit, decisions, deployments, routes, versions
+from store import apart, audit, decisions, deployments, routes, versions
 from tests.release_world import NOW, Bed, bed
 
 __all__ = ["bed"]
@@ -230,6 +230,17 @@ def test_a_failed_promotion_of_a_segment_has_its_own_alert_and_leaves_nobody_apa
     assert bed.live() == "assistant-v2"
     ((state, summary),) = bed.alerts()
     assert (state, "assistant-v1" in summary) == ("firing", True), "a success elsewhere does not resolve it"
+
+
+def test_a_segment_that_joins_takes_its_doubt_along(bed: Bed) -> None:
+    bed.step()
+    bed.gateway.prints["assistant-base"] = "an impostor"
+    with bed.store.write(bed.now) as tx:
+        apart.set_apart(tx, "assistant", PRO, actor="ann")
+    bed.step(3)
+    assert serving(bed) == {"assistant": "assistant-base"}
+    ((state, summary),) = bed.alerts()
+    assert (state, PRO_NAME in summary) == ("resolved", True), "nobody proves it any more"
 
 
 def test_pointers_of_everybody_and_of_a_segment_are_all_entered(bed: Bed) -> None:
