@@ -328,6 +328,8 @@ def lock(tx: Tx, deployment: str) -> sa.RowMapping:
     """The route of `deployment`, locked until the transaction ends: every change of production begins with this."""
     route = tx.one(sa.select(routes).where(routes.c.deployment == deployment).with_for_update())
     if route is None:
+        if (segment := split(deployment)[1]) is not None:
+            raise NotFound(f"{segment} has no version of its own.", "It is answered as everybody: roll back for all.")
         raise NotFound(f"Nothing is deployed as {deployment} yet.", "Start Trimtab once: trimtab up.")
     return route
 

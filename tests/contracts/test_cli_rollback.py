@@ -26,6 +26,12 @@ def test_a_rollback_without_an_earlier_version_says_so(ready: Run) -> None:
     assert "no earlier version" in last(result)["error"]
 
 
+def test_a_rollback_of_a_segment_that_has_no_version_of_its_own_says_so(ready: Run) -> None:
+    result = ready("rollback", "--segment", "plan=pro", "--reason", "garbled", "--json")
+    assert result.exit_code == 1
+    assert last(result)["error"] == "plan=pro has no version of its own."
+
+
 @pytest.mark.parametrize("silent", [False, True])
 def test_a_rollback_without_the_database_goes_through_the_pointer(run: Run, tmp_path: Path, silent: bool) -> None:
     """Whether the database refuses the connection or, as a machine that hangs, takes it and says nothing."""
