@@ -142,17 +142,7 @@ class Store:
         if parsed.get_backend_name() == "sqlite":
             return cls(_sqlite(url, patience_seconds or LOCK_SECONDS))
         if parsed.get_backend_name() == "postgresql":
-            return cls(
-                sa.create_engine(
-                    parsed.set(drivername="postgresql+psycopg"),
-                    isolation_level="READ COMMITTED",
-                    pool_pre_ping=True,
-                    connect_args={
-                        "connect_timeout": patience_seconds or CONNECT_SECONDS,
-                        **({"options": f"-c statement_timeout={patience_seconds}s"} if patience_seconds else {}),
-                    },
-                )
-            )
+            return cls(_postgresql(parsed, patience_seconds))
         raise InvalidInput(f"The database {parsed.get_backend_name()} is not supported.", "Use SQLite or PostgreSQL.")
 
     @contextmanager
@@ -205,6 +195,23 @@ def _unavailable(error: DBAPIError) -> Unavailable:
     if "unable to open" in words:
         return Unavailable("The database file cannot be opened.", "Check that its folder exists and can be written.")
     return Unavailable("The database does not answer.", "Check that it runs and that the URL is right.")
+
+
+def _postgresql(url: sa.URL, patience_seconds: int | None) -> Engine:
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": patience_seconds or CONNECT_SECONDS},
+    )
+    if patience_seconds:
+
+        @sa.event.listens_for(engine, "begin")
+        def _begin(connection: Connection) -> None:
+            # Not as an option of the connection: a pooler between refuses those.
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{patience_seconds}s'")
+
+    return engine
 
 
 def _sqlite(url: str, lock_seconds: int) -> Engine:
