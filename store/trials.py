@@ -13,8 +13,8 @@ from core.states import DEPLOYMENT
 from store import accounts, deployments, streams
 from store import inferences as exchanges
 from store.segments import within
+from store.tables import audit_events, inferences, routes, versions
 from store.tables import deployments as rows
-from store.tables import inferences, routes, versions
 from store.unit_of_work import Tx
 
 ON_TRIAL = ("shadow", "canary")
@@ -64,14 +64,16 @@ def begin(tx: Tx, id: int, state: Literal["shadow", "canary"], *, actor: str, fi
 def record(tx: Tx, id: int, state: str, evidence: Mapping[str, Any]) -> bool:
     """Keep what the worker found of row `id`, seen in `state`; returns whether it may act on that.
 
-    It may not where a person holds the trial, or where the row has moved since it was read.
+    It may not where a person holds the trial, or where the row has moved since it was read. An A/B test is held from
+    its start, for what people say of both: copies that come before it end as any others, and it begins.
     """
     row = deployments.find(tx, id)
     deployments.lock(tx, row["deployment"])
     still = rows.c.id == id, rows.c.state == state
     if tx.execute(sa.update(rows).where(*still).values(evidence=dict(evidence))).rowcount != 1:
         return False
-    return bool(tx.scalar(sa.select(rows.c.held_by).where(rows.c.id == id)) == "")
+    held = tx.scalar(sa.select(rows.c.held_by).where(rows.c.id == id)) != ""
+    return not held or (state == "shadow" and int(row["share"]) > 0 and not _was_held(tx, row["uuid"]))
 
 
 def promote(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
@@ -123,6 +125,12 @@ def judgements(
         for row in tx.all(sa.select(*columns).where(inferences.c.id.in_(keys[start : start + _IN]))):
             units[int(row["id"])] = row["user_hash"] or row["conversation"] or row["uuid"]
     return [(item, units[item.inference]) for item in found]
+
+
+def _was_held(tx: Tx, uuid: str) -> bool:
+    """Whether a person has held the trial since it was asked for."""
+    told = audit_events.c.subject == uuid, audit_events.c.kind == "deployment.held"
+    return tx.scalar(sa.select(audit_events.c.id).where(*told).limit(1)) is not None
 
 
 def _on_trial(tx: Tx, uuid: str, reason: str, also: Sequence[str] = ()) -> sa.RowMapping:

@@ -41,10 +41,10 @@ class Bed:
     def worker(self) -> Trials:
         return Trials(self.store, self.settings, clock=self.clock, tell=self.said.append)
 
-    def begin(self, *, share: int = 20, shadow: int = 0) -> None:
+    def begin(self, *, share: int = 20, shadow: int = 0, hold: bool = False) -> None:
         with self.store.write(self.clock()) as tx:
             self.uuid = deployments.request_promotion(
-                tx, "assistant", NEW, actor="ann", reason="Better.", share=share, shadow=shadow
+                tx, "assistant", NEW, actor="ann", reason="Better.", share=share, shadow=shadow, hold=hold
             )
             trials.begin(tx, self.row(tx)["id"], "shadow" if shadow else "canary", actor="system:release")
 
@@ -240,6 +240,32 @@ def test_a_shadow_counts_copies_only_and_is_followed_by_the_canary(bed: Bed) -> 
     bed.traffic(NEW, 20)
     worker.step()
     assert bed.evidence()["answered"] == 20
+
+
+def test_an_ab_test_begins_after_its_copies_and_is_held_from_then_on(bed: Bed) -> None:
+    bed.begin(share=50, shadow=20, hold=True)
+    worker = bed.worker()
+    bed.traffic(NEW, 20, kind="shadow")
+    worker.step()
+    assert bed.state() == ("canary", OLD)
+    bed.traffic(OLD, 30, disliked=1)
+    bed.traffic(NEW, 30, disliked=30)
+    worker.step()
+    assert (bed.state(), bed.evidence()["outcome"]) == (("canary", OLD), "worse"), "it waits for a person"
+
+
+def test_copies_that_a_person_holds_end_when_they_are_let_go(bed: Bed) -> None:
+    bed.begin(share=50, shadow=20)
+    with bed.store.write(bed.clock()) as tx:
+        trials.hold(tx, bed.uuid, actor="ann", reason="The sale begins.")
+    bed.traffic(NEW, 20, kind="shadow")
+    worker = bed.worker()
+    worker.step()
+    assert bed.state() == ("shadow", OLD)
+    with bed.store.write(bed.clock()) as tx:
+        trials.let_go(tx, bed.uuid, actor="ann", reason="The sale is over.")
+    worker.step()
+    assert bed.state() == ("canary", OLD)
 
 
 def test_a_shadow_whose_copies_fail_never_meets_anybody(bed: Bed) -> None:
