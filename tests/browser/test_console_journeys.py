@@ -178,6 +178,7 @@ def test_promote_and_roll_back(console: Served, visit: Visit) -> None:
     with console.world.store.read() as tx:
         asked = tx.all(sa.select(deployments).where(deployments.c.state == "requested"))
     assert len(asked) == 1
+    me.settle()  # until then what stood there before is drawn beside what is new
     me.page.get_by_role("button", name="Roll back …").click()
     me.page.get_by_label("What is wrong?").fill("Answers got shorter")
     me.page.get_by_role("dialog").get_by_role("button", name="Roll back", exact=True).click()
