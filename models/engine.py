@@ -152,7 +152,9 @@ class Engine:
         return first + [resident.decoder for resident in list(self.whole.values())]
 
     def unload(self, name: str) -> "Future[bool]":
-        """Unloads a version once no answer uses it; the result is False when it was not loaded."""
+        """Unloads a version once no answer uses it; the result is False when it was not loaded. Raises as `call`."""
+        # Nothing may be leaving that nobody will ever unload: it could not be used again.
+        self.ready()
         with self.wake:
             self.leaving.add(name)
 

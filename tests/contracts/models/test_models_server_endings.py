@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import Unavailable
 from models.engine import Engine
 from models.load import Base, load_base
 from models.tiny import write_model
@@ -191,3 +192,10 @@ def test_folder_that_cannot_be_loaded_is_named_by_health(tmp_path: Path) -> None
     assert engine.status == "failed"
     assert "model.safetensors" in engine.detail
     engine.stop()
+
+
+def test_nothing_is_unloaded_by_halves_while_the_base_is_loading() -> None:
+    engine = Engine(lambda: pytest.fail("not started"), time.perf_counter)
+    with pytest.raises(Unavailable, match="loading"):
+        engine.unload("one")
+    assert not engine.leaving, "it could not be used again"
