@@ -60,10 +60,14 @@ class World:
 
 @dataclass(frozen=True)
 class Truth:
-    """By how much the candidate is better at ranking, and by how much worse on each check (0 where none is named)."""
+    """By how much the candidate is better at ranking, and by how much worse on each check (0 where none is named).
+
+    `silent` is the share of what it does worse that it gives no answer to, so that nobody can score it.
+    """
 
     gain: float = GAIN
     worse: Mapping[str, float] = field(default_factory=dict)
+    silent: float = 0.0
 
     @property
     def may_pass(self) -> bool:
@@ -107,11 +111,13 @@ def draw_pairs(rng: np.random.Generator, world: World, truth: Truth) -> list[Hel
     return out
 
 
-def draw_rate(rng: np.random.Generator, number: int, worse: float) -> dict[str, Any]:
+def draw_rate(rng: np.random.Generator, number: int, worse: float, silent: float = 0.0) -> dict[str, Any]:
     """A bad rate of a tenth, of which 4 % of the answers flip either way beside what the candidate does worse."""
     draw = rng.random(number)
     old, new = draw < 0.1, (draw >= 0.04) & (draw < 0.14 + worse)
-    return {"candidate": new.tolist(), "champion": old.tolist(), "groups": list(map(str, range(number)))}
+    unsaid = (draw >= 0.14 + (1 - silent) * worse) & (draw < 0.14 + worse)
+    told = [None if nothing else bool(bad) for bad, nothing in zip(new, unsaid, strict=True)]
+    return {"candidate": told, "champion": old.tolist(), "groups": list(map(str, range(number)))}
 
 
 def draw_compared(rng: np.random.Generator, world: World, truth: Truth) -> dict[str, Any]:
@@ -121,7 +127,7 @@ def draw_compared(rng: np.random.Generator, world: World, truth: Truth) -> dict[
     load = np.exp(rng.normal(0, 0.3, world.turns))
     slower = 1 + truth.worse.get("latency", 0.0)
     return {
-        "rates": {name: draw_rate(rng, world.answers, truth.worse.get(name, 0.0)) for name in RATES},
+        "rates": {name: draw_rate(rng, world.answers, truth.worse.get(name, 0.0), truth.silent) for name in RATES},
         "length": {"candidate": (old * (1 - cut)).tolist(), "champion": old.tolist(), "limit_tokens": 24},
         "latency": {
             "champion": (0.02 * load).tolist(),
@@ -173,6 +179,8 @@ def cases() -> Iterator[tuple[str, World, Truth]]:
             gain = 0.1 if name == "calibration" else GAIN
             yield f"{size}at the margin on {name}", world, Truth(gain, {name: margin})
         yield f"{size}twice the margin on attack_success", world, Truth(worse={"attack_success": 0.2})
+        mute = Truth(worse={"attack_success": 0.1}, silent=0.5)
+        yield f"{size}at the margin on attack_success, half of it by saying nothing", world, mute
         yield f"{size}at the margin on three checks", world, Truth(worse=three)
         half = {name: margin / 2 for name, margin in MARGINS.items() if name in RATES}
         yield f"{size}better, half the margin worse on every rate", world, Truth(worse=half)
