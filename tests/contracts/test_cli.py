@@ -131,7 +131,7 @@ def test_public_preferences_are_imported(ready: Run, public_data: Path, file: st
         (("import", "pairs", "x.jsonl", "--map", "prompt"), "not FIELD=COLUMN"),
         (("rollback", "--reason", " "), "needs a reason"),
         (("rollback", "--reason", "x", "--segment", "plan"), "plan is no segment"),
-        (("rollback", "--reason", "x", "--segment", "plan=pro"), "Nothing is deployed as assistant@plan=pro"),
+        (("rollback", "--reason", "x", "--segment", "plan=pro"), "plan=pro has no version of its own"),
         (("--set", "gateway.port=many", "settings"), "gateway.port"),
         (("--set", "gateway.prt=1", "settings"), "gateway.prt"),
         (("train", "nowhere.toml"), "nowhere.toml"),
