@@ -60,6 +60,7 @@ def probe() -> dict[str, dict[str, Any]]:
     return {package: json.loads(line) for package, line in zip(UPWARDS, lines, strict=True)}
 
 
+@pytest.mark.slow
 def test_probe_sees_what_is_loaded() -> None:
     found = probe()["estimates"]
     assert "numpy" in found["loaded"]

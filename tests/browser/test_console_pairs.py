@@ -84,6 +84,8 @@ def test_a_file_is_previewed_imported_and_locked_as_a_dataset(console: Served, v
     me.page.get_by_role("button", name="Preview").click()
     me.page.get_by_text("Waiting for the retraining worker.").wait_for()
     obey_worker(console)
+    me.page.get_by_role("button", name="Import 120 pairs").wait_for()
+    me.settle()  # a click on what is just being drawn anew is lost
     me.page.get_by_role("button", name="Import 120 pairs").click()
     me.page.get_by_text("Waiting for the retraining worker.").wait_for()
     obey_worker(console)
@@ -93,6 +95,8 @@ def test_a_file_is_previewed_imported_and_locked_as_a_dataset(console: Served, v
         assert len(found) == 121
         pairs.judge(tx, {pair.id: [] for pair in found}, actor="system:pairs")
     me.page.get_by_role("link", name="All preference data").click()
+    me.page.get_by_role("button", name="Lock a dataset …").wait_for()
+    me.settle()
     me.page.get_by_role("button", name="Lock a dataset …").click()
     me.page.get_by_role("dialog").get_by_role("button", name="Lock", exact=True).click()
     me.page.get_by_text("Waiting for the retraining worker.").wait_for()

@@ -77,6 +77,7 @@ def test_any_phrase_told_twelve_times_is_a_loop(words, times):
 LEAVES = st.none() | st.booleans() | st.integers() | st.text()
 
 
+@pytest.mark.slow
 @given(st.recursive(LEAVES, lambda v: st.lists(v) | st.dictionaries(st.text(), v), max_leaves=12))
 def test_any_json_object_is_json_and_any_text_has_a_form(value):
     assert form(json.dumps({"value": value})) == "json"

@@ -51,6 +51,7 @@ def test_firing_ends_when_the_change_is_over():
     assert not detector.update(*traffic(rng, 900))[-1].firing
 
 
+@pytest.mark.slow
 def test_novel_share_rises_with_the_change_and_carries_an_interval():
     rng, detector = fitted()
     assert detector.novel_share().value is None

@@ -164,5 +164,6 @@ def test_apprise_urls_that_stay_on_this_machine_are_refused(url: str) -> None:
         check("apprise_url", {"url": url}, allow_private=False)
 
 
+@pytest.mark.slow
 def test_a_service_of_apprise_passes() -> None:
     check("apprise_url", {"url": "ntfys://a-topic"}, allow_private=False)

@@ -82,6 +82,7 @@ def test_a_start_that_was_never_recorded_is_found_by_its_arguments(engine: Local
     assert other.list() == []
 
 
+@pytest.mark.slow
 def test_a_deaf_process_is_killed_after_its_grace(engine: Local) -> None:
     job = start(engine, DEAF)
     until(lambda: "ready" in engine.log(job))
