@@ -16,6 +16,9 @@ from core.segments import MARK, Segment, deployment_of
 from core.settings import Settings
 from store.routes import Route
 
+# A version's kind and its folder, as its row has them.
+Place = tuple[str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Pointer:
@@ -72,6 +75,20 @@ def recall(path: Path) -> list[Route]:
         return []
 
 
+def remember_places(path: Path, places: Mapping[str, Place]) -> None:
+    """Keep beside the routes at `path` where the versions lie that have served here. Raises Unavailable."""
+    _replace(_places_path(path), places)
+
+
+def recall_places(path: Path) -> dict[str, Place]:
+    """The versions kept beside the routes at `path`; none when there are none that can be read."""
+    try:
+        found = json.loads(_places_path(path).read_text(encoding="utf-8"))
+        return {str(version): (str(kind), str(where)) for version, (kind, where) in found.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
 def point(
     settings: Settings, *, to: str, reason: str, actor: str, now: datetime, segment: Segment | None = None
 ) -> str:
@@ -92,7 +109,8 @@ def point(
     target = to or previous
     if not target or target == served:
         raise Conflict(f"No version before {served} is known here.", "Name one with --to.")
-    known = sorted({one for route in kept for one in (route.version, route.previous, route.candidate) if one})
+    named = {one for route in kept for one in (route.version, route.previous, route.candidate) if one}
+    known = sorted(named | recall_places(remembered_path(settings)).keys())
     if target not in known:
         raise NotFound(
             f"{target[:80]} is not known here while the database is away.", f"Known are: {', '.join(known)}."
@@ -112,6 +130,10 @@ def _standing(route: Route, pointed: Mapping[str, Pointer]) -> tuple[str, str, i
     if last is not None and last.generation > route.generation:
         return last.version, route.previous if last.version == route.version else "", last.generation
     return route.version, route.previous, route.generation
+
+
+def _places_path(path: Path) -> Path:
+    return path.with_name("served.json")
 
 
 def _is_whole(pointer: Pointer) -> bool:

@@ -15,7 +15,7 @@ from core.errors import NotFound, TrimtabError, Unavailable
 from core.ports import ChatPiece, ChatRequest, Server
 from gateway import pointer as pointers
 from gateway.draw import drawn
-from gateway.pointer import Pointer
+from gateway.pointer import Place, Pointer
 from gateway.upstream import NotLoaded
 from store import routes
 from store.routes import Route
@@ -70,6 +70,7 @@ class Router:
         self._remembered_path, self._remembered = remembered_path, ""
         self._tell, self._tick = tell, tick
         self._paths: dict[str, str] = {}
+        self._places: dict[str, Place] = {}  # of what has served here, for when the store is away
         self._loaded: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._in_flight: Counter[str] = Counter()
@@ -83,6 +84,8 @@ class Router:
         """Read the routes once, then follow them and the server until `stop`."""
         for route in pointers.recall(self._remembered_path):
             self._know(route)
+        for version, place in pointers.recall_places(self._remembered_path).items():
+            self._learn(version, *place)
         await self.follow()
         self._tasks = [
             asyncio.create_task(self._repeat(self.follow, POLL_SECONDS)),
@@ -285,18 +288,23 @@ class Router:
 
     def _know(self, route: Route) -> None:
         self._known[route.deployment] = route
-        self._paths.setdefault(route.version, self._place(route.kind, route.path))
+        self._learn(route.version, route.kind, route.path)
         if route.previous_kind:
-            self._paths.setdefault(route.previous, self._place(route.previous_kind, route.previous_path))
+            self._learn(route.previous, route.previous_kind, route.previous_path)
         if route.candidate_kind:
-            self._paths.setdefault(route.candidate, self._place(route.candidate_kind, route.candidate_path))
+            self._learn(route.candidate, route.candidate_kind, route.candidate_path)
+
+    def _learn(self, version: str, kind: str, path: str) -> None:
+        self._places.setdefault(version, (kind, path))
+        self._paths.setdefault(version, self._place(kind, path))
 
     def _keep(self, listed: list[Route]) -> None:
         """Keep the routes on disk: a gateway that starts while the store is away, and a rollback then, go by them."""
-        if (shown := repr(listed)) != self._remembered:
+        if (shown := repr((listed, self._places))) != self._remembered:
             self._remembered = shown
             try:
                 pointers.remember(self._remembered_path, listed)
+                pointers.remember_places(self._remembered_path, self._places)
             except Unavailable as error:
                 self._tell(f"the routes cannot be kept for when the store is away: {error}")
 

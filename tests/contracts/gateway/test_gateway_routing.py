@@ -249,6 +249,27 @@ def test_store_away_pointer_rolls_back_until_the_route_is_newer(world: World) ->
     wait_until(lambda: serving(world) == "assistant-v2")
 
 
+def test_store_away_whatever_has_served_here_can_be_gone_back_to_by_a_new_gateway_too(tmp_path: Path) -> None:
+    """A version that is neither the last nor the one before: no route names its folder any more."""
+    with run_gateway(tmp_path, Scripted()) as first:
+        for version in ("assistant-v1", "assistant-v2"):
+            promote(first, version)
+            wait_until(lambda version=version: serving(first) == version)  # type: ignore[misc]
+        settings = first.gateway.settings
+        kept = pointer.remembered_path(settings)
+        wait_until(lambda: "assistant-base" not in repr(pointer.recall(kept)))
+        first.store.engine, engine = Store.open(AWAY).engine, first.store.engine
+        try:
+            wait_until(lambda: not first.gateway.router.store_answers)
+            with pytest.raises(NotFound, match="asistant-base is not known here"):
+                pointer.point(settings, to="asistant-base", reason="garbled", actor="ops", now=now())
+            pointer.point(settings, to="assistant-base", reason="garbled", actor="ops", now=now())
+            wait_until(lambda: serving(first) == "assistant-base")
+        finally:
+            first.store.engine = engine
+    assert start_again(settings, Store.open(AWAY)) == "assistant-base"
+
+
 def test_pointer_needs_a_gateway_that_served_here(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, models_home=tmp_path / "models")
     with pytest.raises(NotFound, match="No gateway on this machine"):
