@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Unavailable
+from core.ports import Fingerprint
 
 if TYPE_CHECKING:
     import aiohttp
@@ -41,11 +42,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Who answers for a deployment: version, the route's generation, and the fingerprint's digest."""
+    """Who answers for a deployment: version, the route's generation, and the fingerprint."""
 
     version: str
     generation: int
-    digest: str
+    fingerprint: Fingerprint
 
 
 class Asker:
@@ -64,7 +65,10 @@ class Asker:
         query = {"deployment": deployment or self.deployment, **({"version": version} if version else {})}
         told = await self._call("GET", "/internal/fingerprint", params=query)
         try:
-            return Answering(str(told["version"]), int(told["generation"]), str(told["digest"]))
+            tokens, logprobs = (tuple(map(tuple, told.get(key) or ())) for key in ("tokens", "logprobs"))
+            place, files = (str(told.get(key) or "") for key in ("place", "files"))
+            found = Fingerprint(str(told["digest"]), tokens, logprobs, place, files)
+            return Answering(str(told["version"]), int(told["generation"]), found)
         except (KeyError, TypeError, ValueError):
             raise Unavailable("The gateway's fingerprint cannot be read.", "Restart the gateway.") from None
 

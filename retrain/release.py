@@ -14,7 +14,7 @@ from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from retrain import artefacts
 from retrain.asking import Answering, Asker, Refused
-from store import alerts, apart, deployments, trials, versions
+from store import alerts, apart, deployments, prints, trials, versions
 from store.alerts import Finding
 from store.unit_of_work import Store, Tx
 
@@ -30,6 +30,7 @@ _MONITOR = "release"
 PROMOTION, _PROOF = "promotion", "proof"
 # A third, for a pointer that sends the gateway where the database cannot follow.
 _POINTER = "pointer"
+EXCHANGED = "If its server was exchanged on purpose, have its fingerprint taken anew on its page."
 
 
 class Releaser:
@@ -138,11 +139,9 @@ class Releaser:
                 await self._write(lambda tx: deployments.delay(tx, row["id"], why))
                 self.tell(f"{row['version']} cannot be loaded yet: {why}")
             return
-        if not row["expected"]:
-            # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
-            await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
-        elif found.digest != row["expected"]:
-            await self._fail(row, f"{row['version']} answers otherwise than when it was registered.")
+        # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
+        if not await self._write(lambda tx: prints.accept(tx, row["version"], found.fingerprint, actor=ACTOR)):
+            await self._fail(row, f"{row['version']} answers otherwise than when it was registered. {EXCHANGED}")
             return
         await self._put(row, found)
 
@@ -163,16 +162,20 @@ class Releaser:
             # Overtaken since the row was read, or by a pointer that cannot be entered.
             self._postpone(row, RETRY_SECONDS)
             return
-        right = found.version == row["version"]
-        if right and not row["expected"]:
-            # The very first version, which nobody could ask before.
-            await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
-        if right and await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR)):
+
+        def record(tx: Tx) -> bool:
+            # The very first version is one which nobody could ask before.
+            own = found.version == row["version"]
+            own = own and prints.accept(tx, row["version"], found.fingerprint, actor=ACTOR)
+            return own and deployments.verify(tx, row["id"], found.fingerprint.digest, actor=ACTOR)
+
+        if await self._write(record):
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
             over = standing(_PROOF, row["deployment"])
             await self._write(lambda tx: alerts.resolve(tx, over, reason="The fingerprint is proved.", actor=ACTOR))
         else:
-            await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
+            why = f"{found.version} answers, and not as {row['version']} was registered."
+            await self._doubt(row, f"{why} {EXCHANGED}" if found.version == row["version"] else why)
 
     async def join(self, name: str) -> None:
         """Let the segment of the deployment `name` be answered as everybody, if nothing of its own is left by now."""
@@ -192,15 +195,16 @@ class Releaser:
         """Put the proved version on trial where that was asked for, else live at once; nothing where another worker
         was faster, or a person's pointer waits to be entered."""
         then: Literal["shadow", "canary", "live"]
+        print_ = found.fingerprint.digest
         then = "shadow" if row["shadow"] else "canary" if row["share"] else "live"
 
         def change(tx: Tx) -> bool:
             if not deployments.is_requested(tx, row["id"]) or is_pointed(tx, self.settings, row):
                 return False
             if then != "live":
-                trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
+                trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=print_)
                 return True
-            deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
+            deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=print_)
             over = standing(PROMOTION, row["deployment"])
             alerts.resolve(tx, over, reason=f"{row['version']} is live.", actor=ACTOR)
             return True

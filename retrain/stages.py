@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from core.errors import Conflict
 from core.ports import Engine
 from core.settings import Settings
 from core.states import RUN_STAGES
@@ -29,7 +30,7 @@ from retrain.pairs import clearing, drawing, margins, texts, thumbs
 from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
 from retrain.training.spec import RESULTS
-from store import datasets, runs, versions
+from store import datasets, prints, runs, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
@@ -183,7 +184,8 @@ class Stages:
         await self.child.run(self.modules[1], "evaluation.json")
         candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         print_ = await self.bench.fingerprint(candidate)
-        await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
+        if not await self.held.write(lambda tx: prints.accept(tx, candidate.name, print_, actor=ACTOR)):
+            raise Conflict(f"{candidate.name} answers otherwise than when it was registered.", "Look into it first.")
         result = self.folder / COMPARISON
         if not is_whole(result):
             spec = self.held.row["spec"]

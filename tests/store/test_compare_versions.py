@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import Forbidden, InvalidInput
-from core.ports import ProbePrompt
+from core.ports import Fingerprint, ProbePrompt
 from core.settings import CostSettings, Settings
 from core.types import Inference
 from retrain import candidate, comparison, orders
@@ -37,7 +37,7 @@ class Versions(Asker):
     async def fingerprint(self, version: str = "") -> Answering:
         if version not in ("frank", "shy", "slow"):
             raise Refused(f"There is no version {version}.")
-        return Answering(version, 1, version)
+        return Answering(version, 1, Fingerprint(version))
 
     async def answer(self, version: str, messages: Any, *, max_tokens: int, seed: int) -> Answer:
         if not self.asked or self.asked[-1] != version:
