@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from core.errors import Conflict, NotFound, TrimtabError, Unavailable
 from core.segments import split
@@ -18,6 +18,7 @@ from store import alerts, apart, deployments, prints, trials, versions
 from store.alerts import Finding
 from store.unit_of_work import Store, Tx
 
+Item = TypeVar("Item")
 ACTOR = "system:release"
 POLL_SECONDS = 0.1
 # A gateway asked before it read the new route would spend seconds on the print of the old version.
@@ -79,17 +80,13 @@ class Releaser:
         if entering := [pointer for pointer in ahead if pointer not in self._refused]:
             await self.enter(entering[0])
             return
-        for row in unproved:
-            if self._due(row):
-                await self.prove(row)
-        for name in ended:
-            await self.join(name)
+        await self._each([row for row in unproved if self._due(row)], self.prove)
+        await self._each(ended, self.join)
 
     async def carry_out(self) -> None:
         """Carry out what is requested."""
-        for row in await asyncio.to_thread(self._read_requested):
-            if self._due(row):
-                await self.promote(row)
+        requested = await asyncio.to_thread(self._read_requested)
+        await self._each([row for row in requested if self._due(row)], self.promote)
 
     async def enter(self, pointer: Pointer) -> None:
         """Enter the rollback that a gateway made by its pointer while the database was away; it is proved next."""
@@ -244,6 +241,20 @@ class Releaser:
 
         await self._write(change)
         self.tell(f"not proved: {message}")
+
+    async def _each(self, items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+        """Do `work` with each; one that fails keeps no other waiting. Raises what stopped the first of them, at once
+        where the database is away."""
+        stopped: list[TrimtabError] = []
+        for item in items:
+            try:
+                await work(item)
+            except Unavailable:
+                raise
+            except TrimtabError as error:
+                stopped.append(error)
+        if stopped:
+            raise stopped[0]
 
     def _read_requested(self) -> list[Any]:
         with self.store.read() as tx:

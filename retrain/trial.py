@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from core.errors import TrimtabError
+from core.errors import TrimtabError, Unavailable
 from core.settings import Settings
 from core.types import Inference
 from retrain.canary import Counts, Judgement, Tally, judge, judge_shadow
@@ -56,13 +56,24 @@ class Trials:
             await asyncio.sleep(LOOK_SECONDS)
 
     def step(self) -> None:
-        """One look at each trial."""
+        """One look at each trial; one that cannot be judged or moved keeps the others waiting for nothing.
+
+        Raises what stopped the first of them, at once where the database is away.
+        """
         with self.store.read() as tx:
             on_trial = [dict(row) for row in trials.running(tx)]
         for id in set(self._read) - {row["id"] for row in on_trial}:
             del self._read[id]
+        stopped: list[TrimtabError] = []
         for row in on_trial:
-            self.decide(row, self.look(row))
+            try:
+                self.decide(row, self.look(row))
+            except Unavailable:
+                raise
+            except TrimtabError as error:
+                stopped.append(error)
+        if stopped:
+            raise stopped[0]
 
     def look(self, row: Mapping[str, Any]) -> Judgement:
         """What everything captured so far says of the trial `row`."""
