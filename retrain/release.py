@@ -8,29 +8,22 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
 
 from core.errors import Conflict, NotFound, TrimtabError, Unavailable
-from core.segments import split
 from core.settings import Settings
 from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from retrain import artefacts
 from retrain.asking import Answering, Asker, Refused
+from retrain.release_alerts import ACTOR, POINTER, PROMOTION, PROOF, finding, is_pointed, standing
 from store import alerts, apart, deployments, prints, trials, versions
-from store.alerts import Finding
 from store.unit_of_work import Store, Tx
 
 Item = TypeVar("Item")
-ACTOR = "system:release"
 POLL_SECONDS = 0.1
 # A gateway asked before it read the new route would spend seconds on the print of the old version.
 FOLLOW_SECONDS = 0.25
 PROOF_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 DOUBT_RETRY_SECONDS = 30.0
-_MONITOR = "release"
-# Two alerts: a promotion that failed is over when one succeeds, a wrong answer when the right one is proved.
-PROMOTION, _PROOF = "promotion", "proof"
-# A third, for a pointer that sends the gateway where the database cannot follow.
-_POINTER = "pointer"
 EXCHANGED = "If its server was exchanged on purpose, have its fingerprint taken anew on its page."
 
 
@@ -101,9 +94,7 @@ class Releaser:
                 reason=pointer.reason,
                 at=pointer.at,
             )
-            alerts.resolve(
-                tx, standing(_POINTER, pointer.deployment), reason=f"{pointer.version} is live.", actor=ACTOR
-            )
+            alerts.resolve(tx, standing(POINTER, pointer.deployment), reason=f"{pointer.version} is live.", actor=ACTOR)
 
         try:
             await self._write(change)
@@ -113,7 +104,7 @@ class Releaser:
             self._refused.add(pointer)
             file = self.settings.pointer_path.name
             summary = f"The local pointer names {pointer.version}: {error.message} If it is an old one, remove {file}."
-            about = finding(_POINTER, pointer.deployment, summary)
+            about = finding(POINTER, pointer.deployment, summary)
             await self._write(lambda tx: alerts.apply(tx, about, actor=ACTOR))
             self.tell(f"the pointer cannot be entered: {error.message}")
             return
@@ -168,7 +159,7 @@ class Releaser:
 
         if await self._write(record):
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
-            over = standing(_PROOF, row["deployment"])
+            over = standing(PROOF, row["deployment"])
             await self._write(lambda tx: alerts.resolve(tx, over, reason="The fingerprint is proved.", actor=ACTOR))
         else:
             why = f"{found.version} answers, and not as {row['version']} was registered."
@@ -181,7 +172,7 @@ class Releaser:
             joined = apart.join(tx, name, actor=ACTOR)
             if joined:
                 # Nobody asks for its proof any more.
-                over = standing(_PROOF, name)
+                over = standing(PROOF, name)
                 alerts.resolve(tx, over, reason="The segment is answered as everybody.", actor=ACTOR)
             return joined
 
@@ -237,7 +228,7 @@ class Releaser:
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
-            alerts.apply(tx, finding(_PROOF, row["deployment"], summary), actor=ACTOR)
+            alerts.apply(tx, finding(PROOF, row["deployment"], summary), actor=ACTOR)
 
         await self._write(change)
         self.tell(f"not proved: {message}")
@@ -291,30 +282,3 @@ class Releaser:
 
     def _postpone(self, row: Mapping[str, Any], seconds: float) -> None:
         self._later[row["id"]] = self.clock() + timedelta(seconds=seconds)
-
-
-def is_pointed(tx: Tx, settings: Settings, row: Mapping[str, Any]) -> bool:
-    """Whether a person has moved the deployment of `row` by the pointer, which waits to be entered.
-
-    A worker that moved first would take the pointer's generation, and with it the rollback that somebody asked for.
-    """
-    pointer, route = (
-        pointers.read(settings.pointer_path).get(row["deployment"]),
-        deployments.current(tx, row["deployment"]),
-    )
-    if pointer is None or route is None or pointer.generation <= route["generation"]:
-        return False
-    served = {route["version"], *(one["version"] for one in deployments.earlier(tx, row["deployment"]))}
-    return pointer.version in served  # another one cannot be entered
-
-
-def finding(about: str, deployment: str, summary: str) -> Finding:
-    """A release that needs a person, as an alert of its own for each deployment."""
-    _, segment = split(deployment)
-    where = about if segment is None else f"{about} {segment}"
-    return Finding(monitor=_MONITOR, kind="system", breach=True, summary=summary, severity="critical", segment=where)
-
-
-def standing(about: str, deployment: str) -> str:
-    """The fingerprint of that alert while it stands."""
-    return finding(about, deployment, "").fingerprint

@@ -12,7 +12,7 @@ from core.errors import TrimtabError, Unavailable
 from core.settings import Settings
 from core.types import Inference
 from retrain.canary import Counts, Judgement, Tally, judge, judge_shadow
-from retrain.release import ACTOR, PROMOTION, finding, is_pointed, standing
+from retrain.release_alerts import ACTOR, PROMOTION, finding, is_pointed, standing
 from store import alerts, deployments, trials
 from store.unit_of_work import Store, Tx
 
