@@ -133,7 +133,7 @@ class Bench:
                     scores += await self.asker.score(version, part)
                     await tell("questions", place * len(items) + len(scores), len(versions) * len(items))
                 out[name] = list(read(scores))
-            except Unavailable:
+            except Refused:
                 out[name] = [None] * len(groups)
         return out
 

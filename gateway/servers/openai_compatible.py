@@ -97,8 +97,8 @@ class OpenAICompatible:
             raise NotLoaded(f"The version {version} is not loaded.", "Try again in a moment.") from None
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
-        """Not offered by this API. Raises Unavailable."""
-        raise Unavailable("This server cannot score given answers.", "Use transformers_local for such monitors.")
+        """Not offered by this API. Raises Refused."""
+        raise Refused("This server cannot score given answers.", "Use transformers_local for that.")
 
     async def load(self, version: str, path: str) -> None:
         """Tie `version` to the model named by `path` (empty: the settings' model). Raises Refused for a folder."""
