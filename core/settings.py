@@ -23,7 +23,9 @@ class GatewaySettings:
         default="transformers_local",
         metadata={"help": "Which server answers: transformers_local, openai_compatible, vllm or scripted."},
     )
-    upstream_url: str = field(default="", metadata={"help": "Base URL of the OpenAI-compatible server, with /v1."})
+    upstream_url: str = field(
+        default="", metadata={"help": "Base URL of the OpenAI-compatible server, with /v1; several with commas."}
+    )
     upstream_key: str = field(default="", metadata={"help": "Key for that server.", "secret": True})
     upstream_model: str = field(default="", metadata={"help": "Model name to ask that server for."})
     max_body_bytes: int = field(default=1_048_576, metadata={"help": "Largest request taken, in bytes."})

@@ -72,7 +72,7 @@ def info(gateway: Gateway) -> dict[str, Any]:
         "captured": capture.counts.written,
         "waiting": capture.waiting(),
         "dropped": dict(capture.counts.dropped),
-        "trouble": router.trouble or capture.trouble,
+        "trouble": router.trouble or capture.trouble or getattr(gateway.server, "trouble", ""),
     }
 
 

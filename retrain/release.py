@@ -139,6 +139,9 @@ class Releaser:
             return
         try:
             found = await self.asker.fingerprint(deployment=row["deployment"])
+        except Refused as error:
+            await self._doubt(row, error.message)
+            return
         except Unavailable:
             self._postpone(row, RETRY_SECONDS)
             return

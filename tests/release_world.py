@@ -35,6 +35,7 @@ class Gateway(Asker):
     def __init__(self, store: Store) -> None:
         super().__init__("http://127.0.0.1:1", "key", "assistant")
         self.store, self.away, self.refuses, self.stuck_at = store, False, False, 0
+        self.differing = False
         self.prints: dict[str, str | Fingerprint] = {name: f"print-{name}" for name in NAMES}
         self.asked: list[str] = []
 
@@ -42,6 +43,8 @@ class Gateway(Asker):
         self.asked.append(version)
         if self.refuses and version:
             raise Refused("It was made for another base model.")
+        if self.differing and not version:
+            raise Refused("Server 2 of 2 answers otherwise than Server 1 of 2.")
         if self.away:
             raise Unavailable("The gateway does not answer.")
         with self.store.read() as tx:

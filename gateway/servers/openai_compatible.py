@@ -24,6 +24,7 @@ FINGERPRINT_TOKENS = 8
 class OpenAICompatible:
     """Any OpenAI-compatible server: forwards chats to the model that the settings name."""
 
+    upstreams = True  # at the addresses of gateway.upstream_url
     extras: frozenset[str] = frozenset({"presence_penalty", "frequency_penalty", "logit_bias", "response_format"})
 
     def __init__(self, base_url: str, *, key: str = "", model: str = "", timeout_seconds: float = 120.0) -> None:

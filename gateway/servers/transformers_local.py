@@ -22,6 +22,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class TransformersLocal(OpenAICompatible):
     """The local model server: one base model and LoRA adapters on it, answered in batches."""
 
+    upstreams = False
     extras: frozenset[str] = frozenset()
 
     def __init__(self, url: str, *, key: str, timeout_seconds: float = 120.0) -> None:

@@ -116,6 +116,21 @@ def test_a_wrong_answer_after_a_flip_raises_an_alert_until_it_is_right(bed: Bed)
     assert [state for state, _ in bed.alerts()] == ["resolved"]
 
 
+def test_servers_that_answer_otherwise_than_each_other_are_told_until_they_agree(bed: Bed) -> None:
+    bed.step()
+    bed.gateway.differing = True
+    uuid = bed.ask("assistant-v1")
+    bed.step(2)
+    assert bed.row(uuid)["verified_at"] is None
+    assert "otherwise than Server 1" in bed.row(uuid)["message"]
+    assert [state for state, _ in bed.alerts()] == ["firing"]
+    bed.gateway.differing = False
+    bed.now += timedelta(minutes=1)
+    bed.step()
+    assert bed.row(uuid)["verified_at"] is not None
+    assert [state for state, _ in bed.alerts()] == ["resolved"]
+
+
 def test_on_another_machine_promotions_and_rollbacks_go_on_being_proved(bed: Bed) -> None:
     """A new machine or torch rounds otherwise; the server says that it read the version's files."""
     bed.step()
