@@ -188,12 +188,14 @@ class Replicas:
         return None
 
     async def _look(self, replica: Replica) -> None:
+        before = set(replica.loaded)
         try:
             there = set(await replica.server.versions())
         except Unavailable:
             replica.answers = False
             raise
-        replica.loaded &= there
+        # What was loaded meanwhile was not there yet when it was asked.
+        replica.loaded -= before - there
         replica.answers = True
 
     async def _load(self, replica: Replica, version: str, path: str) -> None:

@@ -146,6 +146,22 @@ def test_one_that_was_away_has_what_it_missed_before_it_is_asked_for_it() -> Non
     use(work)
 
 
+def test_what_is_loaded_during_a_look_is_not_taken_for_lost() -> None:
+    async def work(both: Replicas, ones: list[One]) -> None:
+        looking = ones[0].versions
+
+        async def slow() -> Sequence[str]:
+            told = await looking()
+            await asyncio.sleep(0.05)
+            return told
+
+        ones[0].versions = slow  # type: ignore[method-assign]
+        await asyncio.gather(both.versions(), both.load("v2", "/adapters/v2"))
+        assert "v2" in both.replicas[0].loaded and both.replicas[0].catching_up is None
+
+    use(work)
+
+
 def test_when_none_answers_that_is_said_and_when_all_lost_it_it_is_loaded_again() -> None:
     async def work(both: Replicas, ones: list[One]) -> None:
         for one in ones:
