@@ -17,7 +17,8 @@ UNTOLD = "its server does not tell where"
 
 def draw(console: Console, name: str, first: str, kept: Sequence[Mapping[str, Any]]) -> None:
     """The fingerprints of the version `name`; `first` is all that is known of an old one."""
-    st.subheader("How it is told", anchor=False)
+    st.subheader("Fingerprint", anchor=False)
+    st.caption("How it answers three fixed questions: the proof that nothing else answers in its name.")
     if not (kept or first):
         st.text("Its fingerprint is taken when it is loaded for the first time.")
         return
@@ -37,9 +38,6 @@ def draw(console: Console, name: str, first: str, kept: Sequence[Mapping[str, An
 @st.dialog("Take the fingerprint anew?", width="medium")
 def ask(console: Console, name: str) -> None:
     """What that gives up, and the reason to give."""
-    st.text(
-        f"A fingerprint is how {name} answers three fixed questions. It proves that nothing else answers in its name."
-    )
     st.text(
         "Take it anew only if you know why it changed: its server was upgraded or moved on purpose. Whatever answers "
         f"as {name} next time counts as {name} from then on."
