@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,7 +12,6 @@ from core.ports import Fingerprint
 from core.types import ModelVersion
 from store import audit, prints, versions
 from store.unit_of_work import Store
-from tests.stores import make_store
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 FILES = "1" * 64
@@ -22,20 +19,10 @@ HERE = Fingerprint("d-here", ((5, 6), (7, 8)), ((-0.5, -1.0), (-0.1, -2.0)), "to
 THERE = replace(HERE, digest="d-there", logprobs=((-0.52, -1.01), (-0.1, -1.97)), place="torch 2, this processor")
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    opened = make_store(url, now=NOW)
-    yield opened
-    opened.close()
-
-
 @pytest.fixture
-def named(store: Store) -> Store:
-    register(store)
-    return store
+def named(empty_store: Store) -> Store:
+    register(empty_store)
+    return empty_store
 
 
 def register(store: Store, fingerprint: str = "") -> None:
@@ -100,18 +87,18 @@ def test_the_same_digest_is_the_same_version_wherever_it_was_taken(named: Store)
     assert not accept(named, replace(THERE, place="torch 3")), "from then on that place has a print"
 
 
-def test_a_version_registered_before_places_were_kept_goes_on_being_proved(store: Store) -> None:
-    register(store, fingerprint="d-here")
-    assert not accept(store, replace(HERE, digest="another", place="")), "nothing is known but the digest"
-    assert not accept(store, replace(THERE, files="2" * 64))
-    assert accept(store, HERE)
-    assert places(store) == [HERE.place]
-    assert not accept(store, replace(HERE, digest="another"))
+def test_a_version_registered_before_places_were_kept_goes_on_being_proved(empty_store: Store) -> None:
+    register(empty_store, fingerprint="d-here")
+    assert not accept(empty_store, replace(HERE, digest="another", place="")), "nothing is known but the digest"
+    assert not accept(empty_store, replace(THERE, files="2" * 64))
+    assert accept(empty_store, HERE)
+    assert places(empty_store) == [HERE.place]
+    assert not accept(empty_store, replace(HERE, digest="another"))
 
 
-def test_an_old_version_is_known_by_its_files_where_the_machine_has_changed_since(store: Store) -> None:
-    register(store, fingerprint="d-of-then")
-    assert accept(store, HERE) and places(store) == [HERE.place]
+def test_an_old_version_is_known_by_its_files_where_the_machine_has_changed_since(empty_store: Store) -> None:
+    register(empty_store, fingerprint="d-of-then")
+    assert accept(empty_store, HERE) and places(empty_store) == [HERE.place]
 
 
 def test_a_print_is_taken_anew_for_a_reason_and_the_chain_keeps_the_old_one(named: Store) -> None:
