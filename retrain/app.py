@@ -141,6 +141,8 @@ class App:
 
     async def _advise(self) -> str:
         ending = self.ending.is_set
+        if self.settings.encoder_path.is_dir():
+            await self._when(lambda tx: bool(advice.lacking(tx)), lambda tx: advice.ask_again(tx, self.settings))
         return await advice.work(self.store, self.embed, self.worker.name, clock=self.clock, ending=ending)
 
     async def _compare(self) -> str:

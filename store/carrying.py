@@ -62,8 +62,10 @@ class Carrier:
             if lost or self.ending():
                 await asyncio.to_thread(self._end, lambda tx: commands.hand_back(tx, row["id"], process=self.process))
                 return ""
-            message = self._describe(row["kind"], error)
-            await asyncio.to_thread(self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process))
+            message, kind = self._describe(row["kind"], error), type(error).__name__
+            await asyncio.to_thread(
+                self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process, error=kind)
+            )
             return f"{row['kind']} failed for {row['actor']}: {message}"
         await asyncio.to_thread(self._end, lambda tx: commands.finish(tx, row["id"], result, process=self.process))
         return f"{row['kind']} done for {row['actor']}"
