@@ -79,6 +79,12 @@ class Tx:
                 "Reload to see its present state.",
             )
 
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What is written within is undone, and only that, where it raises: the transaction can go on."""
+        with self.connection.begin_nested():
+            yield
+
     def database_now(self) -> datetime:
         """The database's clock, which leases use: one clock for all processes."""
         if self.connection.dialect.name == "sqlite":
