@@ -180,8 +180,9 @@ class Stages:
 
     async def evaluate(self) -> str:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
-        await self.child.run(self.modules[1], "evaluation.json")
         candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
+        artefacts.note_adopted(self.folder, self.settings.home / candidate.path, candidate.digest)
+        await self.child.run(self.modules[1], "evaluation.json")
         print_ = await self.bench.fingerprint(candidate)
         await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
         result = self.folder / COMPARISON
