@@ -262,6 +262,8 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "lr": float(spec["lr"]),
         "beta": float(spec["beta"]),
         "pairs_per_step": int(spec["pairs_per_step"]),
+        # Runs that were proposed before these were settings have the trainer's defaults.
+        **{name: spec[name] for name in ("tokens_per_batch", "precision") if name in spec},
         "device": spec["device"],
         "threads": settings.retrain.threads or count_threads(settings),
         "devices": settings.retrain.devices,
