@@ -83,7 +83,7 @@ def told(found: Mapping[str, Any], key: str) -> None:
         columns = {
             "name": "Topic",
             "pairs": "Pairs",
-            "doubt": "Doubt",
+            "doubt": "Expected to guess wrong",
             "right": "Ranked right",
             "wanted": "More wanted",
         }
