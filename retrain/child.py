@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.errors import InvalidInput, TrimtabError, Unavailable
+from core.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from core.ports import Engine
 from retrain import remedies
 from retrain.engines import DONE, GONE, RUNNING, STOPPED
@@ -123,7 +123,13 @@ class Child:
             for job in found:
                 # Another stage's child, or one whose start was never recorded: it must not write beside ours.
                 self.engine.stop(job, GRACE_SECONDS)
-            return self.engine.submit(self.held.uuid, self.folder, argv), False
+            try:
+                return self.engine.submit(self.held.uuid, self.folder, argv), False
+            except Conflict as error:
+                if not found:
+                    raise
+                # What was stopped may wait for room on a cluster, and ends when its turn comes.
+                raise Unavailable(error.message, error.remedy) from None
 
         job, found = await self._patiently(start)
         if not found:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from core.errors import Conflict
 from retrain.child import Child, ChildDied
 from retrain.engines import DONE, GONE, RUNNING
 
@@ -60,16 +61,33 @@ class Engine:
         return ""
 
 
+class Slow(Engine):
+    """Has a job whose start was never recorded, which waits for room and ends some time after it was asked to."""
+
+    def list(self) -> Sequence[str]:
+        return ["run/1"] if self.asked < 3 else []
+
+    def stop(self, job: str, grace_seconds: float) -> None:
+        self.asked += 1
+
+    def submit(self, run: str, folder: Path, argv: Sequence[str]) -> str:
+        if self.asked < 3:
+            raise Conflict("The run already has a job on the cluster.", "Stop it first.")
+        return "run/2"
+
+
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("retrain.child.POLL_SECONDS", 0.001)
+    monkeypatch.setattr("retrain.child.PATIENT_POLL_SECONDS", 0.001)
 
 
-def run(folder: Path, last: str) -> dict[str, str]:
+def run(folder: Path, last: str, kind: type[Engine] = Engine, job: str = "run/1") -> dict[str, str]:
     async def follow() -> dict[str, str]:
         held: Any = Held()
+        held.row["job"] = job
         (folder / "progress.jsonl").write_text('{"event": "start"}\n{"event": "step", "step": 3}\n')
-        await Child(Engine(folder, last), held, folder, ending=asyncio.Event()).run("module", "result")
+        await Child(kind(folder, last), held, folder, ending=asyncio.Event()).run("module", "result")
         return dict(held.row)
 
     return asyncio.run(follow())
@@ -83,3 +101,7 @@ def test_a_child_that_was_found_and_stopped_goes_on(tmp_path: Path, last: str) -
 def test_a_child_that_was_found_and_died_is_a_crash(tmp_path: Path) -> None:
     with pytest.raises(ChildDied):
         run(tmp_path, "step")
+
+
+def test_a_job_that_was_never_recorded_and_waits_for_room_is_no_crash(tmp_path: Path) -> None:
+    assert run(tmp_path, "step", Slow, job="") == {"job": "run/2"}
