@@ -11,6 +11,7 @@ import numpy as np
 
 from core.settings import Settings
 from core.types import PreferencePair
+from models.encoder import EncoderMissing
 from retrain.prospects import MOST, Embed, foresee
 from store import commands, datasets, decisions, pairs
 from store.carrying import Carrier, Report
@@ -20,6 +21,7 @@ OWNER, KIND = "retrain", "foresee"
 ACTOR = "system:policy"
 # Texts between two looks at whether the work is to be left.
 _AT_ONCE = 64
+_MISSING = EncoderMissing.__name__
 
 
 def ask(tx: Tx, decision: str, settings: Settings) -> str:
@@ -27,6 +29,19 @@ def ask(tx: Tx, decision: str, settings: Settings) -> str:
     within = timedelta(hours=settings.retrain.decision_hours)
     args = {"decision": decision}
     return commands.ask(tx, KIND, owner=OWNER, args=args, actor=ACTOR, expires_in=within)
+
+
+def lacking(tx: Tx) -> list[str]:
+    """The proposals to retrain that wait and whose newest outlook failed because no encoder was prepared."""
+    waiting = [str(row["uuid"]) for row in decisions.waiting(tx) if row["kind"] == "retrain"]
+    newest = {uuid: commands.newest(tx, KIND, {"decision": uuid}) for uuid in waiting}
+    return [uuid for uuid, row in newest.items() if row is not None and row["result"].get("error") == _MISSING]
+
+
+def ask_again(tx: Tx, settings: Settings) -> None:
+    """Ask once more for those. For the time when there is an encoder: any other failure then stays as it is."""
+    for uuid in lacking(tx):
+        ask(tx, uuid, settings)
 
 
 async def work(

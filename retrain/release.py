@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, TypeVar
@@ -17,6 +18,7 @@ from retrain.release_alerts import ACTOR, POINTER, PROMOTION, PROOF, finding, is
 from store import alerts, apart, deployments, prints, trials, versions
 from store.unit_of_work import Store, Tx
 
+log = logging.getLogger("trimtab.retrain")
 Item = TypeVar("Item")
 POLL_SECONDS = 0.1
 # A gateway asked before it read the new route would spend seconds on the print of the old version.
@@ -51,15 +53,19 @@ class Releaser:
         """
         trouble = ""
         while True:
+            said = ""
             try:
                 await work()
-                trouble = ""
             except TrimtabError as error:
-                if str(error) != trouble:
-                    self.tell(f"waiting: {error}")
-                trouble = str(error)
-                await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(POLL_SECONDS)
+                said = f"waiting: {error}"
+            except Exception as error:
+                said = f"a release failed with {type(error).__name__} and is tried again; the log has the details"
+                if said != trouble:
+                    log.error("a release failed", exc_info=error)
+            if said and said != trouble:
+                self.tell(said)
+            trouble = said
+            await asyncio.sleep(RETRY_SECONDS if said else POLL_SECONDS)
 
     async def step(self) -> None:
         """One look at everything."""
@@ -239,13 +245,13 @@ class Releaser:
     async def _each(self, items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
         """Do `work` with each; one that fails keeps no other waiting. Raises what stopped the first of them, at once
         where the database is away."""
-        stopped: list[TrimtabError] = []
+        stopped: list[Exception] = []
         for item in items:
             try:
                 await work(item)
             except Unavailable:
                 raise
-            except TrimtabError as error:
+            except Exception as error:
                 stopped.append(error)
         if stopped:
             raise stopped[0]

@@ -181,8 +181,9 @@ class Stages:
 
     async def evaluate(self) -> str:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
-        await self.child.run(self.modules[1], "evaluation.json")
         candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
+        artefacts.note_adopted(self.folder, self.settings.home / candidate.path, candidate.digest)
+        await self.child.run(self.modules[1], "evaluation.json")
         print_ = await self.bench.fingerprint(candidate)
         if not await self.held.write(lambda tx: prints.accept(tx, candidate.name, print_, actor=ACTOR)):
             raise Conflict(f"{candidate.name} answers otherwise than when it was registered.", "Look into it first.")
@@ -263,6 +264,8 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "lr": float(spec["lr"]),
         "beta": float(spec["beta"]),
         "pairs_per_step": int(spec["pairs_per_step"]),
+        # Runs that were proposed before these were settings have the trainer's defaults.
+        **{name: spec[name] for name in ("tokens_per_batch", "precision") if name in spec},
         "device": spec["device"],
         "threads": settings.retrain.threads or count_threads(settings),
         "devices": settings.retrain.devices,

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from core.errors import Conflict, InvalidInput, NotFound
 from core.roles import Action
 from core.states import DEPLOYMENT
-from store import accounts, deployments, streams
+from store import accounts, deployments, settled, streams
 from store import inferences as exchanges
 from store.segments import within
 from store.tables import audit_events, inferences, routes, versions
@@ -110,7 +110,8 @@ def let_go(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
 
 def answers(tx: Tx, after: int, *, deployment: str, kind: Literal["live", "shadow"], limit: int) -> list[Any]:
     """The next captured exchanges of `kind` with keys above `after`, in key order: of `deployment`, no segment's."""
-    return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, alone=True, limit=limit)
+    until = settled.newest(tx, inferences)
+    return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, alone=True, limit=limit, until=until)
 
 
 def judgements(

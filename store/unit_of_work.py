@@ -30,6 +30,7 @@ class Tx:
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
+        self.announced: set[str] = set()
 
     def execute(self, statement: sa.Executable, rows: Any = None) -> CursorResult[Any]:
         """Run a statement."""
@@ -44,9 +45,9 @@ class Tx:
         """Every row."""
         return list(self.connection.execute(statement).mappings())
 
-    def scalar(self, statement: sa.Executable) -> Any:
-        """The first column of the first row, or None."""
-        return self.connection.execute(statement).scalar()
+    def scalar(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row, or None. `values` are those of the statement's own parameters."""
+        return self.connection.execute(statement, values).scalar()
 
     def insert(self, table: sa.Table, **values: Any) -> int:
         """Insert a row and return its integer key (0 where the table's key is not one)."""
@@ -78,6 +79,17 @@ class Tx:
                 f"The {machine.name} is {old or 'gone'} and cannot become {new}.",
                 "Reload to see its present state.",
             )
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What is written within is undone, and only that, where it raises: the transaction can go on."""
+        announced = set(self.announced)
+        try:
+            with self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.announced = announced
+            raise
 
     def database_now(self) -> datetime:
         """The database's clock, which leases use: one clock for all processes."""

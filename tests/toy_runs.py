@@ -76,6 +76,8 @@ import json, sys
 from pathlib import Path
 
 folder = Path(sys.argv[1])
+adopted = json.loads((folder / "adopted.json").read_text())
+assert Path(adopted["folder"]).name == adopted["digest"] and list(Path(adopted["folder"]).glob("*.safetensors"))
 judged = (folder / "held_out.jsonl").read_text().splitlines()
 told = []
 for place, line in enumerate(judged):

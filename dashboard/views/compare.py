@@ -48,6 +48,9 @@ def result(console: Console, row: Mapping[str, Any]) -> None:
     columns = {"measure": "Measure", **{name: name for name in versions}}
     st.text(f"{found['prompts']} prompts each; differences are from {found['baseline']}.")
     show.table(lines, columns, alt="Versions compared, a line a measure", key=f"compared-{row['uuid']}")
+    rows = spread(versions)
+    if rows:
+        show.download(rows, list(rows[0]), name="versions-compared", key=f"compared-csv-{row['uuid']}")
 
 
 def cell(told: Mapping[str, Any] | None) -> str:
@@ -59,7 +62,23 @@ def cell(told: Mapping[str, Any] | None) -> str:
         return f"{words.number(float(value))} {told.get('currency', '')}".rstrip()
     if value["value"] is None:
         return words.missing(value)
-    shift = told["difference"]
-    return f"{words.number(value['value'])}, {words.interval(value)}; {words.number(shift['value'], signed=True)}, " + (
-        words.interval(shift)
+    shift, money = told["difference"], f" {told['currency']}" if "currency" in told else ""
+    return (
+        f"{words.number(value['value'])}{money}, {words.interval(value)}; "
+        f"{words.number(shift['value'], signed=True)}{money}, {words.interval(shift)}"
     )
+
+
+def spread(versions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every figure of a comparison as a row, for a file: the value and the difference with their intervals."""
+    out: list[dict[str, Any]] = []
+    for version, measures in versions.items():
+        for measure, told in measures.items():
+            row = {"version": version, "measure": measure, "currency": told.get("currency", "")}
+            for name in ("value", "difference"):
+                found = told.get(name)
+                ends = found if isinstance(found, Mapping) else {"value": found}
+                row[name] = ends["value"]
+                row |= {f"{name}_{field}": ends.get(field) for field in ("low", "high", "n", "method")}
+            out.append(row)
+    return out

@@ -13,6 +13,8 @@ from dashboard.marks import Mark
 from dashboard.views import asked
 from store.queries import commands as queries
 
+# The failure that the worker mends by itself.
+NO_ENCODER = "EncoderMissing"
 OUTLOOKS = {
     "likely to help": Mark("Likely to help", "trending_up", "green"),
     "unlikely": Mark("Unlikely to help", "trending_flat", "orange"),
@@ -36,7 +38,8 @@ def draw(console: Console, decision: str) -> None:
         if state == "done":
             told(found, decision)
         elif state == "failed":
-            st.text(f"It could not be worked out. {row['message']}")
+            again = " It is asked again by itself once it is there." if found.get("error") == NO_ENCODER else ""
+            st.text(f"It could not be worked out. {row['message']}{again}")
         elif state == "expired":
             st.text("Nobody worked it out in time: the retraining worker did not run, or was busy.")
         else:
@@ -80,7 +83,7 @@ def told(found: Mapping[str, Any], key: str) -> None:
         columns = {
             "name": "Topic",
             "pairs": "Pairs",
-            "doubt": "Doubt",
+            "doubt": "Expected to guess wrong",
             "right": "Ranked right",
             "wanted": "More wanted",
         }

@@ -8,6 +8,7 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 from core.types import Estimate
+from dashboard.views.compare import spread
 from store import commands
 from tests.console_world import World
 from tests.pages.conftest import Open
@@ -47,7 +48,10 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
                 "cost": {"value": 1.5, "currency": "EUR"},
                 "tokens": {"value": 12.0},
             },
-            "assistant-v2": {"refusal_rate": {"value": missing, "difference": missing}, "cost": {"value": 1.25}},
+            "assistant-v2": {
+                "refusal_rate": {"value": missing, "difference": missing},
+                "cost": {**measured(1.25, -0.25), "currency": "EUR"},
+            },
         },
     }
     with filled.store.write(filled.now) as tx:
@@ -58,7 +62,20 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
     assert not page.exception
     assert "168 prompts each; differences are from assistant-v1." in texts(page)
     table = page.dataframe[-1].value if len(page.dataframe) else None
-    assert table is not None and "1.500 EUR" in str(table.to_dict())
+    assert table is not None and "1.500 EUR" in str(table.to_dict()), "a comparison of an earlier release"
+    assert "1.250 EUR, 1.230 to 1.270, n = 72; -0.250 EUR, -0.280 to -0.220, n = 72" in str(table.to_dict())
+    rows = {(row["version"], row["measure"]): row for row in spread(told["versions"])}
+    assert (
+        rows["assistant-v2", "cost"]["value_low"] == 1.23 and rows["assistant-v2", "cost"]["difference_high"] == -0.22
+    )
+    assert rows["assistant-v1", "cost"] == {
+        **dict.fromkeys(rows["assistant-v1", "cost"]),
+        "version": "assistant-v1",
+        "measure": "cost",
+        "currency": "EUR",
+        "value": 1.5,
+    }
+    assert any(button.label == "Save as CSV" for button in page.get("download_button"))
     assert "4 of 5 rows needed" in str(table.to_dict())
     assert "not measured" in str(table.to_dict()), "a version that the server counts no tokens of"
 

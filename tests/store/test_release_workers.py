@@ -11,6 +11,7 @@ import pytest
 from core.errors import Conflict
 from core.segments import Segment
 from gateway import pointer
+from retrain import release
 from retrain.asking import Answering
 from retrain.release import Releaser
 from store import decisions, deployments, routes, tables
@@ -166,3 +167,23 @@ def test_a_release_that_cannot_be_judged_keeps_no_other_waiting(bed: Bed, monkey
         asyncio.run(bed.releaser().settle())
     with bed.store.read() as tx:
         assert [row["deployment"] for row in deployments.unverified(tx)] == ["assistant@plan=pro"]
+
+
+def test_an_error_that_nobody_foresaw_is_told_and_does_not_end_the_loop(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(release, "POLL_SECONDS", 0.0)
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 4:
+            raise RuntimeError("unforeseen")
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(bed.releaser().follow(work))
+    assert turns == 4
+    assert bed.said == ["a release failed with RuntimeError and is tried again; the log has the details"]

@@ -17,7 +17,7 @@ from core.settings import RetrainSettings, Settings
 from core.types import Feedback, Inference, ModelVersion
 from gateway import pointer
 from gateway.pointer import Pointer
-from retrain.canary import Judgement
+from retrain.canary import Judgement, Tally
 from retrain.trial import Trials
 from store import audit, deployments, feedback, inferences, tables, trials, versions
 from store.unit_of_work import Store
@@ -226,9 +226,27 @@ def test_a_trial_that_cannot_be_judged_keeps_no_other_waiting(bed: Bed, monkeypa
     running = trials.running
     monkeypatch.setattr(trials, "running", lambda tx: [{**row, "id": 0} for row in running(tx)] + running(tx))
     monkeypatch.setattr(Trials, "look", odd)
-    with pytest.raises(Conflict, match="odd"):
-        worker.step()
+    worker.step()
     assert bed.state()[0] == "reverted"
+    assert [line for line in bed.said if "odd" in line]
+
+
+def test_a_look_that_failed_midway_counts_nothing_twice(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.begin(shadow=60)
+    worker, add = bed.worker(), Tally.add
+    bed.traffic(NEW, 40, kind="shadow")
+    calls = iter(range(10**6))
+
+    def fails_once(self: Tally, event: bool) -> None:
+        if next(calls) == 30:
+            raise RuntimeError("unforeseen")
+        add(self, event)
+
+    monkeypatch.setattr(Tally, "add", fails_once)
+    worker.step()
+    worker.step()
+    assert bed.state()[0] == "shadow", "40 copies are no 60"
+    assert bed.evidence()["answered"] == 40
 
 
 def test_a_held_canary_is_measured_and_moves_only_when_let_go(bed: Bed) -> None:
