@@ -134,6 +134,35 @@ def test_the_clock_runs_each_monitor_at_once_and_follows_the_table(world: World)
         schedule.stop()
 
 
+def test_monitors_that_take_long_keep_none_waiting_that_look_every_few_seconds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of every six hours and of every day have midnight in common, and take half an hour each."""
+    dear = ("bias_twins", "adversarial", "judged_quality", "question_bias", "says_yes", "sycophancy")
+    for name in (*dear, "errors"):
+        world.add(name, enabled=True)
+    monkeypatch.setattr("monitors.schedule._first_wait", lambda seconds: timedelta(seconds=0.2 * (seconds < 600)))
+    ran: list[str] = []
+    over = threading.Event()
+
+    def run(name: str) -> None:
+        ran.append(name)
+        if name in dear:
+            over.wait(20)
+
+    schedule = Schedule(world.store, run, lambda: world.now)
+    world.now = datetime.now(UTC)
+    schedule.start()
+    try:
+        wait_for(lambda: "errors" in ran, 5)
+        assert 1 <= sum(name in dear for name in ran) < len(dear)
+        over.set()
+        wait_for(lambda: set(dear) <= set(ran))
+    finally:
+        over.set()
+        schedule.stop()
+
+
 def wait_for(done: Any, seconds: float = 10) -> None:
     end = time.monotonic() + seconds
     while not done():
