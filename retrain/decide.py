@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput, Unavailable
 from core.policy import Proposal, Situation, propose
 from core.roles import Action
 from core.settings import Settings
@@ -39,6 +39,8 @@ def decide(tx: Tx, settings: Settings, *, failed: Callable[[Exception], None] | 
         try:
             with tx.attempt():
                 line = _decide(tx, settings, alert)
+        except Unavailable:
+            raise
         except Exception as error:
             if failed is None:
                 raise

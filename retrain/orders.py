@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from core.errors import Unavailable
 from core.settings import Settings
 from retrain import comparison, decide
 from retrain.candidate import Bench
@@ -32,8 +33,8 @@ def wait(tx: Tx) -> bool:
 def obey(tx: Tx, settings: Settings, process: str) -> str:
     """Carry out the oldest command that waits; returns a line about it, or an empty text when there is none.
 
-    The proposal and the end of its command are one transaction: a kill leaves both or neither. Whatever it raises ends
-    the command, so that it keeps no other waiting.
+    The proposal and the end of its command are one transaction: a kill leaves both or neither. Whatever else than
+    Unavailable it raises ends the command, so that it keeps no other waiting.
     """
     row = commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=tuple(ASKS))
     if row is None:
@@ -44,6 +45,8 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
         before = {waiting["uuid"] for waiting in decisions.waiting(tx)}
         with tx.attempt():
             uuid = ask(tx, settings, actor=row["actor"], **asked)
+    except Unavailable:
+        raise  # the store is away or busy: it is asked again
     except Exception as error:
         message = describe(OWNER, row["kind"], error)
         commands.fail(tx, row["id"], message, process=process, error=type(error).__name__)

@@ -30,16 +30,18 @@ def announce(tx: Tx, table: sa.Table) -> None:
     tx.announced.add(table.name)
 
 
-def newest(tx: Tx, table: sa.Table) -> int:
+def newest(tx: Tx, table: sa.Table, *, patience_seconds: float | None = None) -> int:
     """The key up to which every row of `table` that will ever be there can be read now; 0 where there is none.
 
-    Of what another transaction has under way for longer than PATIENCE_SECONDS the keys are passed over.
+    Of what another transaction has under way for longer than `patience_seconds` (by default PATIENCE_SECONDS) the keys
+    are passed over.
     """
     # In this order: who ends between the two is seen by whatever is read after them.
     last = int(tx.scalar(sa.select(sa.func.max(table.c.id))) or 0)
     if tx.connection.dialect.name != "postgresql":
         return last
-    values = {"table": _TABLES[table.name], "patience": PATIENCE_SECONDS, "bits": _KEY_BITS}
+    patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
+    values = {"table": _TABLES[table.name], "patience": patience, "bits": _KEY_BITS}
     least = tx.scalar(_UNDER_WAY, values)
     return last if least is None else min(last, int(least))
 

@@ -18,6 +18,8 @@ from store.tables import deployments as rows
 from store.unit_of_work import Tx
 
 ON_TRIAL = ("shadow", "canary")
+# A gateway commits what it captured within milliseconds, or hangs.
+CAPTURE_SECONDS = 15.0
 _IN = 400
 
 
@@ -110,7 +112,8 @@ def let_go(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
 
 def answers(tx: Tx, after: int, *, deployment: str, kind: Literal["live", "shadow"], limit: int) -> list[Any]:
     """The next captured exchanges of `kind` with keys above `after`, in key order: of `deployment`, no segment's."""
-    until = settled.newest(tx, inferences)
+    # What lasts longer is an import, none of whose rows is an answer of a trial: a bad canary must not wait for it.
+    until = settled.newest(tx, inferences, patience_seconds=CAPTURE_SECONDS)
     return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, alone=True, limit=limit, until=until)
 
 

@@ -82,10 +82,13 @@ class Tx:
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
-        """What is written within is undone, and only that, where it raises: the transaction can go on."""
+        """What is written within is undone, and only that, where it raises: the transaction can go on.
+
+        Raises Unavailable and Conflict as a whole transaction does.
+        """
         announced = set(self.announced)
         try:
-            with self.connection.begin_nested():
+            with _in_our_words(), self.connection.begin_nested():
                 yield
         except BaseException:
             self.announced = announced
@@ -171,27 +174,33 @@ class Store:
 
     @contextmanager
     def _transaction(self, begin: str, now: datetime | None) -> Iterator[Tx]:
-        try:
-            with self.engine.connect() as connection:
-                connection = connection.execution_options(trimtab_begin=begin)
-                with connection.begin():
-                    yield Tx(connection, now or datetime(1970, 1, 1, tzinfo=UTC))
-        except OperationalError as error:
-            raise _unavailable(error) from error
-        except sa.exc.IntegrityError as error:
-            raise Conflict(
-                "Somebody else wrote the same thing at the same moment.",
-                "Reload and look before trying again.",
-            ) from error
-        except DBAPIError as error:
-            # SQLite has no class of its own for a file that is damaged.
-            if error.connection_invalidated or type(error) is sa.exc.DatabaseError:
-                raise _unavailable(error) from error
-            raise
+        with _in_our_words(), self.engine.connect() as connection:
+            connection = connection.execution_options(trimtab_begin=begin)
+            with connection.begin():
+                yield Tx(connection, now or datetime(1970, 1, 1, tzinfo=UTC))
 
     def close(self) -> None:
         """Release every connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Raise Unavailable or Conflict for what the database says within."""
+    try:
+        yield
+    except OperationalError as error:
+        raise _unavailable(error) from error
+    except sa.exc.IntegrityError as error:
+        raise Conflict(
+            "Somebody else wrote the same thing at the same moment.",
+            "Reload and look before trying again.",
+        ) from error
+    except DBAPIError as error:
+        # SQLite has no class of its own for a file that is damaged.
+        if error.connection_invalidated or type(error) is sa.exc.DatabaseError:
+            raise _unavailable(error) from error
+        raise
 
 
 def _unavailable(error: DBAPIError) -> Unavailable:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from core.errors import InvalidInput
 from core.settings import RetrainSettings, Settings
@@ -21,6 +22,7 @@ from retrain import advice, decide
 from retrain.app import App
 from store import commands, datasets, deployments, pairs, runs, tables, versions
 from store.queries import commands as queries
+from store.tables import deployments as deployed
 from store.unit_of_work import Store, Tx
 from tests.stores import make_store
 
@@ -74,9 +76,23 @@ def test_a_proposal_is_followed_by_what_it_may_gain(store: Store) -> None:
         decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
     assert work(store) == "foresee done for system:policy"
     row, found = result(store, decision)
-    assert found["sentence"].startswith("Likely to help")
+    assert found["sentence"].startswith("Likely to help") and "thumbs" not in found["sentence"]
     assert row["state"] == "done" and found["pairs"] == 60 and found["outlook"] == "likely to help"
     assert work(store) == ""
+
+
+def test_of_a_version_that_learnt_from_thumbs_the_outlook_says_what_it_does_not_count(store: Store) -> None:
+    with store.write(NOW) as tx:
+        thumbs = {"spec": {"trainer": "kto"}}
+        versions.register(
+            tx, ModelVersion("v1", "1" * 64, "adapter", "chat", "", NOW, "assistant-base", card=thumbs), actor="x"
+        )
+        versions.register(tx, ModelVersion("v2", "2" * 64, "adapter", "chat", "", NOW, "v1"), actor="x")
+        row = deployments.request_promotion(tx, "assistant", "v2", actor="ann", reason="Better.")
+        deployments.flip(tx, int(tx.scalar(sa.select(deployed.c.id).where(deployed.c.uuid == row))), actor="x")
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+    work(store)
+    assert "What the serving version learnt from thumbs is not counted" in result(store, decision)[1]["sentence"]
 
 
 def test_what_cannot_be_worked_out_says_why_and_an_end_leaves_it_to_the_next_worker(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -123,6 +124,19 @@ def test_a_canary_counts_what_was_committed_late_without_starting_anew(store: St
     worker.step()
     with store.read() as tx:
         assert trials.running(tx)[0]["evidence"]["answered"] == 3
+
+
+def test_a_canary_waits_for_no_import(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trials, "CAPTURE_SECONDS", 0.2)
+    with store.write(NOW) as tx:
+        inferences.record(tx, [Inference("old", NOW, "assistant", "assistant-base", "import", [], "Hi", "Hello.")])
+        with store.write(NOW) as other:
+            capture(other, "new")
+        time.sleep(0.3)
+        with store.read() as reader:
+            seen = trials.answers(reader, 0, deployment="assistant", kind="live", limit=10)
+            assert [row.uuid for row in seen] == ["new"]
+            assert streams.openings(reader, 0, deployment="assistant", limit=10) == ([], 0), "monitors read both"
 
 
 def test_a_writer_that_hangs_is_not_waited_for_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

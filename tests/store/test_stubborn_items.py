@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.errors import TrimtabError
+from core.errors import TrimtabError, Unavailable
 from core.settings import RetrainSettings, Settings
 from core.types import ModelVersion, PreferencePair
 from monitors import app as monitors_app
@@ -139,6 +139,34 @@ def test_a_command_that_raises_each_time_ends_and_the_next_is_carried_out(
         assert commands.get(tx, first)["state"] == "failed" and decisions.waiting(tx) == [], "what it wrote is undone"
         assert orders.obey(tx, settings, "w1") == "propose done for otto"
         assert commands.get(tx, second)["state"] == "done" and len(decisions.waiting(tx)) == 1
+
+
+def test_what_the_database_refuses_for_a_moment_is_asked_again_and_what_was_written_twice_says_so(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.write(NOW) as tx:
+        args = {"kind": "retrain", "reason": "Answers are curt."}
+        uuid = commands.ask(tx, "propose", owner="retrain", args=args, actor="otto")
+
+    def raising(error: type[sa.exc.DBAPIError]) -> Any:
+        def raise_it(*given: Any, **more: Any) -> str:
+            raise error("INSERT", {}, Exception("database is locked"))
+
+        return raise_it
+
+    def obey() -> str:
+        with store.write(NOW) as tx:
+            return orders.obey(tx, settings, "w1")
+
+    monkeypatch.setattr(decisions, "propose", raising(sa.exc.OperationalError))
+    with pytest.raises(Unavailable):
+        obey()
+    with store.read() as tx:
+        assert commands.get(tx, uuid)["state"] == "asked"
+    monkeypatch.setattr(decisions, "propose", raising(sa.exc.IntegrityError))
+    assert "Somebody else wrote the same thing" in obey()
+    with store.read() as tx:
+        assert commands.get(tx, uuid)["state"] == "failed"
 
 
 def test_a_process_that_cannot_be_ended_keeps_no_other_waiting(store: Store, settings: Settings) -> None:
