@@ -136,13 +136,14 @@ def roll_back(
 _TRIAL = {
     "promote": (trials.promote, "It serves everybody now. Its fingerprint is being checked."),
     "abort": (trials.abort, "The trial is over. What served before answers everybody."),
+    "call_off": (trials.abort, "Called off. Nothing has changed for anybody."),
     "hold": (trials.hold, "Held. Nothing moves until you let go."),
     "let_go": (trials.let_go, "The numbers decide again."),
 }
 
 
 def decide_trial(console: Console, verb: str, uuid: str, reason: str) -> bool:
-    """Promote to all, abort, hold or let go a promotion on trial."""
+    """Promote to all, abort, hold or let go a promotion on trial, or call off one that is not loaded yet."""
     do, done = _TRIAL[verb]
     return act(console, done, lambda tx, actor: do(tx, uuid, actor=actor, reason=reason))
 

@@ -10,7 +10,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions
 from dashboard.console import Console
-from dashboard.views import asked
+from dashboard.views import asked, proposals
 
 
 def draw(
@@ -35,8 +35,7 @@ def draw(
 
 def is_open(proposal: Mapping[str, Any], console: Console) -> bool:
     """Whether the proposal waits for an answer, or was approved and is being carried out."""
-    waits = proposal["state"] == "proposed" and proposal["expires_at"] > console.now
-    return bool(waits or proposal["state"] == "approved")
+    return proposals.waits(proposal, console) or proposal["state"] == "approved"
 
 
 @st.dialog("Propose it again?", width="medium")
