@@ -173,6 +173,13 @@ def show_told() -> None:
         st.text(told["words"])
 
 
+def close(done: bool) -> None:
+    """End a dialog whose act was done. One that was not says why, and what was typed into it stays."""
+    if done:
+        st.rerun()
+    show_told()
+
+
 def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
     """The rows as a data frame of texts, and how its columns are shown."""
     import pandas as pd

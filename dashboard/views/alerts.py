@@ -232,8 +232,7 @@ def hush(console: Console, monitor: str) -> None:
     hours = st.selectbox("For", list(HOURS), key="silence-for")
     reason = st.text_input("Why?", key="silence-why", max_chars=300)
     if st.button("Silence", type="primary", key="silence-do"):
-        actions.silence(console, monitor, reason, HOURS[hours])
-        st.rerun()
+        show.close(actions.silence(console, monitor, reason, HOURS[hours]))
 
 
 def timeline(console: Console, found: Mapping[str, Any]) -> None:
@@ -263,8 +262,10 @@ def talk(console: Console, row: Mapping[str, Any], comments: Sequence[Mapping[st
             show.say(f"{said['actor']}, {words.ago(said['at'], console.now)}", "quiet", f"comment-{said['id']}")
             st.text(said["body"])
     if console.may(Action.ACKNOWLEDGE):
-        with st.form("comment", clear_on_submit=True, border=False):
-            body = st.text_area("Add a comment", max_chars=4000, height=80, key="comment-body")
+        # A field of its own for each comment: what could not be kept stays in it.
+        place = st.session_state.setdefault("_commented", 0)
+        with st.form("comment", border=False):
+            body = st.text_area("Add a comment", max_chars=4000, height=80, key=f"comment-body-{place}")
             if st.form_submit_button("Comment", key="comment-do") and body.strip():
-                actions.comment(console, row["uuid"], body)
+                st.session_state["_commented"] += actions.comment(console, row["uuid"], body)
                 st.rerun()

@@ -111,8 +111,7 @@ def go_back(console: Console, route: Mapping[str, Any], earlier: Sequence[str], 
         st.text(", ".join(apart))
     reason = st.text_input("What is wrong?", key="back-why", max_chars=500)
     if st.button("Roll back", type="primary", icon=":material/undo:", key="back-do"):
-        actions.roll_back(console, reason, away_from=live, to=to, everybody=whole and bool(apart))
-        st.rerun()
+        show.close(actions.roll_back(console, reason, away_from=live, to=to, everybody=whole and bool(apart)))
 
 
 def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collection[str] = ()) -> str:

@@ -212,19 +212,20 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     comment = st.text_input(asked, key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
         done = TRIED if begin.share or begin.shadow else DONE[kind]
-        actions.approve(
-            console,
-            row["uuid"],
-            row["digest"],
-            comment,
-            done,
-            share=begin.share,
-            shadow=begin.shadow,
-            hold=begin.hold,
-            adapt=adapt,
-            segment=begin.segment,
+        show.close(
+            actions.approve(
+                console,
+                row["uuid"],
+                row["digest"],
+                comment,
+                done,
+                share=begin.share,
+                shadow=begin.shadow,
+                hold=begin.hold,
+                adapt=adapt,
+                segment=begin.segment,
+            )
         )
-        st.rerun()
 
 
 def choose_adaptation(console: Console, key: str) -> int:
@@ -245,5 +246,4 @@ def refuse(console: Console, row: Mapping[str, Any]) -> None:
     st.text(row["reason"])
     reason = st.text_input("Why not?", key=f"why-not-{row['uuid']}", max_chars=500)
     if st.button("Reject", type="primary", key=f"refuse-{row['uuid']}"):
-        actions.reject(console, row["uuid"], reason)
-        st.rerun()
+        show.close(actions.reject(console, row["uuid"], reason))

@@ -217,5 +217,4 @@ def decide(console: Console, verb: str, uuid: str, version: str, means: str) -> 
     st.text(f"{version}: {MEANS[means]}")
     reason = st.text_input("Why?", key="trial-why", max_chars=500)
     if st.button(VERBS[verb], type="primary", icon=f":material/{ICONS[verb]}:", key="trial-do"):
-        actions.decide_trial(console, means if means == "call_off" else verb, uuid, reason)
-        st.rerun()
+        show.close(actions.decide_trial(console, means if means == "call_off" else verb, uuid, reason))
