@@ -197,6 +197,15 @@ def _unavailable(error: DBAPIError) -> Unavailable:
         return Unavailable("The disk of the database is full.", "Free some space; nothing acknowledged was lost.")
     if "no such table" in words:
         return Unavailable("The database has no tables yet.", "Run: trimtab doctor --repair, or trimtab up.")
+    if "readonly" in words or "read-only" in words:
+        return Unavailable(
+            "The database can only be read.", "Let the account that runs Trimtab write the file and its folder."
+        )
+    if "disk i/o" in words:
+        return Unavailable(
+            "The disk of the database reports an error.",
+            "Look at it, and whether the file may be written; answers go on.",
+        )
     if GONE in words:
         return Unavailable(
             "The database file is gone, or somewhere else.", "Put it back, or a backup; answers go on meanwhile."

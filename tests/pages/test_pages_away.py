@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from core.errors import Unavailable
 from dashboard import pages
@@ -97,6 +98,18 @@ def test_a_comment_that_could_not_be_kept_stays_in_its_field(filled: World, open
     page.button(key="comment-do").click().run()
     assert "Your comment was added." in texts(page)
     assert page.text_area[0].value == ""
+
+
+def test_a_page_that_was_not_read_before_says_so_beneath_its_banner(
+    filled: World, open_page: Open, switch: Switch
+) -> None:
+    page = open_page(filled, "alerts")
+    switch(True)
+    for path, told in (("alerts", False), ("runs", True)):
+        page._page_hash = calc_hash(path)
+        page.run()
+        assert not page.exception
+        assert ("there is nothing of it to show" in texts(page)) is told
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["signed in", "nobody can be told"])

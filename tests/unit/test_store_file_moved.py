@@ -88,6 +88,15 @@ def test_garbage_put_in_its_place_is_called_damaged_until_it_is_restored(store: 
     assert noted(store) == ["before", "after"]
 
 
+def test_a_file_that_cannot_be_written_is_read_and_said_to_be(store: Store) -> None:
+    note(store, "before")
+    store.close()
+    sa.event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only=ON"))
+    with pytest.raises(Unavailable, match=r"can only be read\. Let the account"):
+        note(store, "lost")
+    assert noted(store) == ["before"]
+
+
 def test_a_store_whose_connections_all_wait_says_so(tmp_path: Path) -> None:
     opened = make_store(f"sqlite:///{tmp_path / 'trimtab.db'}", now=NOW)
     pool = opened.engine.pool
