@@ -148,11 +148,13 @@ def decide_trial(console: Console, verb: str, uuid: str, reason: str) -> bool:
     return act(console, done, lambda tx, actor: do(tx, uuid, actor=actor, reason=reason))
 
 
-def stop_run(console: Console, uuid: str) -> bool:
-    """Ask a run to stop and keep its checkpoint."""
+def stop_run(console: Console, uuid: str, *, trains: bool = True) -> bool:
+    """Ask a run to stop and keep its checkpoint, or that `trains` not yet to stop."""
     return act(
         console,
-        "The run stops after its present step and keeps its checkpoint.",
+        "The run stops after its present step and keeps its checkpoint."
+        if trains
+        else "The run stops. It has not trained yet.",
         lambda tx, actor: runs.request_stop(tx, uuid, actor=actor),
     )
 

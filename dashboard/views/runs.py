@@ -214,13 +214,14 @@ def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
 
 
 def buttons(console: Console, row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
-    """Stop and keep the checkpoint, or resume from it."""
+    """Stop and keep the checkpoint, where there may be one, or resume from it."""
     if row["state"] in ("queued", "running"):
         asked = row["stop_requested"]
-        label = "Stopping …" if asked else "Stop and keep the checkpoint"
+        gathers = row["stage"] == "pairs"
+        label = "Stopping …" if asked else "Stop" if gathers else "Stop and keep the checkpoint"
         allowed = console.may(Action.STOP_RUN) and not asked
         if st.button(label, icon=":material/stop_circle:", key="stop", disabled=not allowed):
-            actions.stop_run(console, row["uuid"])
+            actions.stop_run(console, row["uuid"], trains=not gathers)
             st.rerun()
         if not console.may(Action.STOP_RUN):
             st.caption("An approver can stop it.")

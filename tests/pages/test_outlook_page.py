@@ -26,12 +26,34 @@ def test_a_proposal_says_whether_it_will_help_and_which_labels_to_collect(
 
 
 def test_what_failed_or_is_under_way_says_so(filled: World, open_page: Open) -> None:
-    for state, words in (("claimed", "is working it out"), ("failed", "could not be worked out. The encoder is gone.")):
+    without = "The proposal can be answered without it."
+    for state, words in (
+        ("asked", "Waiting for the retraining worker to work it out."),
+        ("claimed", "The retraining worker is working it out."),
+        ("failed", "It could not be worked out. The encoder is gone."),
+    ):
         with filled.store.write(filled.now) as tx:
             told = commands.update().where(commands.c.kind == "foresee")
             tx.execute(told.values(state=state, result={}, message="The encoder is gone."))
         page = open_page(filled, "runs", decision=filled.retrain)
         assert not page.exception and words in texts(page)
+        assert "reload" not in texts(page), "it looks again by itself"
+        assert (without in texts(page)) is (state == "failed")
+
+
+def test_a_run_that_has_not_trained_yet_is_stopped_without_a_word_of_a_checkpoint(
+    filled: World, open_page: Open
+) -> None:
+    for stage, words in (("pairs", "Stop"), ("train", "Stop and keep the checkpoint")):
+        with filled.store.write(filled.now) as tx:
+            tx.execute(runs.update().where(runs.c.uuid == filled.run).values(state="running", stage=stage))
+        page = open_page(filled, "runs", name="bea", run=filled.run)
+        assert page.button(key="stop").label == words
+    with filled.store.write(filled.now) as tx:
+        tx.execute(runs.update().where(runs.c.uuid == filled.run).values(stage="pairs"))
+    page = open_page(filled, "runs", name="bea", run=filled.run)
+    page.button(key="stop").click().run()
+    assert "The run stops. It has not trained yet." in texts(page)
 
 
 def test_a_run_says_what_it_learnt_by_topic(filled_folder: World, open_page: Open) -> None:
