@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import InvalidInput, TrimtabError, Unavailable
 from core.rules import Threshold
 from core.segments import Segment
 from dashboard.console import Console, SignedOut
@@ -30,7 +30,8 @@ from store.unit_of_work import Tx
 
 
 def act(console: Console, done: str, work: Callable[[Tx, str], Any]) -> bool:
-    """Do `work` as the account of the session, and keep what to tell; returns whether it was done."""
+    """Do `work` as the account of the session, and keep what to tell, and of a failure whether the same person can mend
+    it or try it again; returns whether it was done."""
     installation = console.installation
     now = installation.clock()
     try:
@@ -40,7 +41,8 @@ def act(console: Console, done: str, work: Callable[[Tx, str], Any]) -> bool:
                 raise SignedOut("You are signed out, so nothing was changed.", "Sign in again.")
             work(tx, row["name"])
     except TrimtabError as error:
-        st.session_state["_told"] = {"good": False, "words": str(error)}
+        mends = isinstance(error, InvalidInput | Unavailable)
+        st.session_state["_told"] = {"good": False, "words": str(error), "mends": mends}
         return False
     st.session_state["_told"] = {"good": True, "words": done}
     return True

@@ -174,8 +174,9 @@ def show_told() -> None:
 
 
 def close(done: bool) -> None:
-    """End a dialog whose act was done. One that was not says why, and what was typed into it stays."""
-    if done:
+    """End a dialog. One whose act can be mended or tried again says why it was not done, and what was typed stays; one
+    that somebody else's act, or a second click, has overtaken ends too."""
+    if done or not st.session_state.get("_told", {}).get("mends"):
         st.rerun()
     show_told()
 

@@ -87,6 +87,22 @@ def test_a_dialog_ends_only_when_its_act_was_done_and_else_says_why_not(
     assert "Not done" not in texts(page) and "Done" in texts(page)
 
 
+def test_a_dialog_that_somebody_else_has_overtaken_ends(
+    filled: World, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So does one that was clicked twice: its second click finds the first one's act done."""
+    monkeypatch.setattr(models, "everything", dialog("trial", filled))
+    page = open_page(filled, "models", name="bea")
+    typed(page, "trial-why").input(TYPED).run()
+    with filled.store.write(filled.now) as tx:
+        (row,) = trials.running(tx)
+        trials.abort(tx, row["uuid"], actor="ann", reason="It is rude.")
+    ended: list[bool] = []
+    monkeypatch.setattr(st, "rerun", lambda: ended.append(True))
+    page.button(key="trial-do").click().run()
+    assert ended == [True]
+
+
 def test_a_comment_that_could_not_be_kept_stays_in_its_field(filled: World, open_page: Open, switch: Switch) -> None:
     page = open_page(filled, "alerts", name="otto", alert=filled.alert)
     page.text_area[0].input(TYPED)
