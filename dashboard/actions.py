@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from core.errors import InvalidInput, TrimtabError
+from core.errors import InvalidInput, TrimtabError, Unavailable
 from core.rules import Threshold
 from core.segments import Segment
 from dashboard.console import Console, SignedOut
@@ -31,7 +31,8 @@ from store.unit_of_work import Tx
 
 
 def act(console: Console, done: str, work: Callable[[Tx, str], Any]) -> bool:
-    """Do `work` as the account of the session, and keep what to tell; returns whether it was done."""
+    """Do `work` as the account of the session, and keep what to tell, and of a failure whether the same person can mend
+    it or try it again; returns whether it was done."""
     installation = console.installation
     now = installation.clock()
     try:
@@ -41,7 +42,8 @@ def act(console: Console, done: str, work: Callable[[Tx, str], Any]) -> bool:
                 raise SignedOut("You are signed out, so nothing was changed.", "Sign in again.")
             work(tx, row["name"])
     except TrimtabError as error:
-        st.session_state["_told"] = {"good": False, "words": str(error)}
+        mends = isinstance(error, InvalidInput | Unavailable)
+        st.session_state["_told"] = {"good": False, "words": str(error), "mends": mends}
         return False
     st.session_state["_told"] = {"good": True, "words": done}
     return True
@@ -137,13 +139,14 @@ def roll_back(
 _TRIAL = {
     "promote": (trials.promote, "It serves everybody now. Its fingerprint is being checked."),
     "abort": (trials.abort, "The trial is over. What served before answers everybody."),
+    "call_off": (trials.abort, "Called off. Nothing has changed for anybody."),
     "hold": (trials.hold, "Held. Nothing moves until you let go."),
     "let_go": (trials.let_go, "The numbers decide again."),
 }
 
 
 def decide_trial(console: Console, verb: str, uuid: str, reason: str) -> bool:
-    """Promote to all, abort, hold or let go a promotion on trial."""
+    """Promote to all, abort, hold or let go a promotion on trial, or call off one that is not loaded yet."""
     do, done = _TRIAL[verb]
     return act(console, done, lambda tx, actor: do(tx, uuid, actor=actor, reason=reason))
 
@@ -157,11 +160,13 @@ def renew_fingerprint(console: Console, name: str, reason: str) -> bool:
     )
 
 
-def stop_run(console: Console, uuid: str) -> bool:
-    """Ask a run to stop and keep its checkpoint."""
+def stop_run(console: Console, uuid: str, *, trains: bool = True) -> bool:
+    """Ask a run to stop and keep its checkpoint, or that `trains` not yet to stop."""
     return act(
         console,
-        "The run stops after its present step and keeps its checkpoint.",
+        "The run stops after its present step and keeps its checkpoint."
+        if trains
+        else "The run stops. It has not trained yet.",
         lambda tx, actor: runs.request_stop(tx, uuid, actor=actor),
     )
 

@@ -268,10 +268,13 @@ def _unbroken(rows: Iterable[Row], *needed: str) -> list[list[Row]]:
 
 
 def _mark(figure: Plot, rows: Sequence[Row], at: str, name: str | None, colour: str) -> None:
-    """A line for each row; a word beside it, the latest first, where there is room beside the words already there."""
+    """A line for each row within the figure's time; a word beside it, the latest first, where there is room beside the
+    words already there."""
     worded: list[float] = []
     for row in sorted((row for row in rows if row[at] is not None), key=lambda row: row[at], reverse=True):
         place = figure.x.share(row[at].timestamp())
+        if not -1 <= place <= 101:  # an alarm is entered a moment after the look that raised it
+            continue
         room = all(abs(place - other) >= WORD_ROOM for other in worded)
         word = plain(row[name]) if name else "alarm"
         figure.upright(row[at].timestamp(), colour, word=word if room else "")

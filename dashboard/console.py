@@ -65,6 +65,8 @@ class Console:
                 show_away(error, kept[1] if kept else None, self.now)
             self.away.append(error)
             if kept is None:
+                if len(self.away) > 1:
+                    st.text("This was not read lately, so there is nothing of it to show.")
                 st.stop()
             return kept[0]  # type: ignore[no-any-return]
         _kept[name] = (found, self.now)

@@ -18,6 +18,7 @@ from store import accounts
 OPEN_PATHS = frozenset({"/auth/login", "/_stcore/health", "/favicon.png"})
 OPEN_FOLDER = "/static/"
 REFUSED = 1008
+AGAIN = 5  # seconds
 
 
 class Guard:
@@ -66,7 +67,7 @@ def turn_away(connection: HTTPConnection) -> Response:
         return PlainTextResponse("Sign in first.", 401)
     if connection.headers.get("sec-fetch-site") == "cross-site":
         # A strict cookie is not sent with a link from a mail or a chat; opened from here it is.
-        return HTMLResponse(sheet("Opening …", "<p>Opening the page …</p>", refresh=True), headers=_FRESH)
+        return HTMLResponse(sheet("Opening …", "<p>Opening the page …</p>", refresh=0), headers=_FRESH)
     path = connection.scope["path"]
     query = connection.scope.get("query_string", b"").decode("latin-1")
     wanted = quote(path + (f"?{query}" if query else ""), safe="")
@@ -76,8 +77,8 @@ def turn_away(connection: HTTPConnection) -> Response:
 def away(error: TrimtabError) -> Response:
     """What is said while the store does not answer."""
     words = f"<h1>Trimtab cannot read its database</h1><p>{html.escape(error.message)}</p>"
-    words += f"<p>{html.escape(error.remedy)}</p>"
-    return HTMLResponse(sheet("Trimtab", words), 503, {**_FRESH, "retry-after": "5"})
+    words += f"<p>{html.escape(error.remedy)}</p><p>This page looks again by itself.</p>"
+    return HTMLResponse(sheet("Trimtab", words, refresh=AGAIN), 503, {**_FRESH, "retry-after": str(AGAIN)})
 
 
 _FRESH = {"cache-control": "no-store"}

@@ -28,9 +28,10 @@ _ICON = (
 )
 
 
-def sheet(title: str, body: str, *, refresh: bool = False) -> str:
-    """An HTML page with `body`, which is HTML whose texts were escaped; with `refresh` it opens itself again."""
-    again = '<meta http-equiv="refresh" content="0">' if refresh else ""
+def sheet(title: str, body: str, *, refresh: int | None = None) -> str:
+    """An HTML page with `body`, which is HTML whose texts were escaped; it opens itself again after `refresh` seconds,
+    where they are given."""
+    again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh is not None else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'

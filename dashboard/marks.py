@@ -55,11 +55,13 @@ SEVERITY = MappingProxyType(
 DECISION = MappingProxyType(
     {
         "proposed": Mark("Waits for you", "pending_actions", "orange"),
+        "others": Mark("Waits for an approver", "pending_actions", "orange"),
         "approved": Mark("Approved", "thumb_up", "blue"),
         "executed": Mark("Carried out", "task_alt", "green"),
         "rejected": Mark("Rejected", "thumb_down", "gray"),
         "expired": Mark("Expired", "timer_off", "gray"),
         "superseded": Mark("Replaced", "low_priority", "gray"),
+        "undone": Mark("Not carried out", "block", "orange"),
     }
 )
 DECISION_KIND = MappingProxyType(
@@ -110,6 +112,7 @@ DEPLOYMENT = MappingProxyType(
         "requested": Mark("Requested", "schedule", "blue"),
         "shadow": Mark("Shadow", "visibility", "blue"),
         "canary": Mark("Canary", "science", "blue"),
+        "compared": Mark("A/B test", "balance", "blue"),
         "live": Mark("Live", "radio_button_checked", "green"),
         "superseded": Mark("Followed", "history", "gray"),
         "reverted": Mark("Reverted", "undo", "gray"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -52,7 +52,8 @@ def draw() -> None:
         return sign_in_again(pages)
     except Unavailable as error:
         st.navigation([*pages.values()], position="hidden")
-        return show.show_away(error, None, current().clock())
+        show.show_away(error, None, current().clock())
+        return look_again(pages)
     chosen = st.navigation(listed, expanded=True)
     who(visit[0])
     chosen.run()
@@ -90,12 +91,32 @@ def header(console: Console) -> None:
             icon=":material/science:",
         )
     found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, console.now))
-    live = bool(found.running or found.pending or console.installation.settings.dashboard.demo)
+    away = bool(console.away)
+    live = bool(away or found.running or found.pending or console.installation.settings.dashboard.demo)
     every = REFRESH_SECONDS if live else None
 
     @st.fragment(run_every=every, key="bar")
     def line() -> None:
+        before = len(console.away)
         bar(console)
+        if away and before and len(console.away) == before:
+            st.rerun()  # The store is back: the whole page is read anew.
+
+    line()
+
+
+def look_again(pages: Mapping[str, Any]) -> None:
+    """Where nobody can be told who looks: try until that can be done, then draw the page."""
+
+    @st.fragment(run_every=REFRESH_SECONDS, key="look-again")
+    def line() -> None:
+        try:
+            enter(pages)
+        except Unavailable:
+            return
+        except SignedOut:
+            pass
+        st.rerun()
 
     line()
 

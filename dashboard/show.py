@@ -173,6 +173,14 @@ def show_told() -> None:
         st.text(told["words"])
 
 
+def close(done: bool) -> None:
+    """End a dialog. One whose act can be mended or tried again says why it was not done, and what was typed stays; one
+    that somebody else's act, or a second click, has overtaken ends too."""
+    if done or not st.session_state.get("_told", {}).get("mends"):
+        st.rerun()
+    show_told()
+
+
 def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
     """The rows as a data frame of texts, and how its columns are shown."""
     import pandas as pd

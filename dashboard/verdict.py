@@ -84,6 +84,6 @@ def judge(frame: Frame, tiles: Sequence[Tile]) -> Verdict:
         return Verdict("unknown", "Nothing is firing, but no monitor has enough data to say that all is well.")
     rest = len([state for state in states if state in ("nodata", "none")])
     if rest:
-        more = f"{rest} of {len(states)} have not enough data yet."
+        more = f"{rest} of {decided + rest} have not enough data yet."
         return Verdict("good", f"Nothing has moved as far as {count(decided, 'monitor')} can tell; {more}")
     return Verdict("good", f"Healthy: {count(decided, 'monitor')} looked and nothing has moved.")

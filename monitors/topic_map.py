@@ -42,7 +42,7 @@ def run(asked: Asked, effects: Effects, report: Callable[[float], None]) -> dict
         reference, current, of = _sample(tx, effects.settings.deployment, asked.rows)
     missing = FEWEST - min(len(reference), len(current))
     if missing > 0:
-        side = "the reference" if len(reference) < len(current) else "the traffic since"
+        side = "the reference" if len(reference) < len(current) else "the traffic since the reference"
         raise InvalidInput(f"{missing} more exchanges are needed in {side}.", "Wait for traffic, or import some.")
     texts = [row.prompt for row in (*reference, *current)]
     vectors = effects.embed(texts)

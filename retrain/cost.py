@@ -20,10 +20,17 @@ FULL_TIMES, FULL_BYTES = 1.5, 14
 
 
 def estimate(
-    *, pairs: int, tokens_per_pair: int, throughput: float | None, device: str, parameters: int = 0
+    *,
+    pairs: int,
+    tokens_per_pair: int,
+    throughput: float | None,
+    device: str,
+    parameters: int = 0,
+    around: float | None = None,
 ) -> dict[str, Any]:
     """Seconds from low to high, memory in MiB, and what that rests on, for `pairs` trained in all steps together.
 
+    `throughput` (tokens a second) and `around` (seconds before and after training) are those of the last run here.
     `parameters` are those of the model where all of them train, otherwise 0. How many trained in the last run is not
     known: a whole model is taken to be slower than it.
     """
@@ -31,7 +38,7 @@ def estimate(
     slow, fast = (0.7 * throughput, 1.3 * throughput) if throughput else USUAL[kind]
     if parameters:
         slow /= FULL_TIMES
-    low, high = AROUND_SECONDS[kind]
+    low, high = AROUND_SECONDS[kind] if around is None else (0.7 * around, 1.3 * around)
     tokens = pairs * tokens_per_pair
     return {
         "device": kind,
@@ -39,8 +46,15 @@ def estimate(
         "seconds_low": round(tokens / fast + low),
         "seconds_high": round(tokens / slow + high),
         "memory_mb": MEMORY_MB[kind] + parameters * FULL_BYTES // 2**20,
-        "basis": f"{throughput:.0f} tokens/s in the last run here" if throughput else "usual speed of such a machine",
+        "basis": _basis(throughput, around),
     }
+
+
+def _basis(throughput: float | None, around: float | None) -> str:
+    if not throughput:
+        return "usual speed of such a machine"
+    beside = "" if around is None else f", and {max(around / 60, 1):.0f} min beside training"
+    return f"{throughput:.0f} tokens/s{beside} in the last run here"
 
 
 def count_tokens(pairs: list[PreferencePair]) -> int:

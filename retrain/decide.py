@@ -231,6 +231,7 @@ def _propose(
             pairs=pairs.counts(tx),
             tokens_per_pair=cost.count_tokens(pairs.approved(tx, _LOOKED_AT)),
             throughput=situations.last_throughput(tx),
+            around=situations.last_around(tx),
             gpu=cost.has_gpu(),
             parameters=cost.count_parameters(settings.chat_path) if settings.retrain.finetuning_type == "full" else 0,
             dataset=dataset,

@@ -28,13 +28,14 @@ def retraining(
     tokens_per_pair: int,
     throughput: float | None,
     gpu: bool,
+    around: float | None = None,
     parameters: int = 0,
     dataset: Mapping[Any, Any] | None = None,
 ) -> dict[str, Any]:
     """The body of a retraining proposal.
 
-    `pairs` counts pairs by state; `throughput` is tokens a second last seen; `parameters` are the model's, asked for
-    where all of them train.
+    `pairs` counts pairs by state; `throughput` is tokens a second last seen, `around` the seconds of the last run
+    beside its training; `parameters` are the model's, asked for where all of them train.
     """
     full = settings.finetuning_type == "full"
     drawn = dataset["train_pairs"] if dataset else math.floor(0.75 * pairs["approved"])
@@ -69,6 +70,7 @@ def retraining(
             pairs=steps * settings.pairs_per_step,
             tokens_per_pair=tokens_per_pair,
             throughput=throughput,
+            around=around,
             device=device,
             parameters=parameters if full else 0,
         ),

@@ -46,6 +46,8 @@ def compare(candidate: int, champion: int, *, share: float, alpha: float) -> Com
         return Compared("worse", f"The candidate is disliked more: {counted}.", events, *shown)
     if better >= limit:
         return Compared("better", f"The candidate is disliked less: {counted}.", events, *shown)
+    if not events:
+        return Compared("open", "Open: nothing was disliked yet.", events, *shown)
     if needed := _needed(hits, events, share, limit):
         reason = f"Open: {counted}. About {needed} more disliked answers, falling alike, would settle it."
         return Compared("open", reason, events, *shown, needed)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from core.errors import NotFound
 from store import deployments
-from store.tables import alert_comments, alerts, decisions, inferences, monitors, runs
+from store.tables import alert_comments, alerts, decisions, inferences, monitors, run_progress, runs
 from store.unit_of_work import Tx
 
+_LINES = 1000  # of a run's log, from its end
 _ALERTS = sa.select(alerts, monitors.c.metric).outerjoin(monitors, monitors.c.id == alerts.c.monitor_id)
 
 
@@ -53,6 +54,23 @@ def last_throughput(tx: Tx) -> float | None:
         if speed := row["forecast"].get("tokens_per_second"):
             return float(speed)
     return None
+
+
+def last_around(tx: Tx) -> float | None:
+    """Seconds that the newest run to succeed spent on what is not training, or None where that is not known: on its
+    dataset, on scores before, on its evaluation and its gate. One that was resumed does not tell: it also waited."""
+    done = runs.c.state == "succeeded", runs.c.started_at.is_not(None), runs.c.ended_at.is_not(None)
+    columns = runs.c.id, runs.c.started_at, runs.c.ended_at
+    row = tx.one(sa.select(*columns).where(*done).order_by(runs.c.id.desc()).limit(1))
+    if row is None:
+        return None
+    log = sa.select(run_progress.c.data).where(run_progress.c.run_id == row["id"])
+    told = [line["data"] for line in tx.all(log.order_by(run_progress.c.id.desc()).limit(_LINES))]
+    trained = [float(data.get("seconds", 0.0)) for data in told if data.get("event") == "end"]
+    if len(trained) != 1 or sum(data.get("event") == "start" for data in told) > 1:
+        return None
+    whole: timedelta = row["ended_at"] - row["started_at"]
+    return max(whole.total_seconds() - trained[0], 0.0)
 
 
 def answers_since(tx: Tx, deployment: str, *, until: datetime, most: int) -> int | None:

@@ -110,6 +110,11 @@ def let_go(tx: Tx, uuid: str, *, actor: str, reason: str) -> None:
     tx.audit(actor, "deployment.let_go", uuid, {"reason": reason.strip()})
 
 
+def is_comparison(tx: Tx, row: sa.RowMapping) -> bool:
+    """Whether the trial `row` is an A/B test: held from its start, by who approved it, and not let go since."""
+    return row["held_by"] != "" and not _was_held(tx, row["uuid"])
+
+
 def answers(tx: Tx, after: int, *, deployment: str, kind: Literal["live", "shadow"], limit: int) -> list[Any]:
     """The next captured exchanges of `kind` with keys above `after`, in key order: of `deployment`, no segment's."""
     # What lasts longer is an import, none of whose rows is an answer of a trial: a bad canary must not wait for it.

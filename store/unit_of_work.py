@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from store.tables import audit_events
 SOUND_SQLITE = (3, 51, 3)
 LOCK_SECONDS, CONNECT_SECONDS = 15, 5
 _AUDIT_LOCK = 7_305_801
+GONE = "the file that was open is gone"
 
 
 class Tx:
@@ -191,6 +193,9 @@ def _in_our_words() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise _unavailable(error) from error
+    except sa.exc.TimeoutError as error:
+        # Every connection waits for the database.
+        raise Unavailable("The database keeps everybody waiting.", "Try again in a few seconds.") from error
     except sa.exc.IntegrityError as error:
         raise Conflict(
             "Somebody else wrote the same thing at the same moment.",
@@ -213,6 +218,19 @@ def _unavailable(error: DBAPIError) -> Unavailable:
         return Unavailable("The disk of the database is full.", "Free some space; nothing acknowledged was lost.")
     if "no such table" in words:
         return Unavailable("The database has no tables yet.", "Run: trimtab doctor --repair, or trimtab up.")
+    if "readonly" in words or "read-only" in words:
+        return Unavailable(
+            "The database can only be read.", "Let the account that runs Trimtab write the file and its folder."
+        )
+    if "disk i/o" in words:
+        return Unavailable(
+            "The disk of the database reports an error.",
+            "Look at it, and whether the file may be written; answers go on.",
+        )
+    if GONE in words:
+        return Unavailable(
+            "The database file is gone, or somewhere else.", "Put it back, or a backup; answers go on meanwhile."
+        )
     if "unable to open" in words:
         return Unavailable("The database file cannot be opened.", "Check that its folder exists and can be written.")
     return Unavailable("The database does not answer.", "Check that it runs and that the URL is right.")
@@ -267,4 +285,34 @@ def _sqlite(url: str, lock_seconds: int) -> Engine:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("trimtab_begin", "BEGIN"))
 
+    if engine.url.database not in (None, "", ":memory:"):
+        _follow_file(engine, module)
     return engine
+
+
+def _follow_file(engine: Engine, module: Any) -> None:
+    """Keep to the file of that name. A connection stays on the file that it opened, also when that was moved away or
+    another was put in its place: what is written there is lost. One that was there is not made anew, empty."""
+    path, known = str(engine.url.database), set[tuple[int, int]]()
+
+    def identity() -> tuple[int, int] | None:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @sa.event.listens_for(engine, "do_connect")
+    def _do_connect(*_: Any) -> None:
+        if known and identity() is None:
+            raise module.OperationalError(GONE)
+
+    @sa.event.listens_for(engine, "connect")
+    def _connected(connection: Any, record: Any) -> None:
+        record.info["file"] = identity()
+        known.add(record.info["file"])
+
+    @sa.event.listens_for(engine, "checkout")
+    def _checkout(connection: Any, record: Any, proxy: Any) -> None:
+        if record.info["file"] != identity():
+            raise sa.exc.DisconnectionError("another file stands in its place")

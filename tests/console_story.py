@@ -275,6 +275,7 @@ def tell_runs(world: World, say: Say) -> None:
     """A run that made a candidate, one that is training, and two proposals that wait."""
     spec = {
         "base_model": "chat",
+        "champion": "assistant-v1",
         "trainer": "dpo",
         "max_steps": 64,
         "lr": 2e-4,
@@ -289,7 +290,6 @@ def tell_runs(world: World, say: Say) -> None:
         "device": "cpu",
         "basis": "410 tokens/s in the last run here",
     }
-    forecast = estimate
     words = {
         "changes": [
             say("A run of at most 64 steps trains a LoRA adapter on assistant-v1 from approved preference pairs.")
@@ -339,7 +339,7 @@ def tell_runs(world: World, say: Say) -> None:
         run = runs.claim(tx, "retrain-1", lease_seconds=3600 * 24 * 365)
         assert run is not None
         runs.advance(tx, run["id"], run["fence"], "train")
-        runs.note(tx, run["id"], run["fence"], forecast=forecast)
+        runs.note(tx, run["id"], run["fence"], forecast=estimate)
         _progress(tx, run, steps=23)
         world.run = uuid
     with world.store.write(world.now - timedelta(hours=1)) as tx:

@@ -8,9 +8,9 @@ from typing import Any
 import streamlit as st
 
 from core.roles import Action
-from dashboard import actions
+from dashboard import actions, show
 from dashboard.console import Console
-from dashboard.views import asked
+from dashboard.views import asked, proposals
 
 
 def draw(
@@ -35,8 +35,7 @@ def draw(
 
 def is_open(proposal: Mapping[str, Any], console: Console) -> bool:
     """Whether the proposal waits for an answer, or was approved and is being carried out."""
-    waits = proposal["state"] == "proposed" and proposal["expires_at"] > console.now
-    return bool(waits or proposal["state"] == "approved")
+    return proposals.waits(proposal, console) or proposal["state"] == "approved"
 
 
 @st.dialog("Propose it again?", width="medium")
@@ -45,5 +44,4 @@ def ask(console: Console, name: str, report: Mapping[str, Any]) -> None:
     st.text(f"The gate passed {name} against {report['champion']}, which is live. An approver decides how it begins.")
     reason = st.text_area("Why once more?", key="again-why", max_chars=500, height=80)
     if st.button("Propose", type="primary", icon=":material/replay:", key="again-do"):
-        actions.ask_again(console, name, report["digest"], reason)
-        st.rerun()
+        show.close(actions.ask_again(console, name, report["digest"], reason))

@@ -14,10 +14,17 @@ from dashboard.console import Console
 from dashboard.views import mending, proposals, propose, reasons
 from store.queries import alerts as queries
 from store.queries import monitors as monitor_queries
+from store.queries import runs as run_queries
 from store.unit_of_work import Tx
 
 HOURS = {"1 hour": 1.0, "4 hours": 4.0, "24 hours": 24.0, "7 days": 168.0}
 PAGE = 30
+# What acknowledging leads to where a monitor learns its reference, before and after it was done.
+NEW_NORMAL = (
+    "Acknowledge a change that you take as it is: as soon as the traffic since then is enough, it becomes the "
+    "reference, and the alert ends.",
+    "As soon as the traffic since the change is enough, it becomes the reference, and the alert ends.",
+)
 
 
 def draw(console: Console) -> None:
@@ -38,7 +45,7 @@ def lists(console: Console) -> None:
             "open": queries.listed(tx, firing=True),
             "over": queries.listed(tx, firing=False, limit=PAGE),
             "silences": queries.silences_in_force(tx, console.now),
-            "fired": queries.last_fired_at(tx),
+            "loud": queries.last_loud_at(tx),
             "looked": queries.last_evaluation_at(tx),
             "channels": queries.channel_names(tx),
         }
@@ -69,7 +76,7 @@ def quiet(console: Console, found: Mapping[str, Any]) -> None:
         )
         return
     since = (
-        f"Quiet for {words.span((console.now - found['fired']).total_seconds())}" if found["fired"] else "Quiet so far"
+        f"Quiet for {words.span((console.now - found['loud']).total_seconds())}" if found["loud"] else "Quiet so far"
     )
     show.empty(since, ())
     st.text(f"Last evaluation {words.ago(looked, console.now)}.")
@@ -150,11 +157,15 @@ def detail(console: Console, uuid: str) -> None:
         st.text(f"{row['monitor']} · {when(row, console)}{taken(row)}")
         console.link("monitors", "Its monitor", "monitoring", monitor=row["monitor"])
     buttons(console, row)
+    if row["state"] == "firing" and found["statistical"]:
+        st.caption(NEW_NORMAL[row["acknowledged_at"] is not None])
     propose.progress(console, alert=row["uuid"])
     for silenced in found["silences"]:
         silence_line(console, silenced)
     for proposal in found["proposals"]:
         proposals.draw(console, proposal)
+    if row["state"] == "firing" and not found["proposals"]:
+        elsewhere(console, found["waiting"])
     reasons.draw(console, row, found["rows"], found["releases"])
     mending.draw(console, row, found["to_label"], found["held"])
     timeline(console, found)
@@ -168,12 +179,15 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
         return None
     wanted = [str(item.get("uuid", "")) for item in row["why"].get("rows", []) if isinstance(item, Mapping)]
     to_label, held = mending.named(row)
+    monitor = monitor_queries.one(tx, row["monitor"])
     began = row["fired_at"] or row["pending_since"] or row["updated_at"]
     return {
         "alert": row,
+        "statistical": row["kind"] == "rule" and monitor is not None and monitor["weight"] > 0,
         "transitions": queries.transitions(tx, row["id"]),
         "comments": queries.comments(tx, row["id"]),
         "proposals": queries.proposals(tx, row["id"]),
+        "waiting": run_queries.proposals(tx, kinds=("retrain", "rollback")),
         "notices": queries.notices(tx, row["id"]),
         "silences": monitor_queries.silences_of(tx, row["monitor"], console.now),
         "rows": monitor_queries.exchanges(tx, uuids=[name for name in wanted if name]),
@@ -181,6 +195,15 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
         "held": queries.pairs_named(tx, held),
         "releases": queries.releases_near(tx, began, timedelta(days=1)),
     }
+
+
+def elsewhere(console: Console, waiting: Sequence[Mapping[str, Any]]) -> None:
+    """The ways to proposals that other alerts, or people, led to: one of a kind waits at a time."""
+    for row in waiting:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            show.mark(marks.DECISION_KIND.get(row["kind"]))
+            st.text(f"Waits already: {row['reason']}")
+            console.link("runs", "Review", "arrow_forward", decision=row["uuid"])
 
 
 def buttons(console: Console, row: Mapping[str, Any]) -> None:
@@ -209,8 +232,7 @@ def hush(console: Console, monitor: str) -> None:
     hours = st.selectbox("For", list(HOURS), key="silence-for")
     reason = st.text_input("Why?", key="silence-why", max_chars=300)
     if st.button("Silence", type="primary", key="silence-do"):
-        actions.silence(console, monitor, reason, HOURS[hours])
-        st.rerun()
+        show.close(actions.silence(console, monitor, reason, HOURS[hours]))
 
 
 def timeline(console: Console, found: Mapping[str, Any]) -> None:
@@ -240,8 +262,10 @@ def talk(console: Console, row: Mapping[str, Any], comments: Sequence[Mapping[st
             show.say(f"{said['actor']}, {words.ago(said['at'], console.now)}", "quiet", f"comment-{said['id']}")
             st.text(said["body"])
     if console.may(Action.ACKNOWLEDGE):
-        with st.form("comment", clear_on_submit=True, border=False):
-            body = st.text_area("Add a comment", max_chars=4000, height=80, key="comment-body")
+        # A field of its own for each comment: what could not be kept stays in it.
+        place = st.session_state.setdefault("_commented", 0)
+        with st.form("comment", border=False):
+            body = st.text_area("Add a comment", max_chars=4000, height=80, key=f"comment-body-{place}")
             if st.form_submit_button("Comment", key="comment-do") and body.strip():
-                actions.comment(console, row["uuid"], body)
+                st.session_state["_commented"] += actions.comment(console, row["uuid"], body)
                 st.rerun()

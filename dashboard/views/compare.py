@@ -14,6 +14,10 @@ from dashboard.views import asked
 from store.queries import commands as queries
 
 FEWEST, MOST = 2, 6
+# Measures that are no shares of something.
+SECONDS, TOKENS, COST = "seconds_a_token", "tokens_an_answer", "cost_of_1000_answers"
+NAMES = {"answer_length": "Answer length, of the token limit", COST: "Cost of 1,000 answers"}
+UNMEASURED = "not measured"
 
 
 def draw(console: Console, names: Sequence[str]) -> None:
@@ -25,13 +29,16 @@ def draw(console: Console, names: Sequence[str]) -> None:
         return
     with section:
         st.caption("Each answers the same recent prompts and probes, by turns. This takes minutes a version.")
-        chosen = st.multiselect("Versions, the first is compared with", list(names), max_selections=MOST, key="compare")
+        asks = "Versions: the others are compared with the first"
+        chosen = st.multiselect(asks, list(names), max_selections=MOST, key="compare")
         ready = console.may(Action.RUN_MONITOR) and len(chosen) >= FEWEST
         if st.button("Compare", icon=":material/balance:", key="compare-do", disabled=not ready):
             actions.compare(console, chosen)
             st.rerun()
         if not console.may(Action.RUN_MONITOR):
             st.caption("An operator can compare versions.")
+        elif len(chosen) < FEWEST:
+            st.caption(f"Choose {FEWEST} to {MOST} versions.")
         asked.draw(console, "compare", {}, lambda row: result(console, row))
 
 
@@ -40,33 +47,45 @@ def result(console: Console, row: Mapping[str, Any]) -> None:
     found = console.load(f"comparison {row['uuid']}", lambda tx: queries.result(tx, row["uuid"]))
     if not found:
         return
-    versions = found["versions"]
+    versions, first = found["versions"], found["baseline"]
     lines = [
-        {"measure": words.title(measure), **{name: cell(told.get(measure)) for name, told in versions.items()}}
+        {
+            "measure": NAMES.get(measure, words.title(measure)),
+            **{name: cell(measure, told.get(measure), first=name == first) for name, told in versions.items()},
+        }
         for measure in dict.fromkeys(measure for told in versions.values() for measure in told)
     ]
     columns = {"measure": "Measure", **{name: name for name in versions}}
-    st.text(f"{found['prompts']} prompts each; differences are from {found['baseline']}.")
+    st.text(f"{found['prompts']:,} prompts each. After a semicolon: the difference from {first}.")
     show.table(lines, columns, alt="Versions compared, a line a measure", key=f"compared-{row['uuid']}")
     rows = spread(versions)
     if rows:
         show.download(rows, list(rows[0]), name="versions-compared", key=f"compared-csv-{row['uuid']}")
+    if any(UNMEASURED in line.values() for line in lines):
+        st.caption("Not measured: its server, or that of the first, does not count tokens; the cost rests on them too.")
 
 
-def cell(told: Mapping[str, Any] | None) -> str:
-    """A measure of one version: its value with the interval, then the difference with its own."""
+def cell(measure: str, told: Mapping[str, Any] | None, *, first: bool) -> str:
+    """A measure of one version: its value with the interval, then, but for the `first`, the difference with its own."""
     if told is None:
-        return "not measured"
+        return UNMEASURED
     value = told["value"]
     if not isinstance(value, Mapping):
         return f"{words.number(float(value))} {told.get('currency', '')}".rstrip()
     if value["value"] is None:
         return words.missing(value)
-    shift, money = told["difference"], f" {told['currency']}" if "currency" in told else ""
-    return (
-        f"{words.number(value['value'])}{money}, {words.interval(value)}; "
-        f"{words.number(shift['value'], signed=True)}{money}, {words.interval(shift)}"
-    )
+    plain, money = measure in (SECONDS, TOKENS, COST), f" {told['currency']}" if "currency" in told else ""
+    shown = reading(value, "" if plain else "accuracy", money)
+    if first:
+        return shown
+    # A token's time differs by a share of the first version's.
+    unit = "accuracy" if measure == SECONDS else "" if plain else words.POINTS
+    return f"{shown}; {reading(told['difference'], unit, money, signed=True)}"
+
+
+def reading(estimate: Mapping[str, Any], unit: str, money: str = "", *, signed: bool = False) -> str:
+    """A value with its interval and count; `money` is the currency of a price."""
+    return f"{words.number(estimate['value'], unit, signed=signed)}{money} ({words.interval(estimate, unit)})"
 
 
 def spread(versions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

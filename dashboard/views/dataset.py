@@ -56,9 +56,8 @@ def lock(console: Console) -> None:
         "costs nothing."
     )
     if st.button("Lock", type="primary", icon=":material/lock:", key="lock-do"):
-        args = {"max_train_pairs": int(most)}
-        actions.ask_retrain(console, "lock_dataset", args, "Asked. The dataset shows here once customs are through.")
-        st.rerun()
+        args, done = {"max_train_pairs": int(most)}, "Asked. The dataset shows here once customs are through."
+        show.close(actions.ask_retrain(console, "lock_dataset", args, done))
 
 
 def detail(console: Console, uuid: str) -> None:

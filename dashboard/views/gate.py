@@ -13,9 +13,13 @@ from dashboard.views import calibration
 
 COLOURS = {"pass": charts.GOOD, "fail": charts.ALARM, "undecided": charts.WARN}
 SAYS = {
-    "pass": "Every check passed. An approver may promote it.",
-    "fail": "At least one check failed, so it cannot be promoted.",
-    "undecided": "There is not enough evidence on at least one check. That blocks promotion too.",
+    "pass": "Every check passed.",
+    "fail": "At least one check failed",
+    "undecided": "There is not enough evidence on at least one check",
+}
+BLOCKS = {
+    "fail": ", so it cannot be promoted.",
+    "undecided": ". That blocks promotion too.",
 }
 ASKS = {
     "integrity": "Are the files whole and harmless?",
@@ -33,19 +37,36 @@ ASKS = {
 }
 
 
-def draw(console: Console, name: str, report: Mapping[str, Any], live: str) -> None:
-    """The verdict in a sentence, then the checks; and where it counts no more, as another version is `live` by now."""
+def draw(console: Console, name: str, report: Mapping[str, Any], live: str, *, waits: bool = False) -> None:
+    """The verdict in a sentence, then the checks; and where it counts no more, as another version is `live` by now.
+
+    `waits` says that the promotion of `name` is proposed and not answered.
+    """
     st.subheader("Gate", anchor=False)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         show.mark(marks.VERDICT.get(report["verdict"]))
-        st.text(SAYS.get(report["verdict"], ""))
+        st.text(sentence(name, report, live, waits))
     against = f"{name} against {report['champion']}" if report["champion"] else name
     show.say(f"{against}, judged {words.ago(report['at'], console.now)}", "quiet", f"gate-{report['id']}")
     if live not in ("", name, report["champion"]):
-        st.text(f"{report['champion']} is not live any more, {live} is: on this report nothing can be promoted.")
+        st.text(
+            f"{report['champion']} is not live any more, {live} is: on this report nothing can be promoted. "
+            f"Retrain from {live}: the run judges what it makes against that."
+        )
     with st.grid(min_column_width=300, gap="small"):
         for place, check in enumerate(report["checks"]):
             tile(check, f"{report['id']}-{place}")
+
+
+def sentence(name: str, report: Mapping[str, Any], live: str, waits: bool) -> str:
+    """What the verdict means for somebody who reads it now."""
+    verdict = str(report["verdict"])
+    told = SAYS.get(verdict, "")
+    if live == name:
+        return f"{told} It is live." if verdict == "pass" else f"{told}; it is live all the same."
+    if verdict == "pass":
+        return f"{told} An approver may promote it." if waits and live == report["champion"] else told
+    return told + BLOCKS.get(verdict, "")
 
 
 def tile(check: Mapping[str, Any], key: str) -> None:

@@ -11,7 +11,7 @@ from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
 from dashboard.views import again, compare, gate, model_card, override, prints, proposals, segments, service, trial
-from store import deployments, trials
+from store import deployments
 from store.prints import listed
 from store.queries import models as queries
 from store.queries import runs as run_queries
@@ -38,8 +38,7 @@ def everything(console: Console) -> None:
             "route": queries.route(tx, console.deployment),
             "waiting": run_queries.proposals(tx, kinds=("promote",)),
             "versions": queries.registry(tx),
-            "asked": deployments.requested(tx, console.deployment),
-            "trials": trials.running(tx, console.deployment),
+            "trials": trial.of(tx, console.deployment),
             "history": queries.history(tx, console.deployment),
             "earlier": [row["version"] for row in deployments.earlier(tx, console.deployment)],
             "segments": segments.query(tx, console.deployment),
@@ -52,13 +51,10 @@ def everything(console: Console) -> None:
     else:
         serving(console, route, found["earlier"], found["segments"])
         segments.draw(console, found["segments"], route["version"])
-    for row in found["asked"]:
-        trial.waiting(console, row)
-    for row in found["trials"]:
-        trial.draw(console, row)
+    trial.both(console, found["trials"])
     for row in found["waiting"]:
         proposals.draw(console, row)
-        gate_of(console, row["subject"])
+        gate_of(console, row["subject"], waits=proposals.waits(row, console))
     if found["versions"]:
         st.subheader("Versions", anchor=False)
         if len(found["versions"]) == 1:
@@ -116,8 +112,7 @@ def go_back(console: Console, route: Mapping[str, Any], earlier: Sequence[str], 
         st.text(", ".join(apart))
     reason = st.text_input("What is wrong?", key="back-why", max_chars=500)
     if st.button("Roll back", type="primary", icon=":material/undo:", key="back-do"):
-        actions.roll_back(console, reason, away_from=live, to=to, everybody=whole and bool(apart))
-        st.rerun()
+        show.close(actions.roll_back(console, reason, away_from=live, to=to, everybody=whole and bool(apart)))
 
 
 def role_of(row: Mapping[str, Any], route: Mapping[str, Any] | None, own: Collection[str] = ()) -> str:
@@ -192,11 +187,14 @@ def promotion(console: Console, uuid: str) -> None:
         return
     proposals.draw(console, row)
     if row["kind"] == "promote":
-        gate_of(console, row["subject"])
+        # A promotion for one segment names it behind the version.
+        name = str(row["subject"]).partition("@")[0]
+        trial.both(console, console.load(f"trial {name}", lambda tx: trial.of(tx, console.deployment, name)))
+        gate_of(console, name, waits=proposals.waits(row, console))
 
 
-def gate_of(console: Console, name: str) -> None:
-    """The newest gate report of a version."""
+def gate_of(console: Console, name: str, *, waits: bool) -> None:
+    """The newest gate report of a version; `waits` says that its promotion does."""
 
     def query(tx: Tx) -> tuple[Any, str]:
         version, route = queries.one(tx, name), queries.route(tx, console.deployment)
@@ -207,7 +205,7 @@ def gate_of(console: Console, name: str) -> None:
     if report is None:
         st.text("No gate has judged this version.")
         return
-    gate.draw(console, name, report, live)
+    gate.draw(console, name, report, live, waits=waits)
 
 
 def detail(console: Console, name: str) -> None:
@@ -226,6 +224,7 @@ def detail(console: Console, name: str) -> None:
             "route": route,
             "report": report,
             "proposal": queries.proposal(tx, name),
+            "trials": trial.of(tx, console.deployment, name),
             "lineage": lineage,
             "prints": listed(tx, row["id"]),
             "own": {one["version"] for one in segments.query(tx, console.deployment)},
@@ -239,10 +238,13 @@ def detail(console: Console, name: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline"):
         show.mark(marks.ROLE[role_of(row, found["route"], found["own"])])
         st.text(row["name"])
+    waits = found["proposal"] is not None and proposals.waits(found["proposal"], console)
     if found["proposal"] is not None:
         proposals.draw(console, found["proposal"])
+    trial.both(console, found["trials"])
     if report is not None:
-        gate.draw(console, name, report, found["route"]["version"] if found["route"] is not None else "")
+        live = found["route"]["version"] if found["route"] is not None else ""
+        gate.draw(console, name, report, live, waits=waits)
         override.draw(console, name, report, found["route"])
         again.draw(console, name, report, found["route"], found["proposal"])
     elif row["parent"] or row["kind"] != "base":

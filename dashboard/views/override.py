@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.roles import Action
-from dashboard import actions, words
+from dashboard import actions, show, words
 from dashboard.console import Console
 from dashboard.views import asked
 
@@ -38,5 +38,4 @@ def ask(console: Console, name: str, report: Mapping[str, Any]) -> None:
     )
     reason = st.text_area("Why should it go live all the same?", key="override-why", max_chars=1000, height=80)
     if st.button("Ask for an override", type="primary", icon=":material/gpp_maybe:", key="override-do"):
-        actions.ask_override(console, name, report["digest"], reason)
-        st.rerun()
+        show.close(actions.ask_override(console, name, report["digest"], reason))

@@ -45,5 +45,4 @@ def ask(console: Console, name: str) -> None:
     st.caption("The old fingerprints and your reason stay in the audit chain. Nothing that serves changes.")
     reason = st.text_area("What was exchanged, and why?", key="renew-print-why", max_chars=1000, height=80)
     if st.button("Take it anew", type="primary", icon=":material/fingerprint:", key="renew-print-do"):
-        actions.renew_fingerprint(console, name, reason)
-        st.rerun()
+        show.close(actions.renew_fingerprint(console, name, reason))

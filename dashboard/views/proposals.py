@@ -11,6 +11,7 @@ from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
 from dashboard.views import prospects, trial
+from store import deployments
 
 NEEDS = {"retrain": Action.APPROVE, "promote": Action.PROMOTE, "rollback": Action.ROLL_BACK}
 VERBS = {"retrain": "Approve and start", "promote": "Promote", "rollback": "Roll back"}
@@ -50,29 +51,80 @@ LISTS = {"changes": "What changes", "stays": "What stays"}
 def draw(console: Console, row: Any) -> None:
     """The proposal `row` with its buttons while it waits."""
     uuid, body = row["uuid"], row["body"]
-    open_now = row["state"] == "proposed" and row["expires_at"] > console.now
+    open_now = waits(row, console)
     with st.container(border=True, key=f"proposal-{uuid}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             show.mark(marks.DECISION_KIND.get("override" if "override" in body else row["kind"]))
-            state = "expired" if row["state"] == "proposed" and not open_now else row["state"]
-            show.mark(marks.DECISION.get(state))
+            show.mark(marks.DECISION.get(standing(row, console)))
         with st.container(gap=None):
             show.say(row["reason"], "strong", f"why-{uuid}")
             show.say(
-                f"For {row['subject']}, proposed by {row['proposer']} {words.ago(row['created_at'], console.now)}; "
-                f"{'expires' if open_now else 'expiry'} {words.ago(row['expires_at'], console.now)}",
+                f"For {row['subject']}, proposed by {row['proposer']} {words.ago(row['created_at'], console.now)}"
+                f"{expiry(row, console)}",
                 "quiet",
                 f"by-{uuid}",
             )
         if row["decided_by"]:
-            show.say(
-                f"{row['decided_by']}, {words.ago(row['decided_at'], console.now)}: {row['comment'] or 'no comment'}"
-            )
+            comment = row["comment"] if row["approved_with"] is None else row["approved_with"]
+            show.say(f"{row['decided_by']}, {words.ago(row['decided_at'], console.now)}: {comment or 'no comment'}")
+        if fell_through(row):
+            show.say(f"Not carried out. {row['comment']}")
         covers(body, key=uuid)
         if row["kind"] == "retrain":
             prospects.draw(console, uuid)
         if open_now:
+            overtaken(console, row)
             buttons(console, row)
+
+
+def waits(row: Any, console: Console) -> bool:
+    """Whether the proposal can be answered now."""
+    return bool(row["state"] == "proposed" and row["expires_at"] > console.now)
+
+
+def fell_through(row: Mapping[str, Any]) -> bool:
+    """Whether it was approved and came to nothing: its version could not go live, or somebody called it off."""
+    return row["state"] == "superseded" and row["approved_with"] is not None
+
+
+def standing(row: Mapping[str, Any], console: Console) -> str:
+    """The name of the mark of where the proposal stands, for who looks at it."""
+    if waits(row, console):
+        return "proposed" if may_answer(row, console) else "others"
+    if row["state"] == "proposed":
+        return "expired"
+    return "undone" if fell_through(row) else str(row["state"])
+
+
+def expiry(row: Mapping[str, Any], console: Console) -> str:
+    """Until when a proposal that waits can be answered, or since when it cannot; nothing for one that was answered."""
+    if row["state"] not in ("proposed", "expired"):
+        return ""
+    return f"; {'expires' if waits(row, console) else 'expired'} {words.ago(row['expires_at'], console.now)}"
+
+
+def may_answer(row: Mapping[str, Any], console: Console) -> bool:
+    """Whether who looks at it may approve it."""
+    return console.may(NEEDS[row["kind"]]) and not is_own(row, console)
+
+
+def is_own(row: Mapping[str, Any], console: Console) -> bool:
+    """Whether who looks at it proposed it, and may therefore not approve it."""
+    alone = console.installation.settings.retrain.allow_self_approval and "override" not in row["body"]
+    return row["proposer"] == console.name and not alone
+
+
+def overtaken(console: Console, row: Mapping[str, Any]) -> None:
+    """That another version went live since a run was proposed: the gate would compare with one that is not live."""
+    if row["kind"] != "retrain":
+        return
+    route = console.load("live", lambda tx: deployments.current(tx, row["subject"]))
+    start = row["body"].get("spec", {}).get("champion")
+    if route is not None and start not in (None, route["version"]):
+        st.text(
+            f"{route['version']} is live by now: this run would start from {start}, and what comes of it could not be "
+            "promoted. Reject this; the next proposal starts from what is live."
+        )
 
 
 def covers(body: Mapping[str, Any], key: str) -> None:
@@ -131,25 +183,22 @@ def pairs(counts: Any) -> dict[str, object]:
 def buttons(console: Console, row: Mapping[str, Any]) -> None:
     """Approve and reject; who may not sees why."""
     uuid, kind = row["uuid"], row["kind"]
-    alone = console.installation.settings.retrain.allow_self_approval and "override" not in row["body"]
-    own = row["proposer"] == console.name and not alone
-    allowed = console.may(NEEDS[kind])
     with st.container(horizontal=True, gap="small"):
         if st.button(
             f"{VERBS[kind]} …",
             icon=":material/check:",
             type="primary",
             key=f"approve-{uuid}",
-            disabled=own or not allowed,
+            disabled=not may_answer(row, console),
         ):
             confirm(console, row)
         if st.button(
             "Reject …", icon=":material/close:", key=f"reject-{uuid}", disabled=not console.may(Action.REJECT)
         ):
             refuse(console, row)
-    if own:
+    if is_own(row, console):
         st.caption("You proposed this; another approver must answer it.")
-    elif not allowed:
+    elif not may_answer(row, console):
         st.caption("An approver can answer this.")
 
 
@@ -165,19 +214,20 @@ def confirm(console: Console, row: Mapping[str, Any]) -> None:
     comment = st.text_input(asked, key=f"comment-{row['uuid']}", max_chars=500)
     if st.button(VERBS[kind], type="primary", icon=":material/check:", key=f"confirm-{row['uuid']}"):
         done = TRIED if begin.share or begin.shadow else DONE[kind]
-        actions.approve(
-            console,
-            row["uuid"],
-            row["digest"],
-            comment,
-            done,
-            share=begin.share,
-            shadow=begin.shadow,
-            hold=begin.hold,
-            adapt=adapt,
-            segment=begin.segment,
+        show.close(
+            actions.approve(
+                console,
+                row["uuid"],
+                row["digest"],
+                comment,
+                done,
+                share=begin.share,
+                shadow=begin.shadow,
+                hold=begin.hold,
+                adapt=adapt,
+                segment=begin.segment,
+            )
         )
-        st.rerun()
 
 
 def choose_adaptation(console: Console, key: str) -> int:
@@ -198,5 +248,4 @@ def refuse(console: Console, row: Mapping[str, Any]) -> None:
     st.text(row["reason"])
     reason = st.text_input("Why not?", key=f"why-not-{row['uuid']}", max_chars=500)
     if st.button("Reject", type="primary", key=f"refuse-{row['uuid']}"):
-        actions.reject(console, row["uuid"], reason)
-        st.rerun()
+        show.close(actions.reject(console, row["uuid"], reason))

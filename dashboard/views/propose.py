@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from core.roles import Action
-from dashboard import actions
+from dashboard import actions, show
 from dashboard.console import Console
 from dashboard.views import asked
 from store.queries import commands as queries
@@ -40,8 +40,7 @@ def ask(console: Console, kinds: list[str], alert: str, dataset: str) -> None:
     reason = st.text_area("Why?", key="propose-why", max_chars=500, height=80)
     st.caption("An approver decides on it: not you, unless approving one's own proposals is switched on.")
     if st.button("Propose", type="primary", key="propose-do"):
-        actions.propose(console, kind, reason, alert=alert, dataset=dataset)
-        st.rerun()
+        show.close(actions.propose(console, kind, reason, alert=alert, dataset=dataset))
 
 
 def progress(console: Console, *, alert: str = "", dataset: str = "") -> None:

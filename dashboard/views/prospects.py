@@ -23,29 +23,51 @@ OUTLOOKS = {
 
 
 def draw(console: Console, decision: str) -> None:
-    """What was worked out for the proposal `decision`, or how far that is; nothing where nobody asked."""
+    """What was worked out for the proposal `decision`, or how far that is; nothing where nobody asked. While it is
+    being worked out it looks again by itself."""
+    row, _ = read(console, decision)
+    if row is None:
+        return
+    live = asked.state(row, console) in asked.LIVE
+
+    @st.fragment(run_every=asked.REFRESH_SECONDS if live else None, key=f"prospects-again-{decision}")
+    def outlook() -> None:
+        with st.container(border=True, key=f"prospects-{decision}"):
+            show.say("Will it help?", "strong", f"prospects-{decision}")
+            state = standing(console, decision)
+        if live and state not in asked.LIVE:
+            st.rerun()
+
+    outlook()
+
+
+def read(console: Console, decision: str) -> tuple[Any, dict[str, Any]]:
+    """The newest request about `decision`, or None, and what came of it."""
 
     def query(tx: Any) -> tuple[Any, dict[str, Any]]:
         rows = queries.recent(tx, "foresee", {"decision": decision}, limit=1)
         return (rows[0], queries.result(tx, rows[0]["uuid"])) if rows else (None, {})
 
-    row, found = console.load(f"prospects {decision}", query)
-    if row is None:
-        return
-    with st.container(border=True, key=f"prospects-{decision}"):
-        show.say("Will it help?", "strong", f"prospects-{decision}")
-        state = asked.state(row, console)
-        if state == "done":
-            told(found, decision)
-        elif state == "failed":
-            again = " It is asked again by itself once it is there." if found.get("error") == NO_ENCODER else ""
-            st.text(f"It could not be worked out. {row['message']}{again}")
-        elif state == "expired":
-            st.text("Nobody worked it out in time: the retraining worker did not run, or was busy.")
-        else:
-            st.text("The retraining worker is working it out; reload in a minute.")
-            if state == "claimed":
-                st.progress(min(max(float(row["progress"]), 0.0), 1.0))
+    return console.load(f"prospects {decision}", query)
+
+
+def standing(console: Console, decision: str) -> str:
+    """Draw what came of the request; returns its state."""
+    row, found = read(console, decision)
+    state = asked.state(row, console)
+    if state == "done":
+        told(found, decision)
+    elif state == "claimed":
+        st.text("The retraining worker is working it out.")
+        st.progress(min(max(float(row["progress"]), 0.0), 1.0))
+    elif state == "asked":
+        st.text("Waiting for the retraining worker to work it out.")
+    else:
+        late = "Nobody worked it out in time: the retraining worker did not run, or was busy."
+        again = " It is asked again by itself once it is there." if found.get("error") == NO_ENCODER else ""
+        st.text(f"It could not be worked out. {row['message']}{again}" if state == "failed" else late)
+        st.caption("The proposal can be answered without it.")
+    return state
 
 
 def told(found: Mapping[str, Any], key: str) -> None:

@@ -198,7 +198,9 @@ def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
         st.progress(min(max(float(now["share"]), 0.0), 1.0))
         st.text(f"Customs look at the pairs: {now['what']}" if now["what"] else "Customs are done")
         return
-    progress = {**latest, **{name: value for name, value in now.items() if value is not None}}
+    # What the last step told, its time left too, goes on counting only while it trains.
+    step = {} if str(now.get("event")) in DOING else latest
+    progress = {**step, **{name: value for name, value in now.items() if value is not None}}
     done, of, left = progress.get("step"), progress.get("of"), progress.get("eta_s")
     if not isinstance(done, int | float) or not isinstance(of, int | float) or not of:
         return
@@ -212,20 +214,25 @@ def how_far(row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
 
 
 def buttons(console: Console, row: Mapping[str, Any], latest: Mapping[str, Any]) -> None:
-    """Stop and keep the checkpoint, or resume from it."""
+    """Stop and keep the checkpoint, where there may be one, or resume from it."""
     if row["state"] in ("queued", "running"):
         asked = row["stop_requested"]
-        label = "Stopping …" if asked else "Stop and keep the checkpoint"
+        gathers = row["stage"] == "pairs"
+        label = "Stopping …" if asked else "Stop" if gathers else "Stop and keep the checkpoint"
         allowed = console.may(Action.STOP_RUN) and not asked
         if st.button(label, icon=":material/stop_circle:", key="stop", disabled=not allowed):
-            actions.stop_run(console, row["uuid"])
+            actions.stop_run(console, row["uuid"], trains=not gathers)
             st.rerun()
+        if not console.may(Action.STOP_RUN):
+            st.caption("An approver can stop it.")
     if row["state"] in ("cancelled", "failed"):
         step = latest.get("step")
         label = f"Resume from step {int(step)}" if isinstance(step, int) and row["stage"] == "train" else "Resume"
         if st.button(label, icon=":material/play_circle:", key="resume", disabled=not console.may(Action.RESUME_RUN)):
             actions.resume_run(console, row["uuid"])
             st.rerun()
+        if not console.may(Action.RESUME_RUN):
+            st.caption("An approver can resume it.")
 
 
 def figures(events: Sequence[Mapping[str, Any]]) -> None:

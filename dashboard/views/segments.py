@@ -72,8 +72,7 @@ def go_back(console: Console, row: Mapping[str, Any], everybody: str) -> None:
         st.text(f"The {row['trial']} of {row['candidate']} ends with it.")
     reason = st.text_input("What is wrong?", key="segment-back-why", max_chars=500)
     if st.button("Roll back", type="primary", icon=":material/undo:", key="segment-back-do"):
-        actions.roll_back(console, reason, away_from=row["version"], to=to, deployment=row["deployment"])
-        st.rerun()
+        show.close(actions.roll_back(console, reason, away_from=row["version"], to=to, deployment=row["deployment"]))
 
 
 def choose(console: Console, key: str) -> tuple[Segment | None, int]:

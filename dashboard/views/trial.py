@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from core.segments import Segment, split
 from dashboard import actions, canary, marks, show, words
 from dashboard.console import Console
 from dashboard.views import segments
+from store import deployments, trials
+from store.unit_of_work import Tx
 
 SHARES = (1, 5, 10, 20, 50)
 ALL, FIRST, COMPARE = "All at once", "Canary", "A/B test"
@@ -36,6 +38,9 @@ MEANS = {
     "abort": "What serves now answers every request within a second. The candidate is kept.",
     "hold": "The share stays as it is until you let go. Numbers are still collected; nothing moves by itself.",
     "let_go": "The numbers decide again: live when enough was seen, rolled back once it is proved worse.",
+    "let_go_test": "The A/B test becomes a canary: live by itself when enough was seen, rolled back once it is proved "
+    "worse.",
+    "call_off": "It is not loaded any further, and what serves now goes on answering. The candidate is kept.",
 }
 
 
@@ -77,16 +82,40 @@ def waiting(console: Console, row: Mapping[str, Any]) -> None:
     with st.container(border=True, key=f"requested-{row['id']}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             show.mark(marks.DEPLOYMENT[row["state"]])
-        whom = segments.named(row["deployment"])
-        show.say(f"{row['version']} is being loaded and proved, for {whom}", "strong", f"requested-{row['id']}")
+        whom, late = segments.named(row["deployment"]), bool(row["message"])
+        state = "cannot be loaded yet" if late else "is being loaded and proved"
+        show.say(f"{row['version']} {state}, for {whom}", "strong", f"requested-{row['id']}")
         asked = f"Approved {words.ago(row['requested_at'], console.now)} by {row['actor']}."
         show.say(asked, "quiet", f"requested-{row['id']}")
-        if row["message"]:
+        if late:
             st.text(f"Not yet: {row['message']}")
+            st.caption("It is tried again by itself until it can be, or until somebody aborts it.")
         allowed = console.may(NEEDS["abort"])
         label, icon = f"{VERBS['abort']} …", f":material/{ICONS['abort']}:"
         if st.button(label, icon=icon, key=f"abort-{row['id']}", disabled=not allowed):
-            decide(console, "abort", row["uuid"], row["version"])
+            decide(console, "abort", row["uuid"], row["version"], "call_off")
+        if not allowed:
+            st.caption("An approver can abort it.")
+
+
+def of(tx: Tx, deployment: str, version: str = "") -> dict[str, list[dict[str, Any]]]:
+    """What of `deployment` and its segments is `asked` for and not carried out, and what is `running` on trial, each
+    with whether it is an A/B test (`compares`); of one `version` where it is named."""
+    found = {"asked": deployments.requested(tx, deployment), "running": trials.running(tx, deployment)}
+    return {
+        kind: [
+            {**row, "compares": trials.is_comparison(tx, row)} for row in rows if version in ("", str(row["version"]))
+        ]
+        for kind, rows in found.items()
+    }
+
+
+def both(console: Console, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """What `of` found."""
+    for row in found["asked"]:
+        waiting(console, row)
+    for row in found["running"]:
+        draw(console, row)
 
 
 def draw(console: Console, row: Mapping[str, Any]) -> None:
@@ -96,14 +125,14 @@ def draw(console: Console, row: Mapping[str, Any]) -> None:
     own = f"-{row['id']}" if segment is not None else ""
     with st.container(border=True, key=f"trial{own}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            show.mark(marks.DEPLOYMENT[row["state"]])
-            if row["held_by"]:
+            show.mark(marks.DEPLOYMENT["compared" if row["compares"] and row["state"] == "canary" else row["state"]])
+            if row["held_by"] and not row["compares"]:
                 st.badge("Held", icon=":material/pause:", color="orange")
         people = "the people" if segment is None else f"the people with {segment}"
         share = f"answers {row['share']} % of {people}" if row["state"] == "canary" else "answers copies in shadow"
         show.say(f"{row['version']} {share}", "big", f"trial{own}")
         since = f"since {words.clock_time(row['trial_at'])}, beside {row['champion']}"
-        show.say(since + (f"; held by {row['held_by']}" if row["held_by"] else ""), "quiet", f"trial-since{own}")
+        show.say(since + ending(row), "quiet", f"trial-since{own}")
         if found:
             progress(row, found, own)
         else:
@@ -114,16 +143,25 @@ def draw(console: Console, row: Mapping[str, Any]) -> None:
                 label = f"{VERBS[verb]} …"
                 icon = f":material/{ICONS[verb]}:"
                 if st.button(label, icon=icon, key=f"trial-{verb}{own}", disabled=not allowed):
-                    decide(console, verb, uuid, row["version"])
+                    means = "let_go_test" if verb == "let_go" and row["compares"] else verb
+                    decide(console, verb, uuid, row["version"], means)
         if not console.may(Action.PROMOTE):
             st.caption("An approver can decide this.")
+
+
+def ending(row: Mapping[str, Any]) -> str:
+    """Who holds the trial, or that a person ends it."""
+    if row["compares"]:
+        return f"; an A/B test begun by {row['held_by']}, ended by a person"
+    return f"; held by {row['held_by']}" if row["held_by"] else ""
 
 
 def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") -> None:
     """What the last look at the trial found."""
     answered, wanted = int(found["answered"]), int(found["wanted"])
     unit = "people or conversations met it" if row["state"] == "canary" else "copies answered"
-    st.progress(min(answered / max(wanted, 1), 1.0), text=f"{answered:,} of {wanted:,} {unit}")
+    far = f"{answered:,} of {wanted:,} {unit}" if answered <= wanted else f"{answered:,} {unit}; {wanted:,} were wanted"
+    st.progress(min(answered / max(wanted, 1), 1.0), text=far)
     show.say(found["reason"])
     measures = found["measures"]
     if not measures:
@@ -139,8 +177,7 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") ->
             f"Evidence that it is disliked more {worse}, less {better}; either is proved at {limit}, at any look."
         )
     else:
-        st.text("Which is better? That cannot be said: one of both met more people than the share explains.")
-        st.caption("A gateway that loaded the candidate late is the usual reason. Abort it and propose it again.")
+        undrawn(row, measures)
     shown = [
         {
             "name": words.title(one["name"]),
@@ -160,11 +197,24 @@ def progress(row: Mapping[str, Any], found: Mapping[str, Any], own: str = "") ->
         show.table(shown, columns, alt="Each measure with its verdict", key=f"trial-measures{own}")
 
 
+def undrawn(row: Mapping[str, Any], measures: Sequence[Mapping[str, Any]]) -> None:
+    """Why no version can be called the better one: which of both met more than its share, and what to do about it."""
+    answered = next(one for one in measures if one["name"] == "errors")
+    theirs, ours = int(answered["candidate"]["n"]), int(answered["champion"]["n"])
+    late = theirs <= (theirs + ours) * row["share"] / 100
+    name, met, share = (row["champion"], ours, 100 - row["share"]) if late else (row["version"], theirs, row["share"])
+    st.text(
+        f"Which is better? That cannot be said: {name} met {met:,} of {theirs + ours:,} people or conversations, more "
+        f"than its share of {share} % explains."
+    )
+    usual = "A gateway that loaded the candidate late is the usual reason. " if late else ""
+    st.caption(f"{usual}Abort it and propose it again.")
+
+
 @st.dialog("Decide this?", width="medium")
-def decide(console: Console, verb: str, uuid: str, version: str) -> None:
-    """One reason and one click."""
-    st.text(f"{version}: {MEANS[verb]}")
+def decide(console: Console, verb: str, uuid: str, version: str, means: str) -> None:
+    """One reason and one click. `means` says which sentence tells what follows."""
+    st.text(f"{version}: {MEANS[means]}")
     reason = st.text_input("Why?", key="trial-why", max_chars=500)
     if st.button(VERBS[verb], type="primary", icon=f":material/{ICONS[verb]}:", key="trial-do"):
-        actions.decide_trial(console, verb, uuid, reason)
-        st.rerun()
+        show.close(actions.decide_trial(console, means if means == "call_off" else verb, uuid, reason))

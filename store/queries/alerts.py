@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from store.queries.runs import APPROVED_WITH
 from store.tables import (
     alert_comments,
     alert_transitions,
@@ -59,8 +60,8 @@ def comments(tx: Tx, alert_id: int) -> list[sa.RowMapping]:
 
 
 def proposals(tx: Tx, alert_id: int) -> list[sa.RowMapping]:
-    """Decisions proposed because of the alert, newest first."""
-    query = sa.select(decisions).where(decisions.c.alert_id == alert_id).order_by(decisions.c.id.desc())
+    """Decisions proposed because of the alert, newest first, each with what it was `approved_with`."""
+    query = sa.select(decisions, APPROVED_WITH).where(decisions.c.alert_id == alert_id).order_by(decisions.c.id.desc())
     return tx.all(query)
 
 
@@ -101,9 +102,10 @@ def releases_near(tx: Tx, at: datetime, within: timedelta) -> list[sa.RowMapping
     )
 
 
-def last_fired_at(tx: Tx) -> datetime | None:
-    """When an alert last fired."""
-    found: datetime | None = tx.scalar(sa.select(sa.func.max(alerts.c.fired_at)))
+def last_loud_at(tx: Tx) -> datetime | None:
+    """When the last of the alerts that fired and are over came to its end."""
+    over = alerts.c.state == "resolved", alerts.c.fired_at.is_not(None)
+    found: datetime | None = tx.scalar(sa.select(sa.func.max(alerts.c.resolved_at)).where(*over))
     return found
 
 

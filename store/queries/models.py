@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from store.queries.runs import APPROVED_WITH
 from store.segments import within
 from store.tables import decisions, deployments, gate_reports, routes, runs, versions
 from store.unit_of_work import Tx
@@ -72,8 +73,8 @@ def history(tx: Tx, deployment: str, limit: int = 30) -> list[sa.RowMapping]:
 
 
 def proposal(tx: Tx, version: str) -> sa.RowMapping | None:
-    """The promotion of `version` that waits or waited last, or None."""
-    query = sa.select(decisions).where(decisions.c.kind == "promote", decisions.c.subject == version)
+    """The promotion of `version` that waits or waited last, with what it was `approved_with`, or None."""
+    query = sa.select(decisions, APPROVED_WITH).where(decisions.c.kind == "promote", decisions.c.subject == version)
     return tx.one(query.order_by(decisions.c.id.desc()).limit(1))
 
 

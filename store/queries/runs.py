@@ -6,22 +6,30 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from store.tables import alerts, datasets, decisions, pairs, run_progress, runs
+from store.tables import alerts, approvals, datasets, decisions, pairs, run_progress, runs
 from store.unit_of_work import Tx
 
 LIST = [column for column in runs.c if column.name not in ("spec", "forecast")]
+# What a decision's approver said, None where nobody approved it. Its own comment says what came of it later.
+APPROVED_WITH = (
+    sa.select(approvals.c.comment)
+    .where(approvals.c.decision_id == decisions.c.id)
+    .correlate(decisions)
+    .scalar_subquery()
+    .label("approved_with")
+)
 
 
 def proposals(tx: Tx, *, kinds: tuple[str, ...], limit: int = 20) -> list[sa.RowMapping]:
-    """Decisions of `kinds` that wait for an answer, newest first."""
+    """Decisions of `kinds` that wait for an answer, newest first, each with what it was `approved_with`."""
     waiting = decisions.c.kind.in_(kinds), decisions.c.state == "proposed"
-    return tx.all(sa.select(decisions).where(*waiting).order_by(decisions.c.id.desc()).limit(limit))
+    return tx.all(sa.select(decisions, APPROVED_WITH).where(*waiting).order_by(decisions.c.id.desc()).limit(limit))
 
 
 def decision(tx: Tx, uuid: str) -> sa.RowMapping | None:
-    """The decision `uuid` with the uuid of the alert it came from, or None."""
+    """The decision `uuid` with what it was `approved_with` and the uuids of its alert and its run, or None."""
     return tx.one(
-        sa.select(decisions, alerts.c.uuid.label("alert_uuid"), runs.c.uuid.label("run_uuid"))
+        sa.select(decisions, APPROVED_WITH, alerts.c.uuid.label("alert_uuid"), runs.c.uuid.label("run_uuid"))
         .outerjoin(alerts, alerts.c.id == decisions.c.alert_id)
         .outerjoin(runs, runs.c.decision_id == decisions.c.id)
         .where(decisions.c.uuid == uuid)

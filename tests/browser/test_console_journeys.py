@@ -94,6 +94,7 @@ def test_two_people_and_double_clicks_make_one_run(console: Served, visit: Visit
         assert made == 1
         for person in (ann, bea):
             person.page.get_by_test_id("stDialog").wait_for(state="hidden", timeout=15_000)
+            person.settle()
         told = f"{ann.text()} {bea.text()}"
         assert "The run is queued" in told
     with console.world.store.read() as tx:

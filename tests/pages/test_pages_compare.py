@@ -34,7 +34,7 @@ def open_section(world: World, open_page: Open, name: str) -> AppTest:
 def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) -> None:
     page = open_section(filled, open_page, "otto")
     assert not page.exception
-    assert page.button(key="compare-do").disabled, "nothing is chosen yet"
+    assert page.button(key="compare-do").disabled and "Choose 2 to 6 versions." in texts(page)
     page.multiselect(key="compare").select("assistant-v1").select("assistant-v2").run()
     page.button(key="compare-do").click().run()
     assert not page.exception
@@ -45,12 +45,16 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
         "versions": {
             "assistant-v1": {
                 "refusal_rate": measured(0.04, 0.0),
-                "cost": {"value": 1.5, "currency": "EUR"},
-                "tokens": {"value": 12.0},
+                "attack_success": measured(0.28, 0.0),
+                "seconds_a_token": measured(0.05, 0.0),
+                "tokens_an_answer": measured(12.0, 0.0),
+                "cost_of_1000_answers": {"value": 1.5, "currency": "EUR"},
             },
             "assistant-v2": {
                 "refusal_rate": {"value": missing, "difference": missing},
-                "cost": {**measured(1.25, -0.25), "currency": "EUR"},
+                "attack_success": measured(0.2, -0.08),
+                "seconds_a_token": measured(0.06, 0.2),
+                "cost_of_1000_answers": {**measured(1.25, -0.25), "currency": "EUR"},
             },
         },
     }
@@ -60,24 +64,28 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
         commands.finish(tx, row["id"], told, process="w1")
     page = open_section(filled, open_page, "otto")
     assert not page.exception
-    assert "168 prompts each; differences are from assistant-v1." in texts(page)
-    table = page.dataframe[-1].value if len(page.dataframe) else None
-    assert table is not None and "1.500 EUR" in str(table.to_dict()), "a comparison of an earlier release"
-    assert "1.250 EUR, 1.230 to 1.270, n = 72; -0.250 EUR, -0.280 to -0.220, n = 72" in str(table.to_dict())
-    rows = {(row["version"], row["measure"]): row for row in spread(told["versions"])}
-    assert (
-        rows["assistant-v2", "cost"]["value_low"] == 1.23 and rows["assistant-v2", "cost"]["difference_high"] == -0.22
+    assert "168 prompts each. After a semicolon: the difference from assistant-v1." in texts(page)
+    table = page.dataframe[-1].value.set_index("Measure")
+    first, second = table["assistant-v1"], table["assistant-v2"]
+    assert first["Attack success"] == "28.0 % (26.0 to 30.0 %, n = 72)", "the first differs from itself in nothing"
+    assert second["Attack success"] == "20.0 % (18.0 to 22.0 %, n = 72); -8.0 points (-11.0 to -5.0 points, n = 72)"
+    assert second["Seconds a token"] == "0.060 (0.040 to 0.080, n = 72); +20.0 % (17.0 to 23.0 %, n = 72)"
+    assert second["Refusal rate"] == "4 of 5 rows needed"
+    assert first["Cost of 1,000 answers"] == "1.500 EUR", "a comparison of an earlier release"
+    assert second["Cost of 1,000 answers"] == (
+        "1.250 EUR (1.230 to 1.270, n = 72); -0.250 EUR (-0.280 to -0.220, n = 72)"
     )
-    assert rows["assistant-v1", "cost"] == {
-        **dict.fromkeys(rows["assistant-v1", "cost"]),
-        "version": "assistant-v1",
-        "measure": "cost",
-        "currency": "EUR",
-        "value": 1.5,
-    }
+    rows = {(row["version"], row["measure"]): row for row in spread(told["versions"])}
+    cost = rows["assistant-v2", "cost_of_1000_answers"]
+    assert (cost["value_low"], cost["difference_high"], cost["currency"]) == (1.23, -0.22, "EUR")
+    old = rows["assistant-v1", "cost_of_1000_answers"]
+    assert (old["value"], old["value_low"], old["difference"]) == (1.5, None, None)
     assert any(button.label == "Save as CSV" for button in page.get("download_button"))
-    assert "4 of 5 rows needed" in str(table.to_dict())
-    assert "not measured" in str(table.to_dict()), "a version that the server counts no tokens of"
+    assert (first["Tokens an answer"], second["Tokens an answer"]) == (
+        "12.00 (11.98 to 12.02, n = 72)",
+        "not measured",
+    )
+    assert "does not count tokens; the cost rests on them too" in texts(page)
 
 
 def test_a_viewer_only_looks(filled_folder: World, open_page: Open) -> None:

@@ -122,4 +122,4 @@ def test_an_ab_test_says_which_is_better_and_waits_for_a_person(filled: World, o
     assert "The candidate is disliked less: 9 of 61 disliked answers" in texts
     assert "n = 140" in texts
     assert "n = 150" in texts
-    assert "held by ann" in texts
+    assert "an A/B test begun by ann, ended by a person" in texts

@@ -359,3 +359,26 @@ def test_the_last_run_here_makes_the_estimate(store: Store) -> None:
     fire(store, "prompt_drift")
     look(store)
     assert proposed(store)[0]["body"]["estimate"]["basis"] == "10 tokens/s in the last run here"
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+def test_an_estimate_counts_what_the_last_run_took_beside_its_training(store: Store, resumed: bool) -> None:
+    """On two busy cores a gate may take four times as long as the training before it."""
+    collect(store, 12)
+    with store.write(NOW) as tx:
+        runs.queue(tx, spec={}, requested_by="ann")
+        took = {"started_at": NOW - timedelta(minutes=12), "ended_at": NOW, "state": "succeeded"}
+        tx.execute(sa.update(tables.runs).values(forecast={"tokens_per_second": 10.0}, **took))
+        id = tx.scalar(sa.select(tables.runs.c.id))
+        events = ["start", *(["start"] if resumed else []), "end"]
+        for line, event in enumerate(events):
+            data = {"event": event, **({"seconds": 120.0} if event == "end" else {})}
+            tx.insert(tables.run_progress, run_id=id, line=line, at=NOW, data=data)
+    fire(store, "prompt_drift")
+    look(store)
+    found = proposed(store)[0]["body"]["estimate"]
+    if resumed:
+        assert found["basis"] == "10 tokens/s in the last run here", "it may have waited for a day"
+    else:
+        assert found["basis"] == "10 tokens/s, and 10 min beside training in the last run here"
+        assert found["seconds_low"] > 0.7 * 600 and found["seconds_high"] > 1.3 * 600

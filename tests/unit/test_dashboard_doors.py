@@ -205,7 +205,8 @@ def test_a_store_that_is_away_is_a_sentence(client: TestClient, installation: In
     (installation.settings.home / "trimtab.db").unlink()
     answer = client.get("/", headers=PAGE)
     assert answer.status_code == 503
-    assert "The database has no tables yet" in answer.text
+    assert "The database file is gone" in answer.text
+    assert '<meta http-equiv="refresh" content="5">' in answer.text, "and it looks again by itself"
     assert "Traceback" not in answer.text
 
 

@@ -65,3 +65,4 @@ def test_too_few_say_how_many_more_and_none_where_nothing_leans() -> None:
     for even in (compare(0, 0, share=0.5, alpha=ALPHA), compare(50, 50, share=0.5, alpha=ALPHA)):
         assert isinstance(even, Compared)
         assert (even.outcome, even.needed) == ("open", 0)
+    assert compare(0, 0, share=0.5, alpha=ALPHA).reason == "Open: nothing was disliked yet."
