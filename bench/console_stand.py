@@ -24,6 +24,7 @@ def main() -> int:
     from tests import console_world
 
     folder = given.folder or Path(tempfile.mkdtemp(prefix="trimtab-console-"))
+    folder.mkdir(parents=True, exist_ok=True)
     build = console_world.build_empty if given.empty else console_world.build_filled
     world = build(folder, now=datetime.now(UTC), port=given.port, demo=given.demo)
     world.store.close()

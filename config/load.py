@@ -87,6 +87,7 @@ def load(flags: Mapping[str, Any] | None = None, *, environment: Mapping[str, st
         read = _Schema(**merged)
     except ValidationError as error:
         raise _explain(error, origins) from None
+    _refuse_small(read, origins)
     models_home = (read.models_home or home / "models").expanduser().absolute()
     fields = {
         field.name: getattr(read, field.name) for field in dataclasses.fields(Settings) if field.name != "origins"
@@ -154,6 +155,17 @@ def _refuse_unknown(given: Mapping[str, str]) -> None:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"Did you mean {near[0]}?" if near else "Run: trimtab settings, to see what there is."
             raise InvalidInput(f"There is no setting {name}.", hint)
+
+
+def _refuse_small(read: _Schema, origins: Mapping[str, str]) -> None:
+    """Raise InvalidInput for the first number below the least that its field states."""
+    for part in dataclasses.fields(Settings):
+        group = getattr(read, part.name, None)
+        for field in dataclasses.fields(group) if dataclasses.is_dataclass(group) else ():
+            name, least = f"{part.name}.{field.name}", field.metadata.get("least")
+            if least is not None and getattr(group, field.name) < least:
+                origin = origins.get(name, "the settings")
+                raise InvalidInput(f"The setting {name} ({origin}) is wrong: it is below {least}.", "Correct it.")
 
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> InvalidInput:

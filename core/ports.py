@@ -40,10 +40,18 @@ class ChatPiece:
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What identifies who answers: a digest of greedy tokens and log-probabilities on fixed prompts."""
+    """What identifies who answers: a digest of greedy tokens and log-probabilities on fixed prompts.
+
+    `tokens` and their natural-log probabilities `logprobs` are a row a prompt, none where the server tells its texts
+    alone. `place` says what rounds the numbers (libraries, processor, number format), `files` is the digest of the
+    files that the server read for this version; both are empty where it does not tell.
+    """
 
     digest: str
     tokens: Sequence[Sequence[int]] = ()
+    logprobs: Sequence[Sequence[float]] = ()
+    place: str = ""
+    files: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _digits(value: float, sign: str = "", *, fixed: bool = False) -> str:
     if size >= 1000:
         return f"{value:{sign},.0f}"
     places = 1 if fixed or size >= 100 else 2 if size >= 10 else 3
-    return f"{value:{sign}.{places}f}"
+    return f"{value:{sign}z.{places}f}"
 
 
 def interval(row: Mapping[Any, Any], metric: str = "") -> str:

@@ -37,6 +37,7 @@ class Action(StrEnum):
     APPROVE = "approve"
     PROMOTE = "promote"
     ROLL_BACK = "roll_back"
+    RENEW_FINGERPRINT = "renew_fingerprint"
     STOP_RUN = "stop_run"
     RESUME_RUN = "resume_run"
     RELEASE_PAIR = "release_pair"
@@ -68,6 +69,7 @@ LEAST = MappingProxyType(
         Action.APPROVE: Role.APPROVER,
         Action.PROMOTE: Role.APPROVER,
         Action.ROLL_BACK: Role.APPROVER,
+        Action.RENEW_FINGERPRINT: Role.APPROVER,
         Action.STOP_RUN: Role.APPROVER,
         Action.RESUME_RUN: Role.APPROVER,
         Action.RELEASE_PAIR: Role.APPROVER,

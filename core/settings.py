@@ -10,6 +10,7 @@ Rhythm = Literal["none", "day", "week"]
 RHYTHMS: tuple[str, ...] = get_args(Rhythm)
 LearnsFrom = Literal["dpo", "kto"]
 Trains = Literal["lora", "full"]
+Precision = Literal["auto", "fp32", "bf16"]
 Asks = Literal["off", "reference", "folds"]
 
 
@@ -23,7 +24,9 @@ class GatewaySettings:
         default="transformers_local",
         metadata={"help": "Which server answers: transformers_local, openai_compatible, vllm or scripted."},
     )
-    upstream_url: str = field(default="", metadata={"help": "Base URL of the OpenAI-compatible server, with /v1."})
+    upstream_url: str = field(
+        default="", metadata={"help": "Base URL of the OpenAI-compatible server, with /v1; several with commas."}
+    )
     upstream_key: str = field(default="", metadata={"help": "Key for that server.", "secret": True})
     upstream_model: str = field(default="", metadata={"help": "Model name to ask that server for."})
     max_body_bytes: int = field(default=1_048_576, metadata={"help": "Largest request taken, in bytes."})
@@ -115,8 +118,23 @@ class RetrainSettings:
         default="lora",
         metadata={"help": "What a proposed run trains: lora (an adapter on the base) or full (all weights)."},
     )
-    max_steps: int = field(default=64, metadata={"help": "Optimiser steps of a proposed run."})
-    pairs_per_step: int = field(default=4, metadata={"help": "Preference pairs in a step."})
+    max_steps: int = field(default=64, metadata={"help": "Optimiser steps of a proposed run.", "least": 1})
+    pairs_per_step: int = field(default=4, metadata={"help": "Preference pairs in a step.", "least": 1})
+    tokens_per_batch: int = field(
+        default=1024,
+        metadata={
+            "help": "Tokens that a run takes through the model at once; fewer need less memory and more time, down to "
+            "256 or its longest pair.",
+            "least": 1,
+        },
+    )
+    precision: Precision = field(
+        default="auto",
+        metadata={
+            "help": "Number format in which a run multiplies: auto (bf16 where the hardware does so natively, else "
+            "fp32), bf16 or fp32 (exacter; more memory, and slower where bf16 is native)."
+        },
+    )
     learning_rate: float = field(default=2e-4, metadata={"help": "Peak learning rate of a proposed run."})
     full_learning_rate: float = field(
         default=1e-6, metadata={"help": "Peak learning rate of a proposed run that trains all weights."}
@@ -199,7 +217,8 @@ class RetrainSettings:
     ray_gpus: float = field(default=0.0, metadata={"help": "GPUs that a run takes on the cluster."})
     device: str = field(default="auto", metadata={"help": "Where to train: auto, cpu or cuda."})
     devices: int = field(
-        default=1, metadata={"help": "Devices that a run trains on together (torchrun, FSDP), on one machine."}
+        default=1,
+        metadata={"help": "Devices that a run trains on together (torchrun, FSDP), on one machine.", "least": 1},
     )
     threads: int = field(default=0, metadata={"help": "Processor threads of a run on the CPU; 0: half the cores."})
 

@@ -23,6 +23,7 @@ from store import (
     monitors,
     overrides,
     pairs,
+    prints,
     runs,
     trials,
 )
@@ -148,6 +149,15 @@ def decide_trial(console: Console, verb: str, uuid: str, reason: str) -> bool:
     """Promote to all, abort, hold or let go a promotion on trial, or call off one that is not loaded yet."""
     do, done = _TRIAL[verb]
     return act(console, done, lambda tx, actor: do(tx, uuid, actor=actor, reason=reason))
+
+
+def renew_fingerprint(console: Console, name: str, reason: str) -> bool:
+    """Have the version `name` fingerprinted anew, as its server was exchanged on purpose."""
+    return act(
+        console,
+        f"{name} is fingerprinted anew when it is next loaded or proved.",
+        lambda tx, actor: prints.renew(tx, name, actor=actor, reason=reason),
+    )
 
 
 def stop_run(console: Console, uuid: str, *, trains: bool = True) -> bool:

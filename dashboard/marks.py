@@ -128,7 +128,11 @@ ROLE = MappingProxyType(
     }
 )
 PULSE = MappingProxyType(
-    {"alive": Mark("Running", "favorite", "green"), "silent": Mark("Silent", "heart_broken", "red")}
+    {
+        "alive": Mark("Running", "favorite", "green"),
+        "trouble": Mark("Trouble", "warning", "orange"),
+        "silent": Mark("Silent", "heart_broken", "red"),
+    }
 )
 LEVEL = MappingProxyType(
     {

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from dashboard.words import count, span
 from store.queries.overview import Frame, Tile
@@ -20,6 +20,16 @@ class Verdict:
 
     level: Level
     sentence: str
+
+
+def trouble(frame: Frame) -> dict[str, str]:
+    """What the newest process of a role says that it cannot do now, by role; silent ones say nothing."""
+    newest: dict[str, Mapping[str, Any]] = {}
+    for row in frame.processes:
+        if row["role"] not in newest or row["age"] < newest[row["role"]]["age"]:
+            newest[row["role"]] = row
+    alive = {role: row.get("info", {}) for role, row in newest.items() if row["age"] <= SILENT_SECONDS}
+    return {role: str(info["trouble"]) for role, info in alive.items() if info.get("trouble")}
 
 
 def silent(frame: Frame) -> list[str]:
@@ -60,6 +70,8 @@ def judge(frame: Frame, tiles: Sequence[Tile]) -> Verdict:
         return Verdict("unknown", f"Trimtab cannot tell: {listed}.")
     if frame.route is None:
         return Verdict("unknown", "No model is deployed yet.")
+    for role, told in trouble(frame).items():
+        return Verdict("attention", f"Nothing is firing, but the {PARTS.get(role, role)} reports: {told}")
     if frame.last_sample_at is None:
         return Verdict("unknown", "No traffic has been captured yet.")
     if "error" in states:

@@ -17,7 +17,7 @@ MOST_ITEMS = 64
 async def score(gateway: Gateway, web: Web, caller: Caller) -> None:
     """The summed log-probability of each item's `completion` after its `messages` under `version`, loaded first.
 
-    Answers 503 where the model server cannot score.
+    Answers 400 (`refused_by_server`) where the model server cannot score at all.
     """
     body = await web.read_object(gateway.settings.gateway.max_body_bytes)
     version, items = read_items(body)

@@ -50,8 +50,7 @@ async def fingerprint(gateway: Gateway, web: Web, caller: Caller) -> None:
         "deployment": deployment,
         "version": version,
         "generation": served.generation,
-        "digest": found.digest,
-        "tokens": [list(row) for row in found.tokens],
+        **asdict(found),
     }
     await web.reply(200, json.dumps(told).encode(), JSON)
 
@@ -73,7 +72,7 @@ def info(gateway: Gateway) -> dict[str, Any]:
         "captured": capture.counts.written,
         "waiting": capture.waiting(),
         "dropped": dict(capture.counts.dropped),
-        "trouble": router.trouble or capture.trouble,
+        "trouble": router.trouble or capture.trouble or getattr(gateway.server, "trouble", ""),
     }
 
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 LONGEST_LINE = 4 * 1024 * 1024
 
 
+class Away(Unavailable):
+    """Nobody could be reached at the server's address, or the connection broke."""
+
+
 class NotLoaded(Unavailable):
     """The server runs but does not have this version (it was restarted, say); loading it again helps."""
 
@@ -152,9 +156,11 @@ async def read_events(content: aiohttp.StreamReader) -> AsyncIterator[Any]:
 
 
 def _away(error: BaseException) -> Unavailable:
-    if isinstance(error, TimeoutError):
+    from aiohttp import ConnectionTimeoutError
+
+    if isinstance(error, TimeoutError) and not isinstance(error, ConnectionTimeoutError):
         return Unavailable("The model server did not answer in time.", "Try again in a few seconds.")
-    return Unavailable("The model server does not answer.", "Try again in a few seconds.")
+    return Away("The model server does not answer.", "Try again in a few seconds.")
 
 
 def _tell(status: int, retry_after: str, text: str, version: str) -> Unavailable:

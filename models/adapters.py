@@ -218,6 +218,10 @@ class Versions:
         """Loaded versions, sorted, without the base."""
         return sorted(self.loaded)
 
+    def digest_of(self, name: str) -> str:
+        """The digest of the files that were read for `name`, the base's own for the base."""
+        return self.loaded[name].digest if name in self.loaded else self.base.digest
+
     def require(self, name: str) -> None:
         """Raises NotFound unless `name` is the base or a loaded version."""
         if name != BASE and name not in self.loaded:

@@ -8,7 +8,7 @@ Every route but GET /health needs the shared token. The routes and their answers
     POST /load                 {name, path} -> {name, digest, status}; other content under a used name: 409
     POST /unload               {name} -> {name, status}, after the answers that use it
     POST /score                {name, items: [{messages, completion}]} -> [{logprob, tokens}]
-    POST /fingerprint          {name} -> {digest, tokens, logprobs}
+    POST /fingerprint          {name} -> {digest, tokens, logprobs, place, files}
     POST /experts              {name} -> {load}: core.ports.ExpertLoad of its newest answers, null without experts
 """
 
@@ -125,7 +125,7 @@ class Server:
     async def fingerprint(self, request: WebRequest) -> Response:
         name = read_name(await read_body(request))
         found = await wait(self.engine.fingerprint(name))
-        return JSONResponse({"digest": found.digest, "tokens": found.tokens, "logprobs": found.logprobs})
+        return JSONResponse(asdict(found))
 
     async def experts(self, request: WebRequest) -> Response:
         load = await wait(self.engine.experts(read_name(await read_body(request))))

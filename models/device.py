@@ -1,5 +1,9 @@
 """Which device and which number format the models run in on this machine."""
 
+import platform
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import InvalidInput
@@ -43,3 +47,32 @@ def choose_dtype(wanted: str, device: str) -> "torch.dtype":
     if wanted == "auto":
         wanted = "bfloat16" if has_bfloat16(device) else "float32"
     return torch.bfloat16 if wanted == "bfloat16" else torch.float32
+
+
+@lru_cache
+def describe_place(device: str, dtype: "torch.dtype") -> str:
+    """What rounds a model's numbers here, in a line: torch and transformers, the processor or GPU, the number format.
+
+    Two machines with the same line compute the same logits to the last digit, as far as libraries promise that at all.
+    """
+    import torch
+
+    where = torch.cuda.get_device_name() if device == "cuda" else describe_processor()
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers"))
+    return f"{libraries}, {where}, {str(dtype).removeprefix('torch.')}"[:200]
+
+
+def describe_processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name and model numbers where the system tells them, and what torch uses of it."""
+    import torch
+
+    told: dict[str, str] = {}
+    try:
+        for line in cpuinfo.read_text("utf-8", "replace").splitlines():
+            key, _, value = line.partition(":")
+            told.setdefault(key.strip(), value.strip())
+    except OSError:
+        pass
+    numbers = "/".join(told[key] for key in ("cpu family", "model", "stepping") if told.get(key))
+    name = told.get("model name") or platform.processor() or platform.machine()
+    return " ".join(part for part in (name, numbers, torch.backends.cpu.get_cpu_capability()) if part)

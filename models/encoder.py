@@ -24,6 +24,10 @@ def cache_key(identity: str, text: str) -> str:
     return hashlib.sha256(identity.encode() + b"\0" + text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+class EncoderMissing(InvalidInput):
+    """No encoder was prepared: what was asked for can be asked again once one is."""
+
+
 class Encoder:
     """Mean-pooled, L2-normed sentence embeddings (Reimers and Gurevych 2019, section 3).
 
@@ -34,7 +38,7 @@ class Encoder:
     def __init__(self, path: Path, *, dtype: str = "float32", device: str = "cpu", threads: int | None = None) -> None:
         path = path.expanduser()
         if not path.is_dir():
-            raise InvalidInput(f"The encoder folder {path} does not exist.", "Run: trimtab models prepare.")
+            raise EncoderMissing(f"The encoder folder {path} does not exist.", "Run: trimtab models prepare.")
         if dtype not in ("float32", "bfloat16"):
             raise InvalidInput(f"The encoder's number format {dtype!r} is unknown.", "Use float32 or bfloat16.")
         inspect(path)

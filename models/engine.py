@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import Conflict, TrimtabError, Unavailable
-from core.ports import ExpertLoad
+from core.ports import ExpertLoad, Fingerprint
 from models.adapters import Versions
 from models.artefacts import digest, is_adapter
-from models.fingerprint import Fingerprint, take_fingerprint
+from models.fingerprint import take_fingerprint
 from models.generate import Decoder
 from models.load import Base
 from models.requests import Piece, Request

@@ -1,16 +1,17 @@
 """A print of a loaded version: what it answers to fixed prompts, greedily, with the log-probability of each token.
 
-The prompts run together, in a batch of theirs alone and in the base's own number format, so on one machine the print
-does not depend on what else is being answered. Across machines compare with `matches`, which allows for rounding.
+The prompts run together, in a batch of theirs alone and in the base's own number format, so that in one place
+(`models.device.describe_place`) the print does not depend on what else is being answered.
 """
 
 import hashlib
 import json
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 
+from core.ports import Fingerprint
 from models.adapters import Versions
 from models.cache import build_cache
+from models.device import describe_place
 from models.load import Base
 
 PROMPTS = (
@@ -20,24 +21,6 @@ PROMPTS = (
 )
 LENGTH = 8
 DECIMALS = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """Greedy tokens and their natural-log probabilities for each fixed prompt, and the digest of both."""
-
-    digest: str
-    tokens: tuple[tuple[int, ...], ...]
-    logprobs: tuple[tuple[float, ...], ...]
-
-
-def matches(first: Fingerprint, second: Fingerprint, tolerance: float = 0.02) -> bool:
-    """True when both have the same tokens and no log-probability differs by more than `tolerance`."""
-    return first.tokens == second.tokens and all(
-        abs(a - b) <= tolerance
-        for left, right in zip(first.logprobs, second.logprobs, strict=True)
-        for a, b in zip(left, right, strict=True)
-    )
 
 
 def take_fingerprint(
@@ -76,4 +59,6 @@ def take_fingerprint(
     # A row a prompt, where the loop made a row a step.
     by_prompt = tuple(zip(*tokens, strict=True)), tuple(zip(*logprobs, strict=True))
     content = json.dumps(by_prompt, separators=(",", ":"))
-    return Fingerprint(hashlib.sha256(content.encode()).hexdigest(), *by_prompt)
+    made = hashlib.sha256(content.encode()).hexdigest()
+    place, files = describe_place(base.device, base.dtype), versions.digest_of(version)
+    return Fingerprint(made, *by_prompt, place=place, files=files)

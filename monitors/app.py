@@ -26,6 +26,7 @@ from monitors.metrics.evidently_report import write_report
 from monitors.probes.runner import Record, ask
 from monitors.ranking import ask_scores
 from monitors.schedule import Schedule
+from monitors.turns import repeat
 from store import heartbeats, schema
 from store.unit_of_work import Store
 
@@ -68,11 +69,14 @@ class App:
         await asyncio.to_thread(self.schedule.start)
         tick = self.settings.monitors.tick_seconds
         loops = [
-            asyncio.create_task(self._repeat(self._refresh, tick)),
-            asyncio.create_task(self._repeat(self._deliver, tick)),
-            asyncio.create_task(self._repeat(lambda: self._obey(orders.SHORT), COMMAND_SECONDS)),
-            asyncio.create_task(self._repeat(lambda: self._obey(orders.LONG), COMMAND_SECONDS)),
-            asyncio.create_task(self._repeat(self._beat, BEAT_SECONDS)),
+            asyncio.create_task(repeat(work, seconds, tell=self.tell))
+            for work, seconds in (
+                (self._refresh, tick),
+                (self._deliver, tick),
+                (lambda: self._obey(orders.SHORT), COMMAND_SECONDS),
+                (lambda: self._obey(orders.LONG), COMMAND_SECONDS),
+                (self._beat, BEAT_SECONDS),
+            )
         ]
         try:
             await self.ending.wait()
@@ -101,15 +105,12 @@ class App:
     async def _refresh(self) -> None:
         await asyncio.to_thread(self.schedule.refresh)
 
-    async def _deliver(self) -> None:
+    async def _deliver(self) -> str:
         sent = await delivery.deliver(self.store, self.settings, self.clock)
-        if sent:
-            self.tell(f"sent {sent} notice{'s' if sent > 1 else ''}")
+        return f"sent {sent} notice{'s' if sent > 1 else ''}" if sent else ""
 
-    async def _obey(self, kinds: Collection[str]) -> None:
-        told = await orders.obey(self.effects, self.name, kinds, ending=self.ending.is_set)
-        if told:
-            self.tell(told)
+    async def _obey(self, kinds: Collection[str]) -> str:
+        return await orders.obey(self.effects, self.name, kinds, ending=self.ending.is_set)
 
     async def _beat(self) -> None:
         def beat() -> None:
@@ -118,19 +119,6 @@ class App:
                 heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
         await asyncio.to_thread(beat)
-
-    async def _repeat(self, work: Callable[[], Any], seconds: float) -> None:
-        trouble = ""
-        while True:
-            try:
-                await work()
-                trouble = ""
-            except TrimtabError as error:
-                # The store may be away for a while: the loops wait for it.
-                if str(error) != trouble:
-                    self.tell(f"waiting: {error}")
-                trouble = str(error)
-            await asyncio.sleep(seconds)
 
 
 def main() -> int:

@@ -9,7 +9,11 @@ from typing import Any
 from store import monitors as rows
 from store.unit_of_work import Store
 
-WORKERS = 4
+# Rare monitors are the dear ones: they ask the model, for up to half an hour, and several have the same moment of the
+# day. They wait for each other, and those that look every few seconds for none of them.
+WORKERS, RARE_WORKERS = 4, 4
+RARE_SECONDS = 600.0
+RARE = "rare"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PREFIX = "monitor:"
 
@@ -26,7 +30,7 @@ class Schedule:
         self._clock = clock
         self._known: dict[str, float] = {}
         self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(WORKERS)},
+            executors={"default": ThreadPoolExecutor(WORKERS), RARE: ThreadPoolExecutor(RARE_WORKERS)},
             # Missed points fall together, and one monitor never runs twice at a time in this process.
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
             timezone="UTC",
@@ -51,6 +55,7 @@ class Schedule:
                 self._run,
                 "interval",
                 args=[name],
+                executor=RARE if seconds >= RARE_SECONDS else "default",
                 seconds=seconds,
                 start_date=EPOCH,  # on the grid that ticks are claimed on
                 id=PREFIX + name,
@@ -65,8 +70,8 @@ class Schedule:
 
 
 def _first_wait(seconds: float) -> timedelta:
-    """Rare monitors are the dear ones (they ask the model): a start of the process is not their moment."""
-    return timedelta(0) if seconds < 600 else timedelta(seconds=min(seconds / 24, 900))
+    """A start of the process is not the moment of rare monitors."""
+    return timedelta(0) if seconds < RARE_SECONDS else timedelta(seconds=min(seconds / 24, 900))
 
 
 def _interval(row: Mapping[Any, Any]) -> float:

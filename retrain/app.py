@@ -16,6 +16,7 @@ from config import secrets
 from core.errors import TrimtabError
 from core.settings import Settings
 from monitors.embedding import Embedder
+from monitors.turns import repeat
 from retrain import advice, decide, engines, orders
 from retrain.asking import Asker
 from retrain.candidate import Bench
@@ -72,7 +73,7 @@ class App:
                 self.releaser.follow(self.releaser.settle),
                 self.releaser.follow(self.releaser.carry_out),
                 self.trials.follow(),
-                *(self._serve(take, seconds) for take, seconds in self.turns()),
+                *(repeat(take, seconds, tell=self.tell) for take, seconds in self.turns()),
             )
         ]
         ended = asyncio.create_task(self.ending.wait())
@@ -102,11 +103,15 @@ class App:
         )
 
     async def _decide(self) -> str:
+        failed: list[Exception] = []
         lines = await self._when(
-            lambda tx: decide.is_due(tx, self.settings), lambda tx: decide.decide(tx, self.settings)
+            lambda tx: decide.is_due(tx, self.settings),
+            lambda tx: decide.decide(tx, self.settings, failed=failed.append),
         )
         for line in lines or ():
             self.tell(line)
+        if failed:
+            raise failed[0]
         return ""
 
     async def _look_at_pairs(self) -> str:
@@ -141,6 +146,8 @@ class App:
 
     async def _advise(self) -> str:
         ending = self.ending.is_set
+        if self.settings.encoder_path.is_dir():
+            await self._when(lambda tx: bool(advice.lacking(tx)), lambda tx: advice.ask_again(tx, self.settings))
         return await advice.work(self.store, self.embed, self.worker.name, clock=self.clock, ending=ending)
 
     async def _compare(self) -> str:
@@ -158,20 +165,6 @@ class App:
                 return work(tx)
 
         return await asyncio.to_thread(once)
-
-    async def _serve(self, work: Callable[[], Awaitable[str]], seconds: float) -> None:
-        trouble = ""
-        while True:
-            try:
-                if told := await work():
-                    self.tell(told)
-                trouble = ""
-            except TrimtabError as error:
-                # The store may be away for a while: chat and training go on without it.
-                if str(error) != trouble:
-                    self.tell(f"waiting: {error}")
-                trouble = str(error)
-            await asyncio.sleep(seconds)
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ import shutil
 import uuid
 from pathlib import Path
 
+from core.errors import InvalidInput
 from models.artefacts import (
     ADAPTER_CONFIG,
     ALLOWED_SUFFIXES,
@@ -20,8 +21,9 @@ from models.artefacts import (
     read_json,
     refuse,
 )
+from retrain.training.checkpoint import write_whole
 
-VERSIONS = "versions"
+VERSIONS, ADOPTED = "versions", "adopted.json"
 NEEDED = (ADAPTER_CONFIG, "adapter_model.safetensors")
 NEEDED_WHOLE = ("config.json", "tokenizer_config.json")
 TAKEN = frozenset({".safetensors", ".json"})
@@ -88,6 +90,28 @@ def verify(home: Path, path: str, expected: str) -> str:
         return error.message
     except OSError as error:
         return f"Its files cannot be read: {error.strerror}."
+
+
+def note_adopted(run: Path, place: Path, made: str) -> None:
+    """Keep in a run's folder which copy of what it trained was adopted: what would serve is what is evaluated."""
+    write_whole(run / ADOPTED, json.dumps({"folder": str(place), "digest": made}) + "\n")
+
+
+def find_candidate(run: Path, product: str) -> Path:
+    """The folder to judge: the adopted copy, or the run's own `product` where nothing was adopted.
+
+    Raises InvalidInput where it is not there, or the copy is not what was adopted: another model would be judged than
+    the one that could serve.
+    """
+    if not (run / ADOPTED).exists():
+        if not (run / product).is_dir():
+            raise InvalidInput(f"The run has no {product} to evaluate.", "Finish its training first.")
+        return run / product
+    told = read_json(run / ADOPTED)
+    place = Path(str(told["folder"]))
+    if damage := verify(place.parent, place.name, str(told["digest"])):
+        raise InvalidInput(f"What was adopted cannot be judged. {damage}", "Propose a new run.")
+    return place
 
 
 def _name_base(config: Path, base: str) -> None:

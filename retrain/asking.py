@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from core.errors import Unavailable
+from core.ports import Fingerprint
 
 if TYPE_CHECKING:
     import aiohttp
@@ -41,11 +42,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Who answers for a deployment: version, the route's generation, and the fingerprint's digest."""
+    """Who answers for a deployment: version, the route's generation, and the fingerprint."""
 
     version: str
     generation: int
-    digest: str
+    fingerprint: Fingerprint
 
 
 class Asker:
@@ -64,7 +65,10 @@ class Asker:
         query = {"deployment": deployment or self.deployment, **({"version": version} if version else {})}
         told = await self._call("GET", "/internal/fingerprint", params=query)
         try:
-            return Answering(str(told["version"]), int(told["generation"]), str(told["digest"]))
+            tokens, logprobs = (tuple(map(tuple, told.get(key) or ())) for key in ("tokens", "logprobs"))
+            place, files = (str(told.get(key) or "") for key in ("place", "files"))
+            found = Fingerprint(str(told["digest"]), tokens, logprobs, place, files)
+            return Answering(str(told["version"]), int(told["generation"]), found)
         except (KeyError, TypeError, ValueError):
             raise Unavailable("The gateway's fingerprint cannot be read.", "Restart the gateway.") from None
 
@@ -80,24 +84,17 @@ class Asker:
             "temperature": 0.0,
             "seed": seed,
         }
-        waited, pause = 0.0, 0.5
-        while True:
-            try:
-                told = await self._call("POST", "/v1/chat/completions", json=body)
-                choice = told["choices"][0]
-                tokens = int((told.get("usage") or {}).get("completion_tokens") or 0)
-                text, finish = str(choice["message"]["content"] or ""), str(choice.get("finish_reason") or "")
-                seconds = float((told.get("trimtab") or {}).get("compute_ms") or 0.0) / 1000
-                return Answer(text, tokens, finish, seconds=seconds)
-            except Refused as error:
-                return Answer("", 0, error=error.message)
-            except (KeyError, IndexError, TypeError):
-                return Answer("", 0, error="The answer is not a chat completion.")
-            except Unavailable:
-                if waited >= PATIENCE_SECONDS:
-                    raise
-                await asyncio.sleep(pause)
-                waited, pause = waited + pause, min(8.0, pause * 2)
+        try:
+            told = await self._patiently("/v1/chat/completions", body)
+            choice = told["choices"][0]
+            tokens = int((told.get("usage") or {}).get("completion_tokens") or 0)
+            text, finish = str(choice["message"]["content"] or ""), str(choice.get("finish_reason") or "")
+            seconds = float((told.get("trimtab") or {}).get("compute_ms") or 0.0) / 1000
+            return Answer(text, tokens, finish, seconds=seconds)
+        except Refused as error:
+            return Answer("", 0, error=error.message)
+        except (KeyError, IndexError, TypeError):
+            return Answer("", 0, error="The answer is not a chat completion.")
 
     async def answers(
         self,
@@ -132,9 +129,12 @@ class Asker:
         return [task.result() for task in tasks]
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> list[float]:
-        """The log-probability of each item's completion after its messages. Raises Refused, Unavailable."""
+        """The log-probability of each item's completion after its messages; waits as `answer` does.
+
+        Raises Refused where the server cannot score, Unavailable.
+        """
         body = {"version": version, "items": [dict(item) for item in items]}
-        told = await self._call("POST", "/internal/score", json=body)
+        told = await self._patiently("/internal/score", body)
         try:
             scores = [float(value) for value in told["logprobs"]]
         except (KeyError, TypeError, ValueError):
@@ -148,6 +148,20 @@ class Asker:
         session, self._session = self._session, None
         if session is not None:
             await session.close()
+
+    async def _patiently(self, path: str, body: Mapping[str, Any]) -> Any:
+        """What the gateway answers to `body`, asked again while it is busy or away, for PATIENCE_SECONDS."""
+        waited, pause = 0.0, 0.5
+        while True:
+            try:
+                return await self._call("POST", path, json=body)
+            except Refused:
+                raise
+            except Unavailable:
+                if waited >= PATIENCE_SECONDS:
+                    raise
+                await asyncio.sleep(pause)
+                waited, pause = waited + pause, min(8.0, pause * 2)
 
     async def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         import aiohttp

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from core.errors import Conflict, Unavailable
-from core.ports import ProbePrompt
+from core.errors import Unavailable
+from core.ports import Fingerprint, ProbePrompt
 from core.settings import Settings
 from core.types import GateReport, Inference, ModelVersion
 from monitors import opinions, questions
@@ -42,23 +42,16 @@ class Bench:
     def __init__(self, store: Store, settings: Settings, asker: Asker, *, clock: Callable[[], datetime]) -> None:
         self.store, self.settings, self.asker, self.clock = store, settings, asker, clock
 
-    async def fingerprint(self, version: ModelVersion) -> str:
-        """How `version` answers the fixed prompts; waits WARM_SECONDS for a gateway that is starting.
-
-        Raises Conflict when it answers otherwise than it was registered, Unavailable.
-        """
+    async def fingerprint(self, version: ModelVersion) -> Fingerprint:
+        """How `version` answers the fixed prompts; waits WARM_SECONDS for a gateway that starts. Raises Unavailable."""
         deadline = self.clock() + timedelta(seconds=WARM_SECONDS)
         while True:
             try:
-                found = await self.asker.fingerprint(version.name)
+                return (await self.asker.fingerprint(version.name)).fingerprint
             except Unavailable as error:
                 if isinstance(error, Refused) or self.clock() >= deadline:
                     raise
                 await asyncio.sleep(2.0)
-                continue
-            if version.fingerprint and version.fingerprint != found.digest:
-                raise Conflict(f"{version.name} answers otherwise than when it was registered.", "Look into it first.")
-            return found.digest
 
     async def compare(self, candidate: str, champion: str, *, seed: int, tell: Tell) -> dict[str, Any]:
         """What `ask` finds of both, under the names candidate and champion."""
@@ -140,7 +133,7 @@ class Bench:
                     scores += await self.asker.score(version, part)
                     await tell("questions", place * len(items) + len(scores), len(versions) * len(items))
                 out[name] = list(read(scores))
-            except Unavailable:
+            except Refused:
                 out[name] = [None] * len(groups)
         return out
 

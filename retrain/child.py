@@ -9,10 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.errors import InvalidInput, TrimtabError, Unavailable
+from core.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from core.ports import Engine
 from retrain import remedies
-from retrain.engines import DONE, RUNNING, STOPPED
+from retrain.engines import DONE, GONE, RUNNING, STOPPED
 from retrain.held import Held
 
 POLL_SECONDS = 0.5
@@ -95,7 +95,7 @@ class Child:
         try:
             job, found = await self._start(module)
             status = await self._follow(job, tail)
-            if found and status == STOPPED and not (self.folder / result).exists():
+            if found and not (self.folder / result).exists() and await self._was_stopped(status, tail, began):
                 # An earlier worker asked it to end and did not live to see it: it goes on from its checkpoint.
                 job, _ = await self._start(module)
                 status = await self._follow(job, tail)
@@ -123,7 +123,13 @@ class Child:
             for job in found:
                 # Another stage's child, or one whose start was never recorded: it must not write beside ours.
                 self.engine.stop(job, GRACE_SECONDS)
-            return self.engine.submit(self.held.uuid, self.folder, argv), False
+            try:
+                return self.engine.submit(self.held.uuid, self.folder, argv), False
+            except Conflict as error:
+                if not found:
+                    raise
+                # What was stopped may wait for room on a cluster, and ends when its turn comes.
+                raise Unavailable(error.message, error.remedy) from None
 
         job, found = await self._patiently(start)
         if not found:
@@ -147,6 +153,14 @@ class Child:
                 if clock() > deadline:
                     raise
             await asyncio.sleep(PATIENT_POLL_SECONDS)
+
+    async def _was_stopped(self, status: str, tail: Tail, began: int) -> bool:
+        """Whether the child ended because it was asked to. Of one that another worker started nobody sees how it ends:
+        then its last line says so."""
+        if status != GONE:
+            return status == STOPPED
+        await self._tell(tail)
+        return tail.number > began and str(tail.latest.get("event", "")).endswith("stopped")
 
     async def _follow(self, job: str, tail: Tail) -> str:
         while True:

@@ -12,6 +12,8 @@ from core.settings import CostSettings
 from core.types import Estimate
 from estimates.crossed import crossed_ratio
 from estimates.means import mean, paired_difference
+from estimates.products import part, product, scaled, total
+from estimates.proportions import LEVEL
 from retrain.candidate import Bench, Tell
 from retrain.gate import FEWEST_TURNS
 from retrain.proposals import SEED
@@ -45,8 +47,9 @@ def describe(names: Sequence[str], found: Mapping[str, Any], cost: CostSettings)
     """{"baseline": name, "prompts": n, "versions": {name: {measure: {"value": ..., "difference": ...}}}}.
 
     Values and paired differences from the first version are Estimates as JSON. seconds_a_token is the geometric mean
-    over turns, its difference a share; cost is that of 1,000 such answers at the prices set, with the server's seconds
-    of answers that were under way together counted once. It and tokens_an_answer are left out where nothing tells them.
+    over turns, its difference a share; cost is that of 1,000 such answers at the prices set (see `_cost`), with the
+    server's seconds of answers that were under way together counted once. It is left out where no price is set, and
+    tokens_an_answer too where nothing tells them.
     """
     base = names[0]
     return {
@@ -68,18 +71,50 @@ def _describe(name: str, base: str, found: Mapping[str, Any], cost: CostSettings
         "value": asdict(_geometric([new for new, _ in turns])),
         "difference": asdict(_geometric([new / old for new, old in turns], less=1.0)),
     }
-    seconds, rows = out["seconds_a_token"]["value"]["value"], _both(found["tokens"], name, base)
+    rows = _both(found["tokens"], name, base)
     if rows:
         groups = [group for *_, group in rows]
-        tokens = _count([new for new, *_ in rows], groups)
         out["tokens_an_answer"] = {
-            "value": asdict(tokens),
+            "value": asdict(_count([new for new, *_ in rows], groups)),
             "difference": asdict(_count([new - old for new, old, _ in rows], groups)),
         }
-        if seconds is not None and tokens.value is not None:
-            answer = tokens.value * (cost.completion_million / 1e6 + seconds * cost.server_hour / 3600)
-            out["cost_of_1000_answers"] = {"value": 1000 * answer, "currency": cost.currency}
+        if cost.completion_million or cost.server_hour:
+            out["cost_of_1000_answers"] = {**_cost(rows, turns, cost), "currency": cost.currency}
     return out
+
+
+def _cost(
+    rows: Sequence[tuple[float, float, Any]], turns: Sequence[tuple[float, float]], cost: CostSettings
+) -> dict[str, Any]:
+    """What 1,000 answers cost, and how much more than those of the first version, as Estimates in JSON.
+
+    An answer's tokens (a clustered mean over prompts) times a token's price, of which the server's part follows from
+    the seconds a token (the geometric mean over turns). The value has the product of the ends of both. The difference
+    is linearised in both: what the prompts' tokens add at each version's mean price, paired by prompt and clustered,
+    and what the turns' pace adds at each version's mean tokens, paired by turn. Tokens and pace come from the same
+    answers and need not be independent: each part is taken at 97.5 %, so that both hold with 95 % (Bonferroni).
+    Where the server has no price only tokens count, at 95 %.
+    """
+    groups, a_token, a_second = [group for *_, group in rows], cost.completion_million / 1e3, cost.server_hour / 3.6
+    if not a_second:
+        value = _count([a_token * new for new, *_ in rows], groups)
+        return {
+            "value": asdict(value),
+            "difference": asdict(_count([a_token * (new - old) for new, old, _ in rows], groups)),
+        }
+    level = part()
+    tokens, before = (_count([row[place] for row in rows], groups, level) for place in (0, 1))
+    pace, earlier = (_geometric([turn[place] for turn in turns], level=level) for place in (0, 1))
+    value = product(tokens, scaled(pace, a_second, a_token))
+    if tokens.value is None or before.value is None or pace.value is None or earlier.value is None:
+        return {"value": asdict(value), "difference": asdict(value)}
+    price, price_before = a_token + a_second * pace.value, a_token + a_second * earlier.value
+    told = _count([price * new - price_before * old for new, old, _ in rows], groups, level)
+    mine, theirs = a_second * tokens.value * pace.value, a_second * before.value * earlier.value
+    # The logarithms' own means are in the prices: what is left is 0 and has the turns' spread.
+    moved = [mine * log(new / pace.value) - theirs * log(old / earlier.value) for new, old in turns]
+    paced = crossed_ratio(moved, [1.0] * len(moved), range(len(moved)), minimum=FEWEST_TURNS, level=level)
+    return {"value": asdict(value), "difference": asdict(total(told, paced))}
 
 
 def _both(values: Mapping[str, Any], name: str, base: str) -> list[tuple[Any, Any, Any]]:
@@ -88,8 +123,8 @@ def _both(values: Mapping[str, Any], name: str, base: str) -> list[tuple[Any, An
     return [(new, old, group) for new, old, group in rows if new is not None and old is not None]
 
 
-def _count(tokens: Sequence[float], groups: Sequence[Any]) -> Estimate:
-    return crossed_ratio(tokens, [1.0] * len(tokens), groups)
+def _count(tokens: Sequence[float], groups: Sequence[Any], level: float = LEVEL) -> Estimate:
+    return crossed_ratio(tokens, [1.0] * len(tokens), groups, level=level)
 
 
 def _measure(new: Sequence[float], old: Sequence[float], groups: Sequence[Any]) -> dict[str, Any]:
@@ -99,10 +134,10 @@ def _measure(new: Sequence[float], old: Sequence[float], groups: Sequence[Any]) 
     }
 
 
-def _geometric(values: Sequence[float], less: float = 0.0) -> Estimate:
+def _geometric(values: Sequence[float], less: float = 0.0, level: float = LEVEL) -> Estimate:
     """The geometric mean of one value a turn, less `less`."""
     logs = [log(value) for value in values]
-    found = crossed_ratio(logs, [1.0] * len(logs), range(len(logs)), minimum=FEWEST_TURNS)
+    found = crossed_ratio(logs, [1.0] * len(logs), range(len(logs)), minimum=FEWEST_TURNS, level=level)
     if found.value is None or found.low is None or found.high is None:
         return found
     value, low, high = (exp(end) - less for end in (found.value, found.low, found.high))

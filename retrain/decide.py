@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from core.errors import Conflict, InvalidInput
+from core.errors import Conflict, InvalidInput, Unavailable
 from core.policy import Proposal, Situation, propose
 from core.roles import Action
 from core.settings import Settings
@@ -27,12 +27,27 @@ def is_due(tx: Tx, settings: Settings) -> bool:
     return decisions.any_due(tx) or any(not _is_settled(tx, settings, alert) for alert in situations.undecided(tx))
 
 
-def decide(tx: Tx, settings: Settings) -> list[str]:
-    """Let proposals expire, and look at each firing rule alert that led to none; returns a line for what follows."""
+def decide(tx: Tx, settings: Settings, *, failed: Callable[[Exception], None] | None = None) -> list[str]:
+    """Let proposals expire, and look at each firing rule alert that led to none; returns a line for what follows.
+
+    `failed` hears why nothing can be proposed for an alert now, such as where the model cannot be read; without it that
+    is raised. The others are looked at all the same.
+    """
     decisions.expire_due(tx)
     said = []
     for alert in situations.undecided(tx):
-        if line := _decide(tx, settings, alert):
+        try:
+            with tx.attempt():
+                line = _decide(tx, settings, alert)
+        except Unavailable:
+            raise
+        except Exception as error:
+            if failed is None:
+                raise
+            error.add_note(f"while a proposal was sought for the alert of {alert['monitor']}")
+            failed(error)
+            continue
+        if line:
             said.append(line)
     return said
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from core.errors import InvalidInput, TrimtabError
 from retrain import probed, shared
+from retrain.artefacts import find_candidate
 from retrain.ending import Stopped, StopRequest, carry_out
 from retrain.learnt import by_topic, question
 from retrain.training.calibration import calibrate
@@ -39,9 +40,7 @@ def evaluate(folder: Path, progress: Progress, stop: Callable[[], bool], clock: 
     pairs = read_pairs(folder / spec.held_out)
     if not pairs:
         raise InvalidInput(f"{spec.held_out} holds no pairs.", "Hold some pairs out and start again.")
-    candidate = folder / spec.product
-    if not candidate.is_dir():
-        raise InvalidInput(f"The run has no {spec.product} to evaluate.", "Finish its training first.")
+    candidate = find_candidate(folder, spec.product)
     hardware = choose_hardware(spec.device, spec.precision, spec.threads)
     began = clock()
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from core.errors import TrimtabError
+from core.errors import Unavailable
 from core.settings import Settings
 from retrain import comparison, decide
 from retrain.candidate import Bench
 from store import commands, decisions
-from store.carrying import LEASE_SECONDS, Carrier, Report
+from store.carrying import LEASE_SECONDS, Carrier, Report, describe
 from store.unit_of_work import Tx
 
 OWNER = "retrain"
@@ -33,7 +33,8 @@ def wait(tx: Tx) -> bool:
 def obey(tx: Tx, settings: Settings, process: str) -> str:
     """Carry out the oldest command that waits; returns a line about it, or an empty text when there is none.
 
-    The proposal and the end of its command are one transaction: a kill leaves both or neither.
+    The proposal and the end of its command are one transaction: a kill leaves both or neither. Whatever else than
+    Unavailable it raises ends the command, so that it keeps no other waiting.
     """
     row = commands.claim(tx, OWNER, process, LEASE_SECONDS, kinds=tuple(ASKS))
     if row is None:
@@ -42,11 +43,15 @@ def obey(tx: Tx, settings: Settings, process: str) -> str:
         ask, names = ASKS[row["kind"]]
         asked = {name: str(row["args"].get(name, "")) for name in names}
         before = {waiting["uuid"] for waiting in decisions.waiting(tx)}
-        uuid = ask(tx, settings, actor=row["actor"], **asked)
-        commands.finish(tx, row["id"], {"decision": uuid, "waited_already": uuid in before}, process=process)
-    except TrimtabError as error:
-        commands.fail(tx, row["id"], f"{error.message} {error.remedy}".strip(), process=process)
-        return f"{row['kind']} refused for {row['actor']}: {error.message}"
+        with tx.attempt():
+            uuid = ask(tx, settings, actor=row["actor"], **asked)
+    except Unavailable:
+        raise  # the store is away or busy: it is asked again
+    except Exception as error:
+        message = describe(OWNER, row["kind"], error)
+        commands.fail(tx, row["id"], message, process=process, error=type(error).__name__)
+        return f"{row['kind']} refused for {row['actor']}: {message}"
+    commands.finish(tx, row["id"], {"decision": uuid, "waited_already": uuid in before}, process=process)
     return f"{row['kind']} done for {row['actor']}"
 
 

@@ -55,6 +55,8 @@ def retraining(
             "trainer": settings.trainer,
             "steps": steps,
             "pairs_per_step": settings.pairs_per_step,
+            "tokens_per_batch": settings.tokens_per_batch,
+            "precision": settings.precision,
             "lr": settings.full_learning_rate if full else settings.learning_rate,
             "beta": settings.beta,
             "seed": SEED,

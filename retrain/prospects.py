@@ -124,8 +124,8 @@ def list_topics(
 def advise(topics: Sequence[Mapping[str, Any]]) -> list[str]:
     """Which labels to collect: a sentence for each of the first topics that lack pairs, in their order."""
     return [
-        f"{topic['name']}: {topic['pairs']} pairs, cheap models doubt {100 * topic['doubt']:.0f} % of them; "
-        f"about {topic['wanted']} more would tell."
+        f"{topic['name']}: {topic['pairs']} pairs, of whose labels cheap models expect to guess "
+        f"{100 * topic['doubt']:.0f} % wrong (a coin: 50 %); about {topic['wanted']} more would tell."
         for topic in topics
         if topic["wanted"]
     ][:NAMED]
@@ -147,7 +147,7 @@ def say(word: str, found: Gains, more: int) -> str:
 def _points(estimate: Estimate) -> str:
     assert estimate.value is not None and estimate.low is not None and estimate.high is not None
     value, low, high = (100 * end for end in (estimate.value, estimate.low, estimate.high))
-    return f"{value:.0f} points [{low:.0f}, {high:.0f}]"
+    return f"{value:z.0f} points [{low:z.0f}, {high:z.0f}]"
 
 
 def _raised(above: Estimate) -> Estimate:

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from core.errors import Conflict, NotFound, TrimtabError, Unavailable
-from core.segments import split
 from core.settings import Settings
 from gateway import pointer as pointers
 from gateway.pointer import Pointer
 from retrain import artefacts
 from retrain.asking import Answering, Asker, Refused
-from store import alerts, apart, deployments, trials, versions
-from store.alerts import Finding
+from retrain.release_alerts import ACTOR, POINTER, PROMOTION, PROOF, finding, is_pointed, standing
+from store import alerts, apart, deployments, prints, trials, versions
 from store.unit_of_work import Store, Tx
 
-ACTOR = "system:release"
+log = logging.getLogger("trimtab.retrain")
+Item = TypeVar("Item")
 POLL_SECONDS = 0.1
 # A gateway asked before it read the new route would spend seconds on the print of the old version.
 FOLLOW_SECONDS = 0.25
 PROOF_SECONDS = 5.0
 RETRY_SECONDS = 1.0
 DOUBT_RETRY_SECONDS = 30.0
-_MONITOR = "release"
-# Two alerts: a promotion that failed is over when one succeeds, a wrong answer when the right one is proved.
-PROMOTION, _PROOF = "promotion", "proof"
-# A third, for a pointer that sends the gateway where the database cannot follow.
-_POINTER = "pointer"
+EXCHANGED = "If its server was exchanged on purpose, have its fingerprint taken anew on its page."
 
 
 class Releaser:
@@ -56,15 +53,19 @@ class Releaser:
         """
         trouble = ""
         while True:
+            said = ""
             try:
                 await work()
-                trouble = ""
             except TrimtabError as error:
-                if str(error) != trouble:
-                    self.tell(f"waiting: {error}")
-                trouble = str(error)
-                await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(POLL_SECONDS)
+                said = f"waiting: {error}"
+            except Exception as error:
+                said = f"a release failed with {type(error).__name__} and is tried again; the log has the details"
+                if said != trouble:
+                    log.error("a release failed", exc_info=error)
+            if said and said != trouble:
+                self.tell(said)
+            trouble = said
+            await asyncio.sleep(RETRY_SECONDS if said else POLL_SECONDS)
 
     async def step(self) -> None:
         """One look at everything."""
@@ -78,17 +79,13 @@ class Releaser:
         if entering := [pointer for pointer in ahead if pointer not in self._refused]:
             await self.enter(entering[0])
             return
-        for row in unproved:
-            if self._due(row):
-                await self.prove(row)
-        for name in ended:
-            await self.join(name)
+        await self._each([row for row in unproved if self._due(row)], self.prove)
+        await self._each(ended, self.join)
 
     async def carry_out(self) -> None:
         """Carry out what is requested."""
-        for row in await asyncio.to_thread(self._read_requested):
-            if self._due(row):
-                await self.promote(row)
+        requested = await asyncio.to_thread(self._read_requested)
+        await self._each([row for row in requested if self._due(row)], self.promote)
 
     async def enter(self, pointer: Pointer) -> None:
         """Enter the rollback that a gateway made by its pointer while the database was away; it is proved next."""
@@ -103,9 +100,7 @@ class Releaser:
                 reason=pointer.reason,
                 at=pointer.at,
             )
-            alerts.resolve(
-                tx, standing(_POINTER, pointer.deployment), reason=f"{pointer.version} is live.", actor=ACTOR
-            )
+            alerts.resolve(tx, standing(POINTER, pointer.deployment), reason=f"{pointer.version} is live.", actor=ACTOR)
 
         try:
             await self._write(change)
@@ -115,7 +110,7 @@ class Releaser:
             self._refused.add(pointer)
             file = self.settings.pointer_path.name
             summary = f"The local pointer names {pointer.version}: {error.message} If it is an old one, remove {file}."
-            about = finding(_POINTER, pointer.deployment, summary)
+            about = finding(POINTER, pointer.deployment, summary)
             await self._write(lambda tx: alerts.apply(tx, about, actor=ACTOR))
             self.tell(f"the pointer cannot be entered: {error.message}")
             return
@@ -138,11 +133,9 @@ class Releaser:
                 await self._write(lambda tx: deployments.delay(tx, row["id"], why))
                 self.tell(f"{row['version']} cannot be loaded yet: {why}")
             return
-        if not row["expected"]:
-            # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
-            await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
-        elif found.digest != row["expected"]:
-            await self._fail(row, f"{row['version']} answers otherwise than when it was registered.")
+        # Adopted without a gateway to ask: as it answers when it is first loaded is what it is from here on.
+        if not await self._write(lambda tx: prints.accept(tx, row["version"], found.fingerprint, actor=ACTOR)):
+            await self._fail(row, f"{row['version']} answers otherwise than when it was registered. {EXCHANGED}")
             return
         await self._put(row, found)
 
@@ -152,6 +145,9 @@ class Releaser:
             return
         try:
             found = await self.asker.fingerprint(deployment=row["deployment"])
+        except Refused as error:
+            await self._doubt(row, error.message)
+            return
         except Unavailable:
             self._postpone(row, RETRY_SECONDS)
             return
@@ -163,16 +159,20 @@ class Releaser:
             # Overtaken since the row was read, or by a pointer that cannot be entered.
             self._postpone(row, RETRY_SECONDS)
             return
-        right = found.version == row["version"]
-        if right and not row["expected"]:
-            # The very first version, which nobody could ask before.
-            await self._write(lambda tx: versions.set_fingerprint(tx, row["version"], found.digest, actor=ACTOR))
-        if right and await self._write(lambda tx: deployments.verify(tx, row["id"], found.digest, actor=ACTOR)):
+
+        def record(tx: Tx) -> bool:
+            # The very first version is one which nobody could ask before.
+            own = found.version == row["version"]
+            own = own and prints.accept(tx, row["version"], found.fingerprint, actor=ACTOR)
+            return own and deployments.verify(tx, row["id"], found.fingerprint.digest, actor=ACTOR)
+
+        if await self._write(record):
             self.tell(f"{row['deployment']} is answered by {row['version']}, proved by its fingerprint")
-            over = standing(_PROOF, row["deployment"])
+            over = standing(PROOF, row["deployment"])
             await self._write(lambda tx: alerts.resolve(tx, over, reason="The fingerprint is proved.", actor=ACTOR))
         else:
-            await self._doubt(row, f"{found.version} answers, and not as {row['version']} was registered.")
+            why = f"{found.version} answers, and not as {row['version']} was registered."
+            await self._doubt(row, f"{why} {EXCHANGED}" if found.version == row["version"] else why)
 
     async def join(self, name: str) -> None:
         """Let the segment of the deployment `name` be answered as everybody, if nothing of its own is left by now."""
@@ -181,7 +181,7 @@ class Releaser:
             joined = apart.join(tx, name, actor=ACTOR)
             if joined:
                 # Nobody asks for its proof any more.
-                over = standing(_PROOF, name)
+                over = standing(PROOF, name)
                 alerts.resolve(tx, over, reason="The segment is answered as everybody.", actor=ACTOR)
             return joined
 
@@ -192,15 +192,16 @@ class Releaser:
         """Put the proved version on trial where that was asked for, else live at once; nothing where another worker
         was faster, or a person's pointer waits to be entered."""
         then: Literal["shadow", "canary", "live"]
+        print_ = found.fingerprint.digest
         then = "shadow" if row["shadow"] else "canary" if row["share"] else "live"
 
         def change(tx: Tx) -> bool:
             if not deployments.is_requested(tx, row["id"]) or is_pointed(tx, self.settings, row):
                 return False
             if then != "live":
-                trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=found.digest)
+                trials.begin(tx, row["id"], then, actor=ACTOR, fingerprint=print_)
                 return True
-            deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=found.digest)
+            deployments.flip(tx, row["id"], actor=ACTOR, fingerprint=print_)
             over = standing(PROMOTION, row["deployment"])
             alerts.resolve(tx, over, reason=f"{row['version']} is live.", actor=ACTOR)
             return True
@@ -236,10 +237,24 @@ class Releaser:
         def change(tx: Tx) -> None:
             deployments.doubt(tx, row["id"], message, actor=ACTOR)
             summary = f"{row['deployment']} should be answered by {row['version']}. {message}"
-            alerts.apply(tx, finding(_PROOF, row["deployment"], summary), actor=ACTOR)
+            alerts.apply(tx, finding(PROOF, row["deployment"], summary), actor=ACTOR)
 
         await self._write(change)
         self.tell(f"not proved: {message}")
+
+    async def _each(self, items: Iterable[Item], work: Callable[[Item], Awaitable[None]]) -> None:
+        """Do `work` with each; one that fails keeps no other waiting. Raises what stopped the first of them, at once
+        where the database is away."""
+        stopped: list[Exception] = []
+        for item in items:
+            try:
+                await work(item)
+            except Unavailable:
+                raise
+            except Exception as error:
+                stopped.append(error)
+        if stopped:
+            raise stopped[0]
 
     def _read_requested(self) -> list[Any]:
         with self.store.read() as tx:
@@ -276,30 +291,3 @@ class Releaser:
 
     def _postpone(self, row: Mapping[str, Any], seconds: float) -> None:
         self._later[row["id"]] = self.clock() + timedelta(seconds=seconds)
-
-
-def is_pointed(tx: Tx, settings: Settings, row: Mapping[str, Any]) -> bool:
-    """Whether a person has moved the deployment of `row` by the pointer, which waits to be entered.
-
-    A worker that moved first would take the pointer's generation, and with it the rollback that somebody asked for.
-    """
-    pointer, route = (
-        pointers.read(settings.pointer_path).get(row["deployment"]),
-        deployments.current(tx, row["deployment"]),
-    )
-    if pointer is None or route is None or pointer.generation <= route["generation"]:
-        return False
-    served = {route["version"], *(one["version"] for one in deployments.earlier(tx, row["deployment"]))}
-    return pointer.version in served  # another one cannot be entered
-
-
-def finding(about: str, deployment: str, summary: str) -> Finding:
-    """A release that needs a person, as an alert of its own for each deployment."""
-    _, segment = split(deployment)
-    where = about if segment is None else f"{about} {segment}"
-    return Finding(monitor=_MONITOR, kind="system", breach=True, summary=summary, severity="critical", segment=where)
-
-
-def standing(about: str, deployment: str) -> str:
-    """The fingerprint of that alert while it stands."""
-    return finding(about, deployment, "").fingerprint

@@ -16,16 +16,18 @@ SETTINGS = MappingProxyType(
         "devices": "retrain.devices",
         "threads": "retrain.threads",
         "pairs_per_step": "retrain.pairs_per_step",
+        "tokens_per_batch": "retrain.tokens_per_batch",
+        "precision": "retrain.precision",
         "max_steps": "retrain.max_steps",
         "finetuning_type": "retrain.finetuning_type",
     }
 )
 _LONGEST = RunSpec("").max_length
-# What a proposed run has no setting for, and what does the same or as much as can be done.
+# What is said otherwise in the console: a proposed run has no setting for it, or there is more that can be done.
 _INSTEAD = MappingProxyType(
     {
-        "Lower tokens_per_batch": "Free memory on the machine, or lower pairs_per_step",
-        " or use precision fp32": "",
+        "Lower tokens_per_batch": "Lower retrain.tokens_per_batch, or free memory on the machine",
+        " or use precision fp32": " or set retrain.precision to fp32",
         "Raise max_length": f"Approve shorter ones: prompt and answer together train up to {_LONGEST:,} tokens",
         "Use auto, cpu or cuda": "Set device to auto, cpu or cuda",
     }

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from core.errors import Conflict
 from core.ports import Engine
 from core.settings import Settings
 from core.states import RUN_STAGES
@@ -29,7 +30,7 @@ from retrain.pairs import clearing, drawing, margins, texts, thumbs
 from retrain.probed import SUSPECTS
 from retrain.training.progress import read_events
 from retrain.training.spec import RESULTS
-from store import datasets, runs, versions
+from store import datasets, prints, runs, versions
 from store.unit_of_work import Tx
 
 ACTOR = "system:retrain"
@@ -180,10 +181,12 @@ class Stages:
 
     async def evaluate(self) -> str:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
-        await self.child.run(self.modules[1], "evaluation.json")
         candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
+        artefacts.note_adopted(self.folder, self.settings.home / candidate.path, candidate.digest)
+        await self.child.run(self.modules[1], "evaluation.json")
         print_ = await self.bench.fingerprint(candidate)
-        await self.held.write(lambda tx: versions.set_fingerprint(tx, candidate.name, print_, actor=ACTOR))
+        if not await self.held.write(lambda tx: prints.accept(tx, candidate.name, print_, actor=ACTOR)):
+            raise Conflict(f"{candidate.name} answers otherwise than when it was registered.", "Look into it first.")
         result = self.folder / COMPARISON
         if not is_whole(result):
             spec = self.held.row["spec"]
@@ -261,6 +264,8 @@ def compose(spec: dict[str, Any], champion: ModelVersion, settings: Settings, ex
         "lr": float(spec["lr"]),
         "beta": float(spec["beta"]),
         "pairs_per_step": int(spec["pairs_per_step"]),
+        # Runs that were proposed before these were settings have the trainer's defaults.
+        **{name: spec[name] for name in ("tokens_per_batch", "precision") if name in spec},
         "device": spec["device"],
         "threads": settings.retrain.threads or count_threads(settings),
         "devices": settings.retrain.devices,

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from core.errors import TrimtabError
+from core.errors import TrimtabError, Unavailable
 from core.settings import Settings
 from core.types import Inference
+from monitors.turns import repeat
 from retrain.canary import Counts, Judgement, Tally, judge, judge_shadow
-from retrain.release import ACTOR, PROMOTION, finding, is_pointed, standing
+from retrain.release_alerts import ACTOR, PROMOTION, finding, is_pointed, standing
 from store import alerts, deployments, trials
 from store.unit_of_work import Store, Tx
 
+log = logging.getLogger("trimtab.retrain")
 LOOK_SECONDS = 2.0
-RETRY_SECONDS = 2.0
 _BATCH = 500
 
 
@@ -40,29 +42,39 @@ class Trials:
     ) -> None:
         self.store, self.settings, self.clock, self.tell = store, settings, clock, tell
         self._read: dict[int, _Read] = {}
-        self._trouble = ""
+        self._trouble: dict[int, str] = {}
 
     async def follow(self) -> None:
         """Look until cancelled."""
-        while True:
-            try:
-                await asyncio.to_thread(self.step)
-                self._trouble = ""
-            except TrimtabError as error:
-                if str(error) != self._trouble:
-                    self.tell(f"waiting: {error}")
-                self._trouble = str(error)
-                await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+        await repeat(lambda: asyncio.to_thread(self.step), LOOK_SECONDS, tell=self.tell)
 
     def step(self) -> None:
-        """One look at each trial."""
+        """One look at each trial. What goes wrong with one is told once, and keeps none of the others waiting."""
         with self.store.read() as tx:
             on_trial = [dict(row) for row in trials.running(tx)]
-        for id in set(self._read) - {row["id"] for row in on_trial}:
-            del self._read[id]
+        for known in (self._read, self._trouble):
+            for id in set(known) - {row["id"] for row in on_trial}:
+                del known[id]
         for row in on_trial:
-            self.decide(row, self.look(row))
+            try:
+                self.decide(row, self.look(row))
+                self._trouble.pop(row["id"], None)
+            except Unavailable:
+                raise
+            except Exception as error:
+                # What was half read would count twice.
+                self._read.pop(row["id"], None)
+                self._tell_of(row, error)
+
+    def _tell_of(self, row: Mapping[str, Any], error: Exception) -> None:
+        ours = isinstance(error, TrimtabError)
+        said = str(error) if ours else f"it failed with {type(error).__name__}; the log has the details."
+        if said == self._trouble.get(row["id"]):
+            return
+        self._trouble[row["id"]] = said
+        self.tell(f"the {row['state']} of {row['version']} could not be looked at: {said}")
+        if not ours:
+            log.error("a trial could not be looked at", exc_info=error)
 
     def look(self, row: Mapping[str, Any]) -> Judgement:
         """What everything captured so far says of the trial `row`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 from collections.abc import Callable
 from datetime import datetime
@@ -20,6 +21,7 @@ from store import runs
 from store.runs import LeaseLost
 from store.unit_of_work import Store
 
+log = logging.getLogger("trimtab.retrain")
 IDLE_SECONDS = 0.5
 RETRY_SECONDS = 5.0
 ORPHAN_SECONDS = 10.0
@@ -58,6 +60,11 @@ class Worker:
                 # The store or the engine is away, or the engine's cluster takes no jobs from us as it is set up.
                 if not troubled:
                     self.tell(f"waiting: {error}")
+                troubled, taken = True, False
+            except Exception as error:
+                # A run's own failure ends that run; what is left must not end every loop of the process.
+                log.error("the worker's turn failed", exc_info=error)
+                self.tell(f"waiting: a turn failed with {type(error).__name__}; the log has the details")
                 troubled, taken = True, False
             if not taken:
                 await self._pause(RETRY_SECONDS if troubled else IDLE_SECONDS)
@@ -157,7 +164,11 @@ class Worker:
                 over = runs.is_over(tx, job.partition("/")[0])
             if over:
                 self.tell(f"ending the orphan {job}")
-                self.engine.stop(job, GRACE_SECONDS)
+                try:
+                    self.engine.stop(job, GRACE_SECONDS)
+                except Exception as error:
+                    # It is found again in a moment; those after it need not wait for that.
+                    self.tell(f"the orphan {job} could not be ended: {type(error).__name__}: {error}")
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -62,8 +62,10 @@ class Carrier:
             if lost or self.ending():
                 await asyncio.to_thread(self._end, lambda tx: commands.hand_back(tx, row["id"], process=self.process))
                 return ""
-            message = self._describe(row["kind"], error)
-            await asyncio.to_thread(self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process))
+            message, kind = describe(self.owner, row["kind"], error), type(error).__name__
+            await asyncio.to_thread(
+                self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process, error=kind)
+            )
             return f"{row['kind']} failed for {row['actor']}: {message}"
         await asyncio.to_thread(self._end, lambda tx: commands.finish(tx, row["id"], result, process=self.process))
         return f"{row['kind']} done for {row['actor']}"
@@ -94,9 +96,10 @@ class Carrier:
         except (Conflict, NotFound):
             return  # it expired or another process took it over
 
-    def _describe(self, kind: str, error: Exception) -> str:
-        """The failure in plain words without captured text: our own, or the kind of a foreign error."""
-        if isinstance(error, TrimtabError):
-            return f"{error.message} {error.remedy}".strip()
-        logging.getLogger(f"trimtab.{self.owner}").error("%s failed", kind, exc_info=error)
-        return f"It failed with {type(error).__name__}; the process's log has the details."
+
+def describe(owner: str, work: str, error: Exception) -> str:
+    """The failure in plain words without captured text: our own, or the kind of a foreign error, which is logged."""
+    if isinstance(error, TrimtabError):
+        return f"{error.message} {error.remedy}".strip()
+    logging.getLogger(f"trimtab.{owner}").error("%s failed", work, exc_info=error)
+    return f"It failed with {type(error).__name__}; the process's log has the details."

@@ -39,6 +39,7 @@ KINDS = MappingProxyType(
     }
 )
 EXPIRES_IN = timedelta(minutes=5)
+_LOOKED_AT = 100
 _FREE: Mapping[str, Any] = MappingProxyType({"claimed_by": "", "lease_until": None})
 
 
@@ -140,9 +141,9 @@ def finish(tx: Tx, id: int, result: Mapping[str, Any], *, process: str = "") -> 
     _end(tx, id, "done", process, result=dict(result), progress=1.0)
 
 
-def fail(tx: Tx, id: int, message: str, *, process: str = "") -> None:
-    """Move a held command to failed with one plain sentence."""
-    _end(tx, id, "failed", process, message=message)
+def fail(tx: Tx, id: int, message: str, *, process: str = "", error: str = "") -> None:
+    """Move a held command to failed with one plain sentence; its result is {"error": `error`}, the kind of failure."""
+    _end(tx, id, "failed", process, message=message, **({"result": {"error": error}} if error else {}))
 
 
 def get(tx: Tx, uuid: str) -> sa.RowMapping:
@@ -151,6 +152,15 @@ def get(tx: Tx, uuid: str) -> sa.RowMapping:
     if row is None:
         raise NotFound("There is no such command.", "It may belong to another installation.")
     return row
+
+
+def newest(tx: Tx, kind: str, args: Mapping[str, Any]) -> sa.RowMapping | None:
+    """The newest command of `kind` with these arguments, of the last 100 of the kind; None where there is none."""
+    wanted = canonical(dict(args))
+    columns = commands.c.id, commands.c.args
+    last = tx.all(sa.select(*columns).where(commands.c.kind == kind).order_by(commands.c.id.desc()).limit(_LOOKED_AT))
+    id = next((row["id"] for row in last if canonical(row["args"]) == wanted), None)
+    return None if id is None else tx.one(sa.select(commands).where(commands.c.id == id))
 
 
 def expire_due(tx: Tx, owner: str) -> int:

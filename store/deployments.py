@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from core.errors import Conflict, IllegalMove, InvalidInput, NotFound
 from core.segments import split
 from core.states import DECISION, DEPLOYMENT
+from store import prints
 from store.segments import within
 from store.tables import decisions, deployments, routes, versions
 from store.unit_of_work import Tx
@@ -276,10 +277,9 @@ def enter_rollback(tx: Tx, deployment: str, *, to: str, generation: int, actor: 
 
 
 def verify(tx: Tx, id: int, fingerprint: str, *, actor: str) -> bool:
-    """Record what was seen answering for the live row `id`; returns whether it is the version's own fingerprint."""
+    """Record what was seen answering for the live row `id`; returns whether it is a fingerprint of its version."""
     row = find(tx, id)
-    expected = tx.scalar(sa.select(versions.c.fingerprint).where(versions.c.id == row["version_id"]))
-    if not expected or expected != fingerprint:
+    if not prints.knows(tx, row["version_id"], fingerprint):
         return False
     values = {"verified_at": tx.now, "fingerprint": fingerprint, "message": ""}
     still = deployments.c.id == id, deployments.c.state == "live", deployments.c.verified_at.is_(None)
@@ -311,9 +311,9 @@ def fail(tx: Tx, id: int, message: str, *, actor: str, event: str = "deployment.
     tx.audit(actor, event, row["uuid"], {"version": row["version"], "message": message})
 
 
-_WITH_VERSION = sa.select(
-    deployments, versions.c.name.label("version"), versions.c.path, versions.c.fingerprint.label("expected")
-).join(versions, versions.c.id == deployments.c.version_id)
+_WITH_VERSION = sa.select(deployments, versions.c.name.label("version"), versions.c.path).join(
+    versions, versions.c.id == deployments.c.version_id
+)
 
 
 def find(tx: Tx, id: int) -> sa.RowMapping:

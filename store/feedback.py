@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from core.errors import NotFound
 from core.types import Feedback
+from store import settled
 from store.inferences import clean, hash_user, salt_of
 from store.segments import within
 from store.tables import feedback, inference_texts, inferences
@@ -38,6 +39,7 @@ def record(tx: Tx, item: Feedback) -> bool:
         if item.kind == "correction" and not rejected:
             told = sa.select(inference_texts.c.response).where(inference_texts.c.inference_id == inference_id)
             rejected = tx.scalar(told) or ""
+    settled.announce(tx, feedback)
     tx.insert(
         feedback,
         uuid=item.uuid,

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from core.errors import NotFound
 from core.types import Inference
+from store import settled
 from store.embeddings import digest
 from store.segments import within
 from store.tables import inference_texts, inferences, options
@@ -30,6 +31,7 @@ def record(tx: Tx, rows: Sequence[Inference], *, source_keys: Sequence[str] = ()
     """
     if not rows:
         return []
+    settled.announce(tx, inferences)
     salt = salt_of(tx) if any(row.user for row in rows) else b""
     keys: list[str | None] = list(source_keys) if source_keys else [None] * len(rows)
     narrow = [_narrow(row, key, salt) for row, key in zip(rows, keys, strict=True)]
@@ -61,12 +63,16 @@ def after(
     version: str | None = None,
     alone: bool = False,
     limit: int,
+    until: int | None = None,
 ) -> list[Inference]:
-    """The first `limit` exchanges whose key is above `id`, in key order, with their texts.
+    """The first `limit` exchanges whose key is above `id` (and at most `until`), in key order, with their texts.
 
-    A `deployment` stands for its segments too, unless `alone`.
+    A `deployment` stands for its segments too, unless `alone`. Who goes on from the last key reads up to
+    `settled.newest`, or misses what is committed out of order.
     """
     chosen = _matching(kinds, deployment, version).where(inferences.c.id > id)
+    if until is not None:
+        chosen = chosen.where(inferences.c.id <= until)
     if alone:
         chosen = chosen.where(inferences.c.deployment == deployment)
     return [_read(row) for row in tx.all(chosen.order_by(inferences.c.id).limit(limit))]

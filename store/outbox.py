@@ -124,7 +124,8 @@ def take_due(tx: Tx, *, limit: int = 20, lease: timedelta = timedelta(seconds=60
         sa.select(outbox, channels_table.c.name, channels_table.c.kind, channels_table.c.config)
         .join(channels_table, channels_table.c.id == outbox.c.channel_id)
         .where(outbox.c.state == "pending", outbox.c.next_at <= tx.now, outbox.c.held_because == "")
-        .order_by(outbox.c.id)
+        # What failed before comes last: a channel that is down, with hundreds to repeat, keeps no news waiting.
+        .order_by(outbox.c.attempts, outbox.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=outbox)
     )

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from core.thinning import EVERY, Thinning
 from core.types import Inference
 from store import inferences as exchanges
+from store import settled
 from store.feedback import CONSOLE
 from store.segments import within
 from store.tables import feedback, inferences
@@ -62,13 +63,15 @@ def openings(
     """The opening exchanges among the next `limit` watched rows, and the key of the last row read (or `after`).
 
     A conversation is one unit: only its first exchange opens it. Rows without a conversation are units of their own.
-    With a `thinning` those among the next `limit` keys that it draws; the rows between are not read.
+    With a `thinning` those among the next `limit` keys that it draws; the rows between are not read. What is committed
+    out of key order waits for the rows before it (`settled`), so that each is read once and in key order.
     """
+    until = settled.newest(tx, inferences)
     if thinning.one_in == 1:
-        rows = exchanges.after(tx, after, deployment=deployment, version=version or None, limit=limit)
+        rows = exchanges.after(tx, after, deployment=deployment, version=version or None, limit=limit, until=until)
         opening = set(openings_at(tx, [row.id for row in rows], deployment=deployment))
         return [row for row in rows if row.id in opening], rows[-1].id if rows else after
-    keys = thinning.after(after, int(tx.scalar(sa.select(sa.func.max(inferences.c.id))) or 0), limit)
+    keys = thinning.after(after, until, limit)
     found = exchanges.by_ids(tx, openings_at(tx, keys, deployment=deployment, version=version))
     return found, keys[-1] if keys else after
 
@@ -150,10 +153,11 @@ def judgements(
 ) -> list[Judgement]:
     """The next judgements of answers with keys from `from_inference`, the first one of each answer, in key order.
 
-    With `alone` those of `deployment` itself only, without its segments.
+    With `alone` those of `deployment` itself only, without its segments. None before those with smaller keys.
     """
+    until = settled.newest(tx, feedback)
     query = _first_judgements(deployment, version, alone=alone).where(inferences.c.id >= from_inference)
-    rows = tx.all(query.where(feedback.c.id > after).order_by(feedback.c.id).limit(limit))
+    rows = tx.all(query.where(feedback.c.id > after, feedback.c.id <= until).order_by(feedback.c.id).limit(limit))
     return [_judgement(row) for row in rows]
 
 
@@ -168,7 +172,7 @@ def judgements_drawn(
     version: str = "",
 ) -> tuple[list[Judgement], int]:
     """As `judgements`, those among the next `limit` keys that `thinning` draws, and the last of these (or `after`)."""
-    keys = thinning.after(after, int(tx.scalar(sa.select(sa.func.max(feedback.c.id))) or 0), limit)
+    keys = thinning.after(after, settled.newest(tx, feedback), limit)
     query = _first_judgements(deployment, version).where(inferences.c.id >= from_inference)
     return _judgements_at(tx, query, keys), keys[-1] if keys else after
 

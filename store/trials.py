@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from core.errors import Conflict, InvalidInput, NotFound
 from core.roles import Action
 from core.states import DEPLOYMENT
-from store import accounts, deployments, streams
+from store import accounts, deployments, settled, streams
 from store import inferences as exchanges
 from store.segments import within
 from store.tables import audit_events, inferences, routes, versions
@@ -18,6 +18,8 @@ from store.tables import deployments as rows
 from store.unit_of_work import Tx
 
 ON_TRIAL = ("shadow", "canary")
+# A gateway commits what it captured within milliseconds, or hangs.
+CAPTURE_SECONDS = 15.0
 _IN = 400
 
 
@@ -115,7 +117,9 @@ def is_comparison(tx: Tx, row: sa.RowMapping) -> bool:
 
 def answers(tx: Tx, after: int, *, deployment: str, kind: Literal["live", "shadow"], limit: int) -> list[Any]:
     """The next captured exchanges of `kind` with keys above `after`, in key order: of `deployment`, no segment's."""
-    return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, alone=True, limit=limit)
+    # What lasts longer is an import, none of whose rows is an answer of a trial: a bad canary must not wait for it.
+    until = settled.newest(tx, inferences, patience_seconds=CAPTURE_SECONDS)
+    return exchanges.after(tx, after, kinds=(kind,), deployment=deployment, alone=True, limit=limit, until=until)
 
 
 def judgements(

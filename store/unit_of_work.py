@@ -32,6 +32,7 @@ class Tx:
     def __init__(self, connection: Connection, now: datetime) -> None:
         self.connection = connection
         self.now = now
+        self.announced: set[str] = set()
 
     def execute(self, statement: sa.Executable, rows: Any = None) -> CursorResult[Any]:
         """Run a statement."""
@@ -46,9 +47,9 @@ class Tx:
         """Every row."""
         return list(self.connection.execute(statement).mappings())
 
-    def scalar(self, statement: sa.Executable) -> Any:
-        """The first column of the first row, or None."""
-        return self.connection.execute(statement).scalar()
+    def scalar(self, statement: sa.Executable, values: Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row, or None. `values` are those of the statement's own parameters."""
+        return self.connection.execute(statement, values).scalar()
 
     def insert(self, table: sa.Table, **values: Any) -> int:
         """Insert a row and return its integer key (0 where the table's key is not one)."""
@@ -80,6 +81,20 @@ class Tx:
                 f"The {machine.name} is {old or 'gone'} and cannot become {new}.",
                 "Reload to see its present state.",
             )
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """What is written within is undone, and only that, where it raises: the transaction can go on.
+
+        Raises Unavailable and Conflict as a whole transaction does.
+        """
+        announced = set(self.announced)
+        try:
+            with _in_our_words(), self.connection.begin_nested():
+                yield
+        except BaseException:
+            self.announced = announced
+            raise
 
     def database_now(self) -> datetime:
         """The database's clock, which leases use: one clock for all processes."""
@@ -161,30 +176,36 @@ class Store:
 
     @contextmanager
     def _transaction(self, begin: str, now: datetime | None) -> Iterator[Tx]:
-        try:
-            with self.engine.connect() as connection:
-                connection = connection.execution_options(trimtab_begin=begin)
-                with connection.begin():
-                    yield Tx(connection, now or datetime(1970, 1, 1, tzinfo=UTC))
-        except OperationalError as error:
-            raise _unavailable(error) from error
-        except sa.exc.TimeoutError as error:
-            # Every connection waits for the database.
-            raise Unavailable("The database keeps everybody waiting.", "Try again in a few seconds.") from error
-        except sa.exc.IntegrityError as error:
-            raise Conflict(
-                "Somebody else wrote the same thing at the same moment.",
-                "Reload and look before trying again.",
-            ) from error
-        except DBAPIError as error:
-            # SQLite has no class of its own for a file that is damaged.
-            if error.connection_invalidated or type(error) is sa.exc.DatabaseError:
-                raise _unavailable(error) from error
-            raise
+        with _in_our_words(), self.engine.connect() as connection:
+            connection = connection.execution_options(trimtab_begin=begin)
+            with connection.begin():
+                yield Tx(connection, now or datetime(1970, 1, 1, tzinfo=UTC))
 
     def close(self) -> None:
         """Release every connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Raise Unavailable or Conflict for what the database says within."""
+    try:
+        yield
+    except OperationalError as error:
+        raise _unavailable(error) from error
+    except sa.exc.TimeoutError as error:
+        # Every connection waits for the database.
+        raise Unavailable("The database keeps everybody waiting.", "Try again in a few seconds.") from error
+    except sa.exc.IntegrityError as error:
+        raise Conflict(
+            "Somebody else wrote the same thing at the same moment.",
+            "Reload and look before trying again.",
+        ) from error
+    except DBAPIError as error:
+        # SQLite has no class of its own for a file that is damaged.
+        if error.connection_invalidated or type(error) is sa.exc.DatabaseError:
+            raise _unavailable(error) from error
+        raise
 
 
 def _unavailable(error: DBAPIError) -> Unavailable:

@@ -52,23 +52,6 @@ def register(tx: Tx, version: ModelVersion, *, actor: str) -> int:
     return key
 
 
-def set_fingerprint(tx: Tx, name: str, fingerprint: str, *, actor: str) -> None:
-    """Record how `name` answers the fixed prompts, once; raises Conflict when another fingerprint stands."""
-    row = _row(tx, versions.c.name == name, name)
-    if row["fingerprint"] == fingerprint:
-        return
-    statement = (
-        sa.update(versions)
-        .where(versions.c.id == row["id"], versions.c.fingerprint == "")
-        .values(fingerprint=fingerprint)
-    )
-    if tx.execute(statement).rowcount != 1:
-        raise Conflict(
-            f"{name} already has another fingerprint.", "Its files or its server changed: look into it first."
-        )
-    tx.audit(actor, "version.fingerprinted", name, {"fingerprint": fingerprint})
-
-
 def get(tx: Tx, name: str) -> ModelVersion:
     """The version called `name`. Raises NotFound."""
     return _version(_row(tx, versions.c.name == name, name))

@@ -49,7 +49,12 @@ def _tell_outlook(tx: Tx, decision: str, say: Say) -> None:
         "twice": estimate(0.06, -0.02, 0.19, 256),
         "curve": [{"learnt": n, "accuracy": estimate(*ends, 256)} for n, *ends in curve],
         "topics": topics,
-        "label": [say("parcel · late: 46 pairs, cheap models doubt 48 % of them; about 47 more would tell.")],
+        "label": [
+            say(
+                "parcel · late: 46 pairs, of whose labels cheap models expect to guess 48 % wrong (a coin: 50 %); "
+                "about 47 more would tell."
+            )
+        ],
     }
     commands.finish(tx, row["id"], told, process="retrain-1")
 

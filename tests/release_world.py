@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from core.errors import Unavailable
+from core.ports import Fingerprint
 from core.segments import Segment
 from core.settings import Settings
 from core.types import ModelVersion
@@ -34,20 +35,25 @@ class Gateway(Asker):
     def __init__(self, store: Store) -> None:
         super().__init__("http://127.0.0.1:1", "key", "assistant")
         self.store, self.away, self.refuses, self.stuck_at = store, False, False, 0
-        self.prints = {name: f"print-{name}" for name in NAMES}
+        self.differing = False
+        self.prints: dict[str, str | Fingerprint] = {name: f"print-{name}" for name in NAMES}
         self.asked: list[str] = []
 
     async def fingerprint(self, version: str = "", *, deployment: str = "") -> Answering:
         self.asked.append(version)
         if self.refuses and version:
             raise Refused("It was made for another base model.")
+        if self.differing and not version:
+            raise Refused("Server 2 of 2 answers otherwise than Server 1 of 2.")
         if self.away:
             raise Unavailable("The gateway does not answer.")
         with self.store.read() as tx:
             route = deployments.current(tx, deployment or "assistant")
         assert route is not None
         name = version or str(route["version"])
-        return Answering(name, self.stuck_at or int(route["generation"]), self.prints[name])
+        found = self.prints[name]
+        print_ = found if isinstance(found, Fingerprint) else Fingerprint(found)
+        return Answering(name, self.stuck_at or int(route["generation"]), print_)
 
 
 @dataclass

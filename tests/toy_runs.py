@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from core.events import digest
-from core.ports import Engine, ProbePrompt
+from core.ports import Engine, Fingerprint, ProbePrompt
 from core.settings import RetrainSettings, Settings
 from core.types import Inference, ModelVersion, PreferencePair
 from retrain import candidate
@@ -76,6 +76,8 @@ import json, sys
 from pathlib import Path
 
 folder = Path(sys.argv[1])
+adopted = json.loads((folder / "adopted.json").read_text())
+assert Path(adopted["folder"]).name == adopted["digest"] and list(Path(adopted["folder"]).glob("*.safetensors"))
 judged = (folder / "held_out.jsonl").read_text().splitlines()
 told = []
 for place, line in enumerate(judged):
@@ -121,7 +123,7 @@ class ToyAsker(Asker):
         super().__init__("http://127.0.0.1:1", "key", "assistant")
 
     async def fingerprint(self, version: str = "", *, deployment: str = "") -> Answering:
-        return Answering(version, 1, digest(version))
+        return Answering(version, 1, Fingerprint(digest(version)))
 
     async def answer(self, version: str, messages: Any, *, max_tokens: int, seed: int) -> Answer:
         return Answer("Your parcel comes tomorrow.", 6)

@@ -20,6 +20,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from models import artefacts
+
 BASE = "chat"
 WORDS = ("north", "south", "east", "west", "up", "down", "left", "right")
 
@@ -94,10 +96,10 @@ class FakeVLLM:
 
 def write_adapter(folder: Path, weights: bytes) -> str:
     """A folder that stands for an adapter, named by its content as an installation names it; returns its path."""
-    place = folder / hashlib.sha256(weights).hexdigest()
-    place.mkdir(parents=True, exist_ok=True)
-    (place / "adapter_model.safetensors").write_bytes(weights)
-    return str(place)
+    made = folder / "made"
+    made.mkdir(parents=True, exist_ok=True)
+    (made / "adapter_model.safetensors").write_bytes(weights)
+    return str(made.rename(folder / artefacts.digest(made)))
 
 
 def _error(message: str, kind: str, status: int, param: str | None = None) -> Response:

@@ -28,6 +28,7 @@ COMMANDS = {
     "train": ("train", "train"),
     "compare": ("compare", "compare"),
     "rollback": ("rollback", "rollback"),
+    "fingerprint": ("fingerprint", "fingerprint"),
     "audit": ("audit", "audit"),
 }
 

@@ -87,7 +87,7 @@ def base_version(settings: Settings, *, now: datetime) -> ModelVersion:
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """What `trimtab doctor` looks at: Python, disk, models, database, chain, ports."""
+    """What `trimtab doctor` looks at: Python, disk, models, database, audit chain."""
     findings = [
         Finding(
             "python",

@@ -41,7 +41,8 @@ def _end_with_parent() -> None:
 
 
 class Supervisor:
-    """Runs `children` with `environment` until `stop` or until one says its settings are wrong (exit code 2)."""
+    """Runs `children` with `environment` until `stop` or until one says, as it starts for the first time, that its
+    settings are wrong (exit code 2)."""
 
     def __init__(
         self,
@@ -110,12 +111,16 @@ class Supervisor:
         if code is None:
             return
         child.process.wait()
-        if code == BAD_SETTINGS:
+        began_well = child.restarts > 0 or now - child.started > SETTLED_SECONDS
+        if code == BAD_SETTINGS and not began_well:
             self.say(f"{child.name:<9} cannot run with these settings; everything is stopped")
             self.failed = child
             return
         if now - child.started > SETTLED_SECONDS:
             child.pause = FIRST_PAUSE
+        if code == BAD_SETTINGS:
+            # A file that somebody edits, or a port that is not free yet, must not take down those that answer.
+            self.say(f"{child.name:<9} cannot run with these settings any more; the others go on")
         reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
         self.say(f"{child.name:<9} ended ({reason}); starting it again in {child.pause:.1f} s")
         child.process, child.due = None, now + child.pause

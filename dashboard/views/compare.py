@@ -60,6 +60,9 @@ def result(console: Console, row: Mapping[str, Any]) -> None:
     show.table(lines, columns, alt="Versions compared, a line a measure", key=f"compared-{row['uuid']}")
     if any(UNMEASURED in line.values() for line in lines):
         st.caption("Not measured: its server, or that of the first, does not count tokens; the cost rests on them too.")
+    rows = spread(versions)
+    if rows:
+        show.download(rows, list(rows[0]), name="versions-compared", key=f"compared-csv-{row['uuid']}")
 
 
 def cell(measure: str, told: Mapping[str, Any] | None, *, first: bool) -> str:
@@ -71,15 +74,31 @@ def cell(measure: str, told: Mapping[str, Any] | None, *, first: bool) -> str:
         return f"{words.number(float(value))} {told.get('currency', '')}".rstrip()
     if value["value"] is None:
         return words.missing(value)
-    plain = measure in (SECONDS, TOKENS)
-    shown = reading(value, "" if plain else "accuracy")
+    # Amounts of money are no shares; a token's time differs by a share of the first version's.
+    plain, money = measure in (SECONDS, TOKENS) or "currency" in told, told.get("currency", "")
+    shown = reading(value, "" if plain else "accuracy", money)
     if first:
         return shown
-    # A token's time differs by a share of the first version's.
     unit = "accuracy" if measure == SECONDS else "" if plain else words.POINTS
-    return f"{shown}; {reading(told['difference'], unit, signed=True)}"
+    return f"{shown}; {reading(told['difference'], unit, money, signed=True)}"
 
 
-def reading(estimate: Mapping[str, Any], unit: str, *, signed: bool = False) -> str:
-    """A value with its interval and count."""
-    return f"{words.number(estimate['value'], unit, signed=signed)} ({words.interval(estimate, unit)})"
+def reading(estimate: Mapping[str, Any], unit: str, money: str = "", *, signed: bool = False) -> str:
+    """A value, in a currency where it is money, with its interval and count."""
+    told = f"{words.number(estimate['value'], unit, signed=signed)} {money}".rstrip()
+    return f"{told} ({words.interval(estimate, unit)})"
+
+
+def spread(versions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every figure of a comparison as a row, for a file: the value and the difference with their intervals."""
+    out: list[dict[str, Any]] = []
+    for version, measures in versions.items():
+        for measure, told in measures.items():
+            row = {"version": version, "measure": measure, "currency": told.get("currency", "")}
+            for name in ("value", "difference"):
+                found = told.get(name)
+                ends = found if isinstance(found, Mapping) else {"value": found}
+                row[name] = ends["value"]
+                row |= {f"{name}_{field}": ends.get(field) for field in ("low", "high", "n", "method")}
+            out.append(row)
+    return out

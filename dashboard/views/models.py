@@ -10,8 +10,9 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import again, compare, gate, model_card, override, proposals, segments, service, trial
+from dashboard.views import again, compare, gate, model_card, override, prints, proposals, segments, service, trial
 from store import deployments
+from store.prints import listed
 from store.queries import models as queries
 from store.queries import runs as run_queries
 from store.unit_of_work import Tx
@@ -225,6 +226,7 @@ def detail(console: Console, name: str) -> None:
             "proposal": queries.proposal(tx, name),
             "trials": trial.of(tx, console.deployment, name),
             "lineage": lineage,
+            "prints": listed(tx, row["id"]),
             "own": {one["version"] for one in segments.query(tx, console.deployment)},
         }
 
@@ -254,13 +256,8 @@ def detail(console: Console, name: str) -> None:
         for step, ancestor in enumerate(found["lineage"])
     ]
     st.text("\n".join(lines))
-    show.facts(
-        {
-            "Digest": row["digest"],
-            "Fingerprint": row["fingerprint"] or "not taken yet",
-            "Base": row["base"],
-        }
-    )
+    show.facts({"Digest": row["digest"], "Base": row["base"]})
+    prints.draw(console, name, row["fingerprint"], found["prints"])
     if row["run_uuid"]:
         console.link("runs", "The run that made it", "model_training", run=row["run_uuid"])
     model_card.draw(console, name)

@@ -11,7 +11,7 @@ import streamlit as st
 from core.rules import limits
 from dashboard import charts, marks, show, words
 from dashboard.console import Console
-from dashboard.verdict import PARTS, SILENT_SECONDS, judge, running, status
+from dashboard.verdict import PARTS, SILENT_SECONDS, judge, running, status, trouble
 from store import monitors as monitor_rows
 from store.queries import overview as queries
 from store.queries.overview import Frame, Tile
@@ -190,9 +190,11 @@ def processes(frame: Frame) -> None:
     for row in frame.processes:
         if row["role"] not in newest or row["age"] < newest[row["role"]]["age"]:
             newest[row["role"]] = row
+    told = trouble(frame)
     for role in [*PARTS, *sorted(set(newest) - set(PARTS))]:
         age: float | None = newest[role]["age"] if role in newest else None
+        state = "silent" if age is None or age > SILENT_SECONDS else "trouble" if role in told else "alive"
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            show.mark(marks.PULSE["alive" if age is not None and age <= SILENT_SECONDS else "silent"])
+            show.mark(marks.PULSE[state])
             last = f"last pulse {words.span(age)} ago" if age is not None else "no pulse yet"
-            st.text(f"{PARTS.get(role, role)}: {last}")
+            st.text(". ".join([f"{PARTS.get(role, role)}: {last}", *([told[role]] if role in told else [])]))

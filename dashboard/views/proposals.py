@@ -28,6 +28,8 @@ SPEC = {
     "steps": "Steps",
     "max_steps": "Steps",
     "pairs_per_step": "Pairs a step",
+    "tokens_per_batch": "Tokens at once at most",
+    "precision": "Precision",
     "max_train_pairs": "Training pairs at most",
     "max_held_out_pairs": "Held-out pairs at most",
     "dataset": "Locked dataset",

@@ -13,6 +13,8 @@ from dashboard.marks import Mark
 from dashboard.views import asked
 from store.queries import commands as queries
 
+# The failure that the worker mends by itself.
+NO_ENCODER = "EncoderMissing"
 OUTLOOKS = {
     "likely to help": Mark("Likely to help", "trending_up", "green"),
     "unlikely": Mark("Unlikely to help", "trending_flat", "orange"),
@@ -61,8 +63,9 @@ def standing(console: Console, decision: str) -> str:
     elif state == "asked":
         st.text("Waiting for the retraining worker to work it out.")
     else:
+        again = " It is asked again by itself once it is there." if found.get("error") == NO_ENCODER else ""
         late = "Nobody worked it out in time: the retraining worker did not run, or was busy."
-        st.text(f"It could not be worked out. {row['message']}" if state == "failed" else late)
+        st.text(f"It could not be worked out. {row['message']}{again}" if state == "failed" else late)
         st.caption("The proposal can be answered without it.")
     return state
 
@@ -102,7 +105,7 @@ def told(found: Mapping[str, Any], key: str) -> None:
         columns = {
             "name": "Topic",
             "pairs": "Pairs",
-            "doubt": "Doubt",
+            "doubt": "Expected to guess wrong",
             "right": "Ranked right",
             "wanted": "More wanted",
         }

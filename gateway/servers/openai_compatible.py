@@ -24,6 +24,7 @@ FINGERPRINT_TOKENS = 8
 class OpenAICompatible:
     """Any OpenAI-compatible server: forwards chats to the model that the settings name."""
 
+    upstreams = True  # at the addresses of gateway.upstream_url
     extras: frozenset[str] = frozenset({"presence_penalty", "frequency_penalty", "logit_bias", "response_format"})
 
     def __init__(self, base_url: str, *, key: str = "", model: str = "", timeout_seconds: float = 120.0) -> None:
@@ -97,8 +98,8 @@ class OpenAICompatible:
             raise NotLoaded(f"The version {version} is not loaded.", "Try again in a moment.") from None
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> Sequence[float]:
-        """Not offered by this API. Raises Unavailable."""
-        raise Unavailable("This server cannot score given answers.", "Use transformers_local for such monitors.")
+        """Not offered by this API. Raises Refused."""
+        raise Refused("This server cannot score given answers.", "Use transformers_local for that.")
 
     async def load(self, version: str, path: str) -> None:
         """Tie `version` to the model named by `path` (empty: the settings' model). Raises Refused for a folder."""

@@ -18,6 +18,7 @@ from gateway.upstream import NotLoaded
 class Scripted:
     """A stand-in that repeats what it was asked, word by word: no model, no cost, the same answer each time."""
 
+    upstreams = False
     extras: frozenset[str] = frozenset()
 
     def __init__(self, *, load_seconds: float = 0.0, word_seconds: float = 0.0) -> None:

@@ -22,6 +22,7 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 class TransformersLocal(OpenAICompatible):
     """The local model server: one base model and LoRA adapters on it, answered in batches."""
 
+    upstreams = False
     extras: frozenset[str] = frozenset()
 
     def __init__(self, url: str, *, key: str, timeout_seconds: float = 120.0) -> None:
@@ -72,7 +73,9 @@ class TransformersLocal(OpenAICompatible):
         answer = await self.upstream.ask(f"{self.url}/fingerprint", {"name": self.name_of(version)}, version)
         if not isinstance(answer, dict) or not isinstance(answer.get("digest"), str):
             raise Unavailable("The model server's fingerprint cannot be read.", "Restart it.")
-        return Fingerprint(answer["digest"], tuple(tuple(row) for row in answer.get("tokens") or ()))
+        tokens, logprobs = (tuple(map(tuple, answer.get(key) or ())) for key in ("tokens", "logprobs"))
+        place, files = (str(answer.get(key) or "") for key in ("place", "files"))
+        return Fingerprint(answer["digest"], tokens, logprobs, place, files)
 
     async def experts(self, version: str) -> ExpertLoad | None:
         """The load of its newest answers by this version; None where the model is no mixture of experts."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +14,9 @@ from core.settings import Settings
 from gateway.servers import SERVERS
 from gateway.servers.openai_compatible import OpenAICompatible
 from gateway.upstream import NotOffered, Refused
+from models import artefacts
 
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 # Enough of an adopted folder's name, which is the digest of what is in it.
 _DIGITS = 12
 
@@ -38,11 +42,15 @@ class VLLM(OpenAICompatible):
 
         vLLM keeps the keys of a prompt's beginning by the adapter's name alone: whatever is loaded under a name that
         was used before answers, in part, as the adapter of then (vllm #42125, #30931). A content has its own name here,
-        also when another installation has numbered its versions from 1 on the same server. Raises Refused.
+        also when another installation has numbered its versions from 1 on the same server. vLLM does not tell what it
+        read: where this process sees the folder too, its files are held to the digest that names it, as after a
+        restart nobody takes a print. Raises Refused.
         """
         if not path.startswith("/"):
             await super().load(version, path)
             return
+        if not await asyncio.to_thread(holds, Path(path)):
+            raise Refused(f"The files of {version} are not those that were adopted.", "Restore them, or roll back.")
         name = f"{version}-{Path(path).name[:_DIGITS]}"
         if name not in await self._served():
             try:
@@ -87,3 +95,15 @@ class VLLM(OpenAICompatible):
             return {str(model["id"]) for model in listed["data"]}
         except (KeyError, TypeError):
             raise Refused("The server's list of models cannot be read.", "Check gateway.upstream_url.") from None
+
+
+def holds(folder: Path) -> bool:
+    """Whether an adopted folder still has the content that names it; True where it cannot be seen from here."""
+    if not _DIGEST.fullmatch(folder.name) or not folder.is_dir():
+        return True
+    try:
+        return artefacts.digest(folder) == folder.name
+    except artefacts.ArtefactRefused:
+        return False  # a link or a device among them was not adopted
+    except OSError:
+        return True

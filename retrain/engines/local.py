@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 from core.settings import Settings
 from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED, STOPPED_CODE
 
@@ -23,6 +23,10 @@ LOG = "log.txt"
 _EXITS = {0: DONE, STOPPED_CODE: STOPPED}
 _SAME_START_SECONDS = 2.0
 _POLITE = 5
+# A child is started as: python -m MODULE FOLDER.
+_WORDS = 4
+# What was killed ends at once, unless it waits in the kernel, for a disk or a GPU that does not answer.
+KILLED_SECONDS = 10.0
 
 
 @ENGINES.register
@@ -81,7 +85,10 @@ class Local:
             return ""
 
     def stop(self, job: str, grace_seconds: float) -> None:
-        """Ask the whole group to end, and kill what is left of it after `grace_seconds`."""
+        """Ask the whole group to end, and kill what is left of it after `grace_seconds`.
+
+        Raises Unavailable when the process is there even KILLED_SECONDS after that.
+        """
         if self.status(job) != RUNNING:
             return
         pid = int(job.partition("/")[2])
@@ -91,7 +98,12 @@ class Local:
             time.sleep(0.05)
         # Also what the job started and left behind.
         _signal(pid, signal.SIGKILL)
+        deadline = time.monotonic() + KILLED_SECONDS
         while self.status(job) == RUNNING:
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    f"The process {pid} was killed and does not end.", "Look what it waits for: a disk, or a GPU."
+                )
             time.sleep(0.02)
 
     def list(self) -> Sequence[str]:
@@ -120,10 +132,16 @@ class Local:
         return None
 
     def _unrecorded(self) -> dict[str, psutil.Process]:
-        """Leaders of groups that were given a run's folder, by run: a worker may die before it writes job.json."""
+        """Leaders of groups that run a module on a run's folder, by run: a worker may die before it writes job.json.
+
+        Only such: what a person does with the folder (tar, du, an editor) is nobody's child, and must not be ended.
+        """
         found: dict[str, psutil.Process] = {}
         for process in psutil.process_iter(["cmdline", "status"]):
-            folder = Path((process.info["cmdline"] or [""])[-1])
+            command = process.info["cmdline"] or []
+            if len(command) != _WORDS or command[1] != "-m":
+                continue
+            folder = Path(command[-1])
             if folder.parent == self.root and process.info["status"] != psutil.STATUS_ZOMBIE:
                 with contextlib.suppress(ProcessLookupError):
                     if os.getpgid(process.pid) == process.pid:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from core.types import PreferencePair
@@ -18,6 +19,8 @@ from store.unit_of_work import Tx
 ACTOR = "system:pairs"
 CONFLICT = "Another pair prefers the opposite for the same prompt."
 PROBED = "Its prompt is a probe that a version failed: once it trains, that probe judges no model any more."
+UNCHECKED = "The checks failed on it; the process's log has the details."
+log = logging.getLogger("trimtab.retrain")
 
 
 def wait(tx: Tx) -> bool:
@@ -32,7 +35,7 @@ def judge_collected(tx: Tx) -> tuple[int, int]:
         return 0, 0
     opposites = pairs.by_digests(tx, [opposite(pair) for pair in waiting])
     verdicts: dict[int, dict[str, str]] = {pair.id: {} for pair in waiting}
-    for pair, findings in zip(waiting, inspect(waiting), strict=True):
+    for pair, findings in zip(waiting, _inspect_apart(waiting), strict=True):
         verdicts[pair.id] |= {finding.reason: finding.flag for finding in findings}
         found = opposites.get(opposite(pair))
         if found is not None and found[0] != pair.id and found[1] != "rejected":
@@ -41,6 +44,20 @@ def judge_collected(tx: Tx) -> tuple[int, int]:
                 verdicts.setdefault(id, {})[CONFLICT] = "contradiction"
     flags = {id: list(told.values()) for id, told in verdicts.items()}
     return pairs.judge(tx, {id: list(told) for id, told in verdicts.items()}, actor=ACTOR, flags=flags)
+
+
+def _inspect_apart(waiting: Sequence[PreferencePair]) -> list[list[Finding]]:
+    """As `inspect`; a pair on which a check fails is held for that, so that it keeps none after it waiting."""
+    try:
+        return inspect(waiting)
+    except MemoryError:
+        raise
+    except Exception as error:
+        if len(waiting) > 1:
+            half = len(waiting) // 2
+            return _inspect_apart(waiting[:half]) + _inspect_apart(waiting[half:])
+        log.error("the pair %s could not be checked", waiting[0].uuid, exc_info=error)
+        return [[Finding(0, "form", UNCHECKED, 0.5)]]
 
 
 def inspect(waiting: Sequence[PreferencePair]) -> list[list[Finding]]:

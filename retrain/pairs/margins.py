@@ -89,6 +89,8 @@ def compose(settings: Settings, *, threads: int, seed: int) -> RunSpec:
         lr=told.learning_rate,
         beta=told.beta,
         pairs_per_step=told.pairs_per_step,
+        tokens_per_batch=told.tokens_per_batch,
+        precision=told.precision,
         device=told.device,
         threads=threads,
         checkpoint_every_s=told.checkpoint_seconds,

@@ -21,6 +21,6 @@ def recent(tx: Tx, kind: str, about: Mapping[str, Any], *, limit: int = 3) -> li
 
 
 def result(tx: Tx, uuid: str) -> dict[str, Any]:
-    """What the command `uuid` led to; empty until it is done."""
+    """What the command `uuid` led to, or {"error": the kind of failure}; empty until it has ended."""
     found: dict[str, Any] | None = tx.scalar(sa.select(commands.c.result).where(commands.c.uuid == uuid))
     return found or {}

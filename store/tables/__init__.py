@@ -7,7 +7,7 @@ from store.tables.alerting import alert_comments, alert_transitions, alerts, cha
 from store.tables.monitoring import epochs, measurements, monitors, ticks
 from store.tables.people import accounts, api_keys, sessions
 from store.tables.processes import audit_events, commands, heartbeats, options
-from store.tables.release import deployments, gate_reports, routes, versions
+from store.tables.release import deployments, gate_reports, prints, routes, versions
 from store.tables.traffic import detector_labels, embeddings, feedback, imports, inference_texts, inferences, marks
 from store.tables.training import approvals, dataset_pairs, datasets, decisions, pairs, run_progress, runs
 
@@ -41,6 +41,7 @@ __all__ = [
     "options",
     "outbox",
     "pairs",
+    "prints",
     "routes",
     "run_progress",
     "runs",

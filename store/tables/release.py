@@ -23,6 +23,18 @@ versions = sa.Table(
     time("created_at"),
     one_of("kind", ("base", "adapter", "remote")),
 )
+prints = sa.Table(
+    "prints",
+    metadata,
+    key(),
+    ref("version_id", "versions"),
+    sa.Column("place", sa.String(200), nullable=False),
+    text("digest"),
+    json("tokens", default=list),
+    json("logprobs", default=list),
+    time("at"),
+    sa.UniqueConstraint("version_id", "place"),
+)
 gate_reports = sa.Table(
     "gate_reports",
     metadata,

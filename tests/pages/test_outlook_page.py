@@ -27,14 +27,15 @@ def test_a_proposal_says_whether_it_will_help_and_which_labels_to_collect(
 
 def test_what_failed_or_is_under_way_says_so(filled: World, open_page: Open) -> None:
     without = "The proposal can be answered without it."
-    for state, words in (
-        ("asked", "Waiting for the retraining worker to work it out."),
-        ("claimed", "The retraining worker is working it out."),
-        ("failed", "It could not be worked out. The encoder is gone."),
+    for state, error, words in (
+        ("asked", "", "Waiting for the retraining worker to work it out."),
+        ("claimed", "", "The retraining worker is working it out."),
+        ("failed", "ValueError", "It could not be worked out. The encoder is gone.\n"),
+        ("failed", "EncoderMissing", "The encoder is gone. It is asked again by itself once it is there."),
     ):
         with filled.store.write(filled.now) as tx:
             told = commands.update().where(commands.c.kind == "foresee")
-            tx.execute(told.values(state=state, result={}, message="The encoder is gone."))
+            tx.execute(told.values(state=state, result={"error": error}, message="The encoder is gone."))
         page = open_page(filled, "runs", decision=filled.retrain)
         assert not page.exception and words in texts(page)
         assert "reload" not in texts(page), "it looks again by itself"

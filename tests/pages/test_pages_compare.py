@@ -8,6 +8,7 @@ from typing import Any
 from streamlit.testing.v1 import AppTest
 
 from core.types import Estimate
+from dashboard.views.compare import spread
 from store import commands
 from tests.console_world import World
 from tests.pages.conftest import Open
@@ -53,6 +54,7 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
                 "refusal_rate": {"value": missing, "difference": missing},
                 "attack_success": measured(0.2, -0.08),
                 "seconds_a_token": measured(0.06, 0.2),
+                "cost_of_1000_answers": {**measured(1.25, -0.25), "currency": "EUR"},
             },
         },
     }
@@ -69,12 +71,24 @@ def test_an_operator_asks_and_reads_the_table(filled: World, open_page: Open) ->
     assert second["Attack success"] == "20.0 % (18.0 to 22.0 %, n = 72); -8.0 points (-11.0 to -5.0 points, n = 72)"
     assert second["Seconds a token"] == "0.060 (0.040 to 0.080, n = 72); +20.0 % (17.0 to 23.0 %, n = 72)"
     assert second["Refusal rate"] == "4 of 5 rows needed"
-    assert (first["Cost of 1,000 answers"], second["Cost of 1,000 answers"]) == ("1.500 EUR", "not measured")
+    assert first["Cost of 1,000 answers"] == "1.500 EUR", "a comparison of an earlier release"
+    assert second["Cost of 1,000 answers"] == (
+        "1.250 EUR (1.230 to 1.270, n = 72); -0.250 EUR (-0.280 to -0.220, n = 72)"
+    )
     assert (first["Tokens an answer"], second["Tokens an answer"]) == (
         "12.00 (11.98 to 12.02, n = 72)",
         "not measured",
     )
     assert "does not count tokens; the cost rests on them too" in texts(page)
+    cost = {row["version"]: row for row in spread(told["versions"]) if row["measure"] == "cost_of_1000_answers"}
+    assert (cost["assistant-v2"]["value_low"], cost["assistant-v2"]["difference_high"]) == (1.23, -0.22)
+    assert {name: value for name, value in cost["assistant-v1"].items() if value is not None} == {
+        "version": "assistant-v1",
+        "measure": "cost_of_1000_answers",
+        "currency": "EUR",
+        "value": 1.5,
+    }
+    assert any(button.label == "Save as CSV" for button in page.get("download_button"))
 
 
 def test_a_viewer_only_looks(filled_folder: World, open_page: Open) -> None:

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 from core.errors import Unavailable
 from core.settings import CostSettings
 from dashboard import installation as installations
+from store import heartbeats
 from store.tables import runs, versions
 from store.unit_of_work import Store
 from tests import console_world
@@ -173,3 +174,14 @@ def test_pages_are_the_ones_that_the_guide_describes() -> None:
     words = guide.read_text("utf-8")
     for title in PAGES.values():
         assert f"## {title}" in words
+
+
+def test_what_a_part_cannot_do_stands_on_the_overview(filled: World, open_page: Open) -> None:
+    with filled.store.write(filled.now) as tx:
+        rows = [row for row in heartbeats.ages(tx) if row["role"] == "gateway"]
+        info = {"trouble": "Server 2 of 2 does not answer; the others answer in its place."}
+        for row in rows:
+            heartbeats.beat(tx, row["process"], "gateway", row["pid"], row["started_at"], info)
+    page = open_page(filled)
+    assert not page.exception
+    assert "Server 2 of 2 does not answer" in texts(page)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from core.errors import Forbidden, InvalidInput
-from core.ports import ProbePrompt
+from core.ports import Fingerprint, ProbePrompt
 from core.settings import CostSettings, Settings
 from core.types import Inference
 from retrain import candidate, comparison, orders
@@ -37,7 +37,7 @@ class Versions(Asker):
     async def fingerprint(self, version: str = "") -> Answering:
         if version not in ("frank", "shy", "slow"):
             raise Refused(f"There is no version {version}.")
-        return Answering(version, 1, version)
+        return Answering(version, 1, Fingerprint(version))
 
     async def answer(self, version: str, messages: Any, *, max_tokens: int, seed: int) -> Answer:
         if not self.asked or self.asked[-1] != version:
@@ -89,9 +89,14 @@ def test_each_measure_has_a_value_and_a_difference_from_the_first(bench: Bench) 
     pace = slow["seconds_a_token"]
     assert pace["value"]["value"] == pytest.approx(0.2 / 12) and pace["difference"]["low"] == pytest.approx(1.0)
     # Twelve tokens at 5 a million, and 0.2 seconds of a server at 0.01 a second.
-    assert slow["cost_of_1000_answers"] == {"value": pytest.approx(2.06), "currency": "EUR"}
+    money = slow["cost_of_1000_answers"]
+    assert (money["currency"], money["value"]["n"]) == ("EUR", 180)
+    assert [money["value"][end] for end in ("low", "value", "high")] == pytest.approx([2.06] * 3), "nothing varies here"
+    assert [money["difference"][end] for end in ("low", "value", "high")] == pytest.approx([1.0] * 3)
+    assert found["versions"]["frank"]["cost_of_1000_answers"]["difference"]["high"] == pytest.approx(0.0)
     assert slow["tokens_an_answer"]["value"]["n"] == 180 and slow["tokens_an_answer"]["difference"]["high"] == 0
-    assert "difference" in say(pace) and say(slow["cost_of_1000_answers"]) == "2.06 EUR"
+    assert "difference" in say(pace)
+    assert say(money) == "2.06 EUR [2.06, 2.06], n = 180; difference 1 EUR [1, 1], n = 180"
     turns = [name for name, _ in itertools.groupby(bench.asker.asked)]  # type: ignore[attr-defined]
     assert turns[:6] == ["frank", "shy", "slow", "shy", "slow", "frank"], "who goes first changes"
 

@@ -16,7 +16,9 @@ import sqlalchemy as sa
 from core.errors import Conflict, Forbidden, InvalidInput, NotFound
 from core.settings import GatewaySettings, RetrainSettings, Settings
 from core.types import Inference, ModelVersion, PreferencePair
-from retrain import decide, orders
+from retrain import decide, orders, stages
+from retrain.pairs import margins
+from retrain.training.spec import parse_spec
 from store import alerts, commands, datasets, decisions, deployments, inferences, pairs, runs, tables, versions
 from store.alerts import Finding
 from store.unit_of_work import Store
@@ -290,6 +292,24 @@ def test_a_person_proposes_a_run_on_a_locked_dataset_while_its_pairs_stand(store
         pairs.judge(tx, {found[2].id: ["It names a person."]}, actor="system:test")
         with pytest.raises(Conflict, match="Of the dataset's pairs 1 are no longer approved"):
             decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Again.", dataset=locked["digest"])
+
+
+def test_what_suits_the_hardware_goes_from_the_settings_into_what_the_run_and_customs_are_told(store: Store) -> None:
+    chosen = RetrainSettings(minimum_pairs=8, tokens_per_batch=300, precision="fp32")
+    settings = replace(SETTINGS, retrain=chosen)
+    collect(store, 12)
+    with store.write(NOW) as tx:
+        decide.ask(tx, settings, kind="retrain", actor="otto", reason="Answers are curt.")
+        champion = versions.get(tx, "assistant-base")
+    spec = proposed(store)[0]["body"]["spec"]
+    assert (spec["tokens_per_batch"], spec["precision"]) == (300, "fp32")
+    told = parse_spec(stages.compose(spec, champion, SETTINGS, 12))
+    assert (told.tokens_per_batch, told.precision) == (300, "fp32"), "a run keeps what it was proposed with"
+    del spec["tokens_per_batch"], spec["precision"]
+    old = parse_spec(stages.compose(spec, champion, settings, 12))
+    assert (old.tokens_per_batch, old.precision) == (1024, "auto"), "and one from before has what it had then"
+    asked = margins.compose(settings, threads=1, seed=0)
+    assert (asked.tokens_per_batch, asked.precision) == (300, "fp32")
 
 
 def obeyed(store: Store, actor: str = "otto", **args: str) -> Any:

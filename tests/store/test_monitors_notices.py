@@ -102,6 +102,23 @@ def test_a_failed_send_is_repeated_with_the_same_key_later_and_later(world: Worl
     assert row["state"] == "sent" and row["attempts"] == 3 and receiver.got[0].key == row["key"]
 
 
+def test_what_is_to_be_repeated_keeps_no_news_waiting(world: World, receiver: Receiver) -> None:
+    """A channel that has been down for a while has more to repeat than is sent at a time."""
+    for number in range(25):
+        change(world, True, f"monitor-{number}")
+        with world.store.write(world.now) as tx:
+            outbox.compose_due(tx)
+    receiver.answers = [Retry("no answer")] * 25
+    assert deliver(world) == deliver(world) == 0 and not receiver.answers
+    world.now += timedelta(seconds=30)
+    change(world, True, "news")
+    with world.store.write(world.now) as tx:
+        outbox.compose_due(tx)
+        taken = outbox.take_due(tx)
+    assert len(taken) == 20
+    assert [due.notice.body["alerts"][0]["monitor"] for due in taken[:2]] == ["news", "monitor-0"]
+
+
 def test_a_killed_sender_leaves_the_notice_to_the_next_one(world: World, receiver: Receiver) -> None:
     change(world, True)
     with world.store.write(world.now) as tx:

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from core.errors import Conflict
 from monitors import cycle, orders
 from monitors.probes import runner
-from monitors.schedule import Schedule
+from monitors.schedule import RARE_WORKERS, Schedule
 from store import accounts, commands
 from store import channels as channel_rows
 from store import monitors as rows
@@ -131,6 +131,35 @@ def test_the_clock_runs_each_monitor_at_once_and_follows_the_table(world: World)
         schedule.refresh()
         assert set(schedule._known) == {"errors"}
     finally:
+        schedule.stop()
+
+
+def test_monitors_that_take_long_keep_none_waiting_that_look_every_few_seconds(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of every six hours and of every day have midnight in common, and take half an hour each."""
+    dear = ("bias_twins", "adversarial", "judged_quality", "question_bias", "says_yes", "sycophancy")
+    for name in (*dear, "errors"):
+        world.add(name, enabled=True)
+    monkeypatch.setattr("monitors.schedule._first_wait", lambda seconds: timedelta(seconds=0.2 * (seconds < 600)))
+    ran: list[str] = []
+    over = threading.Event()
+
+    def run(name: str) -> None:
+        ran.append(name)
+        if name in dear:
+            over.wait(20)
+
+    schedule = Schedule(world.store, run, lambda: world.now)
+    world.now = datetime.now(UTC)
+    schedule.start()
+    try:
+        wait_for(lambda: "errors" in ran and sum(name in dear for name in ran) == RARE_WORKERS)
+        assert len(dear) > RARE_WORKERS, "the others wait for their turn"
+        over.set()
+        wait_for(lambda: set(dear) <= set(ran))
+    finally:
+        over.set()
         schedule.stop()
 
 

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
+from core.ports import Fingerprint
 from core.segments import Segment
 from gateway import pointer
 from gateway.pointer import Pointer
-from store import apart, audit, decisions, deployments, routes, versions
-from tests.release_world import NOW, Bed, bed
+from store import apart, audit, decisions, deployments, prints, routes, versions
+from tests.release_world import NAMES, NOW, Bed, bed
 
 __all__ = ["bed"]
 
@@ -112,6 +113,55 @@ def test_a_wrong_answer_after_a_flip_raises_an_alert_until_it_is_right(bed: Bed)
     bed.step()
     assert bed.row(uuid)["verified_at"] is not None
     assert bed.row(uuid)["message"] == ""
+    assert [state for state, _ in bed.alerts()] == ["resolved"]
+
+
+def test_servers_that_answer_otherwise_than_each_other_are_told_until_they_agree(bed: Bed) -> None:
+    bed.step()
+    bed.gateway.differing = True
+    uuid = bed.ask("assistant-v1")
+    bed.step(2)
+    assert bed.row(uuid)["verified_at"] is None
+    assert "otherwise than Server 1" in bed.row(uuid)["message"]
+    assert [state for state, _ in bed.alerts()] == ["firing"]
+    bed.gateway.differing = False
+    bed.now += timedelta(minutes=1)
+    bed.step()
+    assert bed.row(uuid)["verified_at"] is not None
+    assert [state for state, _ in bed.alerts()] == ["resolved"]
+
+
+def test_on_another_machine_promotions_and_rollbacks_go_on_being_proved(bed: Bed) -> None:
+    """A new machine or torch rounds otherwise; the server says that it read the version's files."""
+    bed.step()
+    for number, name in enumerate(NAMES):
+        bed.gateway.prints[name] = Fingerprint(f"moved-{name}", place="torch 3", files=str(number) * 64)
+    bed.ask("assistant-v1")
+    bed.step(2)
+    assert bed.live() == "assistant-v1"
+    with bed.store.write(bed.now) as tx:
+        uuid = decisions.roll_back(tx, deployment="assistant", actor="ann", reason="It got worse.")
+    bed.step(2)
+    row = bed.row(uuid)
+    assert (row["fingerprint"], row["verified_at"] is not None) == ("moved-assistant-base", True)
+    assert bed.alerts() == []
+    kept = [(subject, body["place"], body["before"]) for _, subject, body in bed.events("version.fingerprinted")]
+    assert ("assistant-base", "torch 3", "print-assistant-base") in kept
+    assert ("assistant-v1", "torch 3", "print-assistant-v1") in kept
+
+
+def test_on_another_machine_other_files_are_told_and_a_person_can_have_the_print_taken_anew(bed: Bed) -> None:
+    bed.step()
+    bed.gateway.prints["assistant-v1"] = Fingerprint("moved", place="torch 3", files="f" * 64)
+    refused = bed.ask("assistant-v1")
+    bed.step(2)
+    assert bed.live() == "assistant-base"
+    assert "taken anew" in bed.row(refused)["message"]
+    with bed.store.write(bed.now) as tx:
+        prints.renew(tx, "assistant-v1", actor="ann", reason="vLLM runs on another GPU now.")
+    bed.ask("assistant-v1")
+    bed.step(2)
+    assert bed.live() == "assistant-v1"
     assert [state for state, _ in bed.alerts()] == ["resolved"]
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
+from core.errors import Conflict
+from core.segments import Segment
 from gateway import pointer
+from retrain import release
 from retrain.asking import Answering
-from store import decisions, deployments, routes
+from retrain.release import Releaser
+from store import decisions, deployments, routes, tables
 from tests.release_world import Bed, bed
 
 __all__ = ["bed"]
@@ -130,3 +135,55 @@ def test_a_version_that_loads_slowly_keeps_no_rollback_from_its_proof(bed: Bed) 
     bed.gateway.fingerprint = slow  # type: ignore[method-assign]
     uuid = asyncio.run(asyncio.wait_for(both(), 10))
     assert bed.row(uuid)["verified_at"] is not None
+
+
+def test_a_release_that_cannot_be_judged_keeps_no_other_waiting(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.step()
+    bed.ask("assistant-v1", Segment("plan", "pro"))
+    bed.ask("assistant-v2")
+    proving, promoting = Releaser.prove, Releaser.promote
+
+    async def promote(self: Releaser, row: Any) -> None:
+        if row["version"] == "assistant-v1":
+            raise Conflict("Its row is odd.", "Look into it.")
+        await promoting(self, row)
+
+    async def prove(self: Releaser, row: Any) -> None:
+        if row["deployment"] != "assistant":
+            raise Conflict("Its row is odd.", "Look into it.")
+        await proving(self, row)
+
+    monkeypatch.setattr(Releaser, "promote", promote)
+    with pytest.raises(Conflict, match="odd"):
+        asyncio.run(bed.releaser().carry_out())
+    assert bed.live() == "assistant-v2"
+    monkeypatch.setattr(Releaser, "promote", promoting)
+    bed.step()  # the segment's goes live too, before the other is proved
+    bed.now += timedelta(seconds=1)
+    with bed.store.write(bed.now) as tx:
+        tx.execute(tables.deployments.update().values(verified_at=None))
+    monkeypatch.setattr(Releaser, "prove", prove)
+    with pytest.raises(Conflict, match="odd"):
+        asyncio.run(bed.releaser().settle())
+    with bed.store.read() as tx:
+        assert [row["deployment"] for row in deployments.unverified(tx)] == ["assistant@plan=pro"]
+
+
+def test_an_error_that_nobody_foresaw_is_told_and_does_not_end_the_loop(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(release, "POLL_SECONDS", 0.0)
+    turns = 0
+
+    async def work() -> None:
+        nonlocal turns
+        turns += 1
+        if turns < 4:
+            raise RuntimeError("unforeseen")
+        raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(bed.releaser().follow(work))
+    assert turns == 4
+    assert bed.said == ["a release failed with RuntimeError and is tried again; the log has the details"]

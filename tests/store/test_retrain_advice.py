@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain, repeat
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from core.errors import InvalidInput
 from core.settings import RetrainSettings, Settings
 from core.types import ModelVersion, PreferencePair
+from dashboard.views import prospects
 from retrain import advice, decide
+from retrain.app import App
 from store import commands, datasets, deployments, pairs, runs, tables, versions
 from store.queries import commands as queries
-from store.unit_of_work import Store
+from store.tables import deployments as deployed
+from store.unit_of_work import Store, Tx
 from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -71,9 +76,23 @@ def test_a_proposal_is_followed_by_what_it_may_gain(store: Store) -> None:
         decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
     assert work(store) == "foresee done for system:policy"
     row, found = result(store, decision)
-    assert found["sentence"].startswith("Likely to help")
+    assert found["sentence"].startswith("Likely to help") and "thumbs" not in found["sentence"]
     assert row["state"] == "done" and found["pairs"] == 60 and found["outlook"] == "likely to help"
     assert work(store) == ""
+
+
+def test_of_a_version_that_learnt_from_thumbs_the_outlook_says_what_it_does_not_count(store: Store) -> None:
+    with store.write(NOW) as tx:
+        thumbs = {"spec": {"trainer": "kto"}}
+        versions.register(
+            tx, ModelVersion("v1", "1" * 64, "adapter", "chat", "", NOW, "assistant-base", card=thumbs), actor="x"
+        )
+        versions.register(tx, ModelVersion("v2", "2" * 64, "adapter", "chat", "", NOW, "v1"), actor="x")
+        row = deployments.request_promotion(tx, "assistant", "v2", actor="ann", reason="Better.")
+        deployments.flip(tx, int(tx.scalar(sa.select(deployed.c.id).where(deployed.c.uuid == row))), actor="x")
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+    work(store)
+    assert "What the serving version learnt from thumbs is not counted" in result(store, decision)[1]["sentence"]
 
 
 def test_what_cannot_be_worked_out_says_why_and_an_end_leaves_it_to_the_next_worker(store: Store) -> None:
@@ -91,13 +110,53 @@ def test_what_cannot_be_worked_out_says_why_and_an_end_leaves_it_to_the_next_wor
     assert (row["state"], row["message"]) == ("failed", told)
 
 
+def broken(texts: Any) -> Any:
+    raise ValueError("what was said stays out of rows")
+
+
+@pytest.mark.parametrize("then", [embed, broken])
+def test_an_outlook_that_lacked_an_encoder_is_asked_again_once_there_is_one(
+    store: Store, tmp_path: Path, then: Any
+) -> None:
+    settings = replace(SETTINGS, home=tmp_path / "home", models_home=tmp_path / "models")
+    app = App(settings, store, "key", clock=lambda: NOW, tell=print)
+    with store.write(NOW) as tx:
+        decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
+
+    def turn() -> str:
+        return asyncio.run(app._advise())
+
+    assert "does not exist" in turn()
+    with store.read() as tx:
+        (row,) = queries.recent(tx, "foresee", {"decision": decision})
+        assert queries.result(tx, row["uuid"]) == {"error": prospects.NO_ENCODER}
+    assert turn() == "", "there is none yet"
+    settings.encoder_path.mkdir(parents=True)
+    app.embed = then
+    assert turn() == (
+        "foresee done for system:policy"
+        if then is embed
+        else "foresee failed for system:policy: It failed with ValueError; the process's log has the details."
+    )
+    assert turn() == "", "and that is all, however it ended"
+    with store.write(NOW) as tx:
+        commands.fail(tx, _claimed(tx, advice.ask(tx, decision, settings)), "Gone.", error=prospects.NO_ENCODER)
+        assert advice.lacking(tx) == [decision]
+        tx.execute(tables.decisions.update().values(state="rejected"))
+        assert advice.lacking(tx) == [], "nobody waits for it any more"
+
+
+def _claimed(tx: Tx, uuid: str) -> int:
+    """The key of the command `uuid`, which this makes taken."""
+    row = commands.claim(tx, advice.OWNER, "worker-1", 60.0, kinds=(advice.KIND,))
+    assert row is not None and row["uuid"] == uuid
+    return int(row["id"])
+
+
 def test_what_nobody_foresaw_fails_the_advice_and_not_the_worker(store: Store) -> None:
     with store.write(NOW) as tx:
         decision = decide.ask(tx, SETTINGS, kind="retrain", actor="otto", reason="Answers are curt.")
         gone = advice.ask(tx, "no such decision", SETTINGS)
-
-    def broken(texts: Any) -> Any:
-        raise ValueError("what was said stays out of rows")
 
     assert work(store, broken).startswith("foresee failed")
     row, _ = result(store, decision)

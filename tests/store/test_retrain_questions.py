@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import Unavailable
 from core.settings import RetrainSettings, Settings
 from monitors import questions
 from retrain import candidate, gate
-from retrain.asking import Asker
+from retrain.asking import Asker, Refused
 from retrain.candidate import Bench
 from store.schema import upgrade
 from store.unit_of_work import Store
@@ -35,7 +34,7 @@ class Leaning(Asker):
 
     async def score(self, version: str, items: Sequence[Mapping[str, Any]]) -> list[float]:
         if self.away:
-            raise Unavailable("This server cannot score given answers.")
+            raise Refused("This server cannot score given answers.")
         out = []
         for item in items:
             asked, text = item["messages"][0]["content"].splitlines()[0], item["completion"]

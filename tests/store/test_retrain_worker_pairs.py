@@ -117,6 +117,15 @@ def test_a_pair_that_fails_is_quarantined_with_its_reason(store: Store, wrong: P
     assert any(reason in found for found in row["reasons"]), row["reasons"]
 
 
+def test_a_pair_on_which_the_checks_fail_is_held_and_keeps_none_after_it_waiting(store: Store) -> None:
+    with store.write(NOW) as tx:
+        pairs.add(tx, [pair("a"), pair(prompt=[{"role": "user"}]), pair("b"), pair(licence="")], actor="x")
+        assert checks.judge_collected(tx) == (2, 2)
+        held = tx.all(tables.pairs.select().where(tables.pairs.c.state == "quarantined"))
+        assert [row["reasons"] for row in held] == [[checks.UNCHECKED], ["It names no licence."]]
+        assert not checks.wait(tx)
+
+
 def test_a_contradiction_quarantines_both_sides_also_later(store: Store) -> None:
     with store.write(NOW) as tx:
         pairs.add(tx, [pair("a", "b"), pair("b", "a"), pair("c", "d")], actor="x")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +12,12 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 
+from core.errors import Conflict
 from core.settings import RetrainSettings, Settings
 from core.types import Feedback, Inference, ModelVersion
 from gateway import pointer
 from gateway.pointer import Pointer
+from retrain.canary import Judgement, Tally
 from retrain.trial import Trials
 from store import audit, deployments, feedback, inferences, tables, trials, versions
 from store.unit_of_work import Store
@@ -208,6 +210,43 @@ def test_a_rollback_by_the_pointer_wins_over_a_judgement_made_before_it_is_enter
         deployments.enter_rollback(tx, "assistant", to=OLD, generation=2, actor="ops", reason="Garbled.", at="now")
     bed.worker().step()
     assert bed.state() == ("reverted", OLD)
+
+
+def test_a_trial_that_cannot_be_judged_keeps_no_other_waiting(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    worker, look = bed.worker(), Trials.look
+    bed.begin()
+    bed.traffic(NEW, 50, disliked=50)
+    bed.traffic(OLD, 200, disliked=10)
+
+    def odd(self: Trials, row: Mapping[str, Any]) -> Judgement:
+        if row["id"] == 0:
+            raise Conflict("Its row is odd.", "Look into it.")
+        return look(self, row)
+
+    running = trials.running
+    monkeypatch.setattr(trials, "running", lambda tx: [{**row, "id": 0} for row in running(tx)] + running(tx))
+    monkeypatch.setattr(Trials, "look", odd)
+    worker.step()
+    assert bed.state()[0] == "reverted"
+    assert [line for line in bed.said if "odd" in line]
+
+
+def test_a_look_that_failed_midway_counts_nothing_twice(bed: Bed, monkeypatch: pytest.MonkeyPatch) -> None:
+    bed.begin(shadow=60)
+    worker, add = bed.worker(), Tally.add
+    bed.traffic(NEW, 40, kind="shadow")
+    calls = iter(range(10**6))
+
+    def fails_once(self: Tally, event: bool) -> None:
+        if next(calls) == 30:
+            raise RuntimeError("unforeseen")
+        add(self, event)
+
+    monkeypatch.setattr(Tally, "add", fails_once)
+    worker.step()
+    worker.step()
+    assert bed.state()[0] == "shadow", "40 copies are no 60"
+    assert bed.evidence()["answered"] == 40
 
 
 def test_a_held_canary_is_measured_and_moves_only_when_let_go(bed: Bed) -> None:

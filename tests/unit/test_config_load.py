@@ -30,6 +30,12 @@ def test_flags_win_over_environment_over_file(tmp_path: Path) -> None:
     [
         ({"TRIMTAB_GATEWAY__PRT": "1"}, "Did you mean TRIMTAB_GATEWAY__PORT"),
         ({"TRIMTAB_GATEWAY__PORT": "many"}, "gateway.port"),
+        ({"TRIMTAB_RETRAIN__PRECISION": "fp8"}, r"retrain.precision \(environment TRIMTAB_RETRAIN__PRECISION\)"),
+        (
+            {"TRIMTAB_RETRAIN__TOKENS_PER_BATCH": "0"},
+            r"retrain.tokens_per_batch \(environment TRIMTAB_RETRAIN__TOKENS_PER_BATCH\) is wrong: it is below 1",
+        ),
+        ({"TRIMTAB_RETRAIN__PAIRS_PER_STEP": "0"}, "retrain.pairs_per_step .* is below 1"),
         ({"TRIMTAB_WHO_KNOWS_WHAT": "1"}, "no setting TRIMTAB_WHO_KNOWS_WHAT"),
     ],
 )

@@ -21,6 +21,7 @@ from store.queries.overview import Frame, Tile
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 ALIVE = [{"role": role, "age": 2.0} for role in ("gateway", "monitors", "retrain")]
+TROUBLED = {"role": "gateway", "age": 2.0, "info": {"trouble": "cannot load assistant-v2: it was refused."}}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,9 @@ def tile(status: str | None, *, enabled: bool = True) -> Tile:
         ({"firing": 1, "processes": []}, ["ok"], "bad", "1 alert firing"),
         ({"route": None}, ["ok"], "unknown", "No model"),
         ({"last_sample_at": None}, ["ok"], "unknown", "No traffic"),
+        ({"processes": [*ALIVE[1:], TROUBLED]}, ["ok"], "attention", "the gateway reports: cannot load assistant-v2"),
+        ({"processes": [*ALIVE, {**TROUBLED, "age": 30.0}]}, ["ok"], "good", "Healthy"),
+        ({"processes": [*ALIVE[1:], TROUBLED], "firing": 1}, ["ok"], "bad", "1 alert firing"),
         ({"processes": ALIVE[:2]}, ["ok"], "unknown", "the retraining worker is not running"),
         ({"processes": [*ALIVE[:2], {"role": "retrain", "age": 61.0}]}, ["ok"], "unknown", "silent for 1 min"),
     ],

@@ -10,10 +10,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
+from core.ports import Fingerprint
 from models.adapters import Versions
+from models.device import describe_place, describe_processor
 from models.engine import PRINT_PASSES, PRINT_PATIENCE, Engine, Task
-from models.fingerprint import LENGTH, PROMPTS, Fingerprint, matches, take_fingerprint
+from models.fingerprint import LENGTH, PROMPTS, take_fingerprint
 from models.generate import Decoder
 from models.load import Base, load_base
 from models.score import batches, score
@@ -84,9 +87,20 @@ def test_print_is_the_version_s_own(base: Base, versions: Versions, folder: Path
     repeated, pauses = finish(take_fingerprint(again.base, again, "other-name"))
     assert repeated == prints["a-v1"]
     assert pauses >= LENGTH, "answers must be able to go on between its passes"
-    assert matches(repeated, prints["a-v1"])
-    assert not matches(prints["a-v1"], prints["a-v2"])
-    assert not matches(prints["a-v1"], prints["base"])
+    assert [print_.files for print_ in prints.values()] == [
+        base.digest, *(versions.loaded[name].digest for name in ("a-v1", "a-v2"))
+    ]  # fmt: skip
+    assert {print_.place for print_ in prints.values()} == {describe_place("cpu", base.dtype)}
+
+
+def test_a_place_names_what_rounds_the_numbers(tmp_path: Path) -> None:
+    told = describe_place("cpu", torch.bfloat16)
+    assert torch.__version__ in told and "transformers" in told and told.endswith("bfloat16")
+    assert describe_place("cpu", torch.float32) != told
+    listing = tmp_path / "cpuinfo"
+    listing.write_text("model name\t: Some Processor\ncpu family\t: 6\nmodel\t\t: 143\nstepping\t: 8\nmodel\t\t: 1\n")
+    assert describe_processor(listing).startswith("Some Processor 6/143/8")
+    assert describe_processor(tmp_path / "none"), "other systems have no such list"
 
 
 def test_a_print_of_prompts_together_is_that_of_each_alone(base: Base, versions: Versions) -> None:
@@ -114,13 +128,6 @@ def test_a_print_goes_before_scores_and_a_few_passes_at_a_time(base: Base, versi
     while not scores.done():
         assert engine.turn()
     assert len(scores.result()) == 200
-
-
-def test_matches_allows_rounding_and_nothing_more() -> None:
-    one = Fingerprint("x", ((1, 2),), ((-0.5, -1.0),))
-    assert matches(one, Fingerprint("y", ((1, 2),), ((-0.51, -1.0),)))
-    assert not matches(one, Fingerprint("y", ((1, 2),), ((-0.6, -1.0),)))
-    assert not matches(one, Fingerprint("y", ((1, 3),), ((-0.5, -1.0),)))
 
 
 def test_a_print_waits_for_first_tokens_but_not_for_long() -> None:

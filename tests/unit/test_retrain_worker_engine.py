@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED
 from retrain.engines.local import Local
 
@@ -70,8 +71,13 @@ def test_another_worker_finds_the_process_and_stops_it(engine: Local) -> None:
     assert other.status(job) == GONE
 
 
-def test_a_start_that_was_never_recorded_is_found_by_its_arguments(engine: Local) -> None:
-    job = start(engine, "import time; time.sleep(60)")
+def test_a_start_that_was_never_recorded_is_found_by_its_arguments(
+    engine: Local, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = tmp_path_factory.mktemp("modules")
+    (modules / "sleeper.py").write_text("import time; time.sleep(60)")
+    monkeypatch.setenv("PYTHONPATH", str(modules))
+    job = engine.submit(RUN, engine.root / RUN, [sys.executable, "-m", "sleeper", str(engine.root / RUN)])
     (engine.root / RUN / "job.json").unlink()
     with pytest.raises(Conflict):
         start(engine, "import time; time.sleep(60)")
@@ -80,6 +86,28 @@ def test_a_start_that_was_never_recorded_is_found_by_its_arguments(engine: Local
     other.stop(job, 5.0)
     until(lambda: engine.status(job) != RUNNING)
     assert other.list() == []
+
+
+def test_what_a_person_does_with_a_run_s_folder_is_no_job(engine: Local) -> None:
+    """A shell makes each command the leader of a group of its own, as a worker does a child."""
+    command = [sys.executable, "-c", "import time; time.sleep(60)", str(engine.root / RUN)]
+    with subprocess.Popen(command, start_new_session=True) as mine:
+        until(lambda: psutil.Process(mine.pid).cmdline() == command)
+        found = engine.list()
+        mine.kill()
+    assert found == [], "it would be ended as an orphan"
+
+
+def test_a_process_that_no_signal_ends_is_not_waited_for_for_ever(
+    engine: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = start(engine, "import time; time.sleep(60)")
+    monkeypatch.setattr("retrain.engines.local.KILLED_SECONDS", 0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr("retrain.engines.local._signal", lambda pid, number: None)
+        with pytest.raises(Unavailable, match="was killed and does not end"):
+            engine.stop(job, 0.0)
+    assert engine.status(job) == RUNNING
 
 
 @pytest.mark.slow

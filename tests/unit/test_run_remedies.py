@@ -16,7 +16,7 @@ from tests.sources import ROOT, parse
 # No proposed run sets them, and at their defaults nothing is wrong with them.
 NEVER_TOLD = {
     "loss", "label_smoothing", "reliability_every", "router_aux_weight", "init_model", "init_adapter", "eval_every",
-    "lora", "adapt_steps", "epochs", "reference", "precision", "held_out",
+    "lora", "adapt_steps", "epochs", "reference", "held_out",
 }  # fmt: skip
 KEYS = "|".join(field.name for field in fields(RunSpec))
 DEMANDS = re.compile(rf"\b(Lower|Raise|Set|Change|Leave|Use|use|lower) ({KEYS})\b")
@@ -49,12 +49,12 @@ def test_the_settings_that_are_named_exist() -> None:
     [
         (
             "The run needs more memory than there is. Lower tokens_per_batch.",
-            "The run needs more memory than there is. Free memory on the machine, or lower retrain.pairs_per_step.",
+            "The run needs more memory than there is. Lower retrain.tokens_per_batch, or free memory on the machine.",
         ),
         (
             "Step 3 gave a gradient that is not a number. Lower lr or use precision fp32.",
             "Step 3 gave a gradient that is not a number. Lower retrain.learning_rate (where all weights train: "
-            "retrain.full_learning_rate).",
+            "retrain.full_learning_rate) or set retrain.precision to fp32.",
         ),
         (
             "spec.json: cuda:1 is one device. Set device to auto, cpu or cuda, or devices to 1.",
@@ -64,6 +64,7 @@ def test_the_settings_that_are_named_exist() -> None:
             "There is no device tpu. Use auto, cpu or cuda.",
             "There is no device tpu. Set retrain.device to auto, cpu or cuda.",
         ),
+        ("spec.json: precision cannot be x. Use auto.", "retrain.precision cannot be x. Use auto."),
         ("spec.json: pairs_per_step must be above 0, not 0.", "retrain.pairs_per_step must be above 0, not 0."),
     ],
 )

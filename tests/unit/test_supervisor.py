@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +55,30 @@ def test_wrong_settings_end_everything_with_their_message() -> None:
     assert any("Port 1 cannot be used." in line for line in lines)
     assert good.process is not None
     assert good.process.poll() is not None
+
+
+@pytest.mark.slow
+def test_settings_that_become_wrong_while_it_runs_take_down_nobody_else(tmp_path: Path) -> None:
+    """A file that somebody edits, or a port that is not free yet, when a process is started again."""
+    starts = tmp_path / "starts"
+    code = (
+        f"from pathlib import Path; p = Path({str(starts)!r}); n = len(p.read_text()) if p.exists() else 0\n"
+        "p.write_text('x' * (n + 1))\n"
+        "if n < 2: raise SystemExit([1, 2][n])\n" + FOREVER
+    )
+    lines: list[str] = []
+    bad, good = (Child(name, [sys.executable, "-c", what]) for name, what in (("retrain", code), ("gateway", FOREVER)))
+    supervisor = Supervisor([good, bad], dict(os.environ), lines.append)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(supervisor.run()))
+    thread.start()
+    try:
+        until(lambda: codes or sum("ready" in line for line in lines) == 2)
+    finally:
+        supervisor.stop()
+        thread.join(20)
+    assert codes == [0] and (bad.restarts, good.restarts) == (2, 0)
+    assert any("retrain   cannot run with these settings any more; the others go on" in line for line in lines)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's own")

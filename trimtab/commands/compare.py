@@ -51,10 +51,11 @@ def say(told: Mapping[str, Any]) -> str:
     value = told["value"]
     if not isinstance(value, Mapping):
         return f"{value:.3g} {told.get('currency', '')}".rstrip()
-    return f"{_interval(value)}; difference {_interval(told['difference'])}"
+    money = f" {told['currency']}" if "currency" in told else ""
+    return f"{_interval(value, money)}; difference {_interval(told['difference'], money)}"
 
 
-def _interval(estimate: Mapping[str, Any]) -> str:
+def _interval(estimate: Mapping[str, Any], unit: str) -> str:
     if estimate["value"] is None:
         return f"not enough data: {estimate['needed']} more needed"
-    return f"{estimate['value']:.3g} [{estimate['low']:.3g}, {estimate['high']:.3g}], n = {estimate['n']}"
+    return f"{estimate['value']:.3g}{unit} [{estimate['low']:.3g}, {estimate['high']:.3g}], n = {estimate['n']}"

@@ -91,7 +91,9 @@ def test_killed_model_server_gets_its_adapters_back_and_no_other_version_answers
             return world.chat("hello", temperature=0, max_tokens=8)
 
         said = greedy().json["choices"][0]["message"]["content"]
-        print_ = world.send("GET", "/internal/fingerprint", key=INTERNAL).json["digest"]
+        told = world.send("GET", "/internal/fingerprint", key=INTERNAL).json
+        assert told["place"] and len(told["files"]) == 64 and len(told["tokens"]) == len(told["logprobs"])
+        print_ = told["digest"]
         base = world.send("GET", "/internal/fingerprint?version=assistant-base", key=INTERNAL).json["digest"]
         assert print_ != base
         tiny.kill()

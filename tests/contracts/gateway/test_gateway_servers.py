@@ -19,6 +19,7 @@ from starlette.routing import Route
 from core.errors import InvalidInput, NotFound, TrimtabError, Unavailable
 from core.ports import ChatRequest, Server
 from core.settings import GatewaySettings, Settings
+from gateway.replicas import Replicas
 from gateway.servers import SERVERS, connect
 from gateway.servers.openai_compatible import OpenAICompatible
 from gateway.servers.scripted import Scripted
@@ -74,6 +75,12 @@ def vllm_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, st
         yield url, adapter
 
 
+@pytest.fixture(scope="module")
+def second_vllm_url() -> Iterator[str]:
+    """Another one, for two that answer as one."""
+    yield from serve(vllm_world.FakeVLLM().app)
+
+
 def make_kit(request: pytest.FixtureRequest, name: str) -> Kit:
     if name == "scripted":
         return Kit(Scripted, "/adapters/one")
@@ -86,10 +93,14 @@ def make_kit(request: pytest.FixtureRequest, name: str) -> Kit:
     if name == "vllm":
         url, adapter = request.getfixturevalue("vllm_url")
         return Kit(lambda: VLLM(f"{url}/v1", model="chat"), adapter)
+    if name == "replicas":
+        url, adapter = request.getfixturevalue("vllm_url")
+        other = request.getfixturevalue("second_vllm_url")
+        return Kit(lambda: Replicas([VLLM(f"{one}/v1", model="chat") for one in (url, other)]), adapter)
     raise AssertionError(f"the server {name} has no contract test: make a kit for it")
 
 
-@pytest.fixture(params=list(SERVERS))
+@pytest.fixture(params=[*SERVERS, "replicas"])
 def kit(request: pytest.FixtureRequest) -> Kit:
     return make_kit(request, request.param)
 

@@ -103,6 +103,42 @@ def test_a_version_that_a_restarted_server_lost_is_told_and_loaded_again(
     use(work)
 
 
+@pytest.mark.parametrize("change", ["other weights", "another file", "a link"])
+def test_files_that_are_not_those_that_were_adopted_are_not_loaded_after_a_restart(
+    fake: FakeVLLM, use: Callable[[Use], None], tmp_path: Path, change: str
+) -> None:
+    path = write_adapter(tmp_path, b"first")
+
+    async def work(server: VLLM) -> None:
+        await server.load("shop-v1", path)
+        fake.restart()
+        if change == "other weights":
+            (Path(path) / "adapter_model.safetensors").write_bytes(b"exchanged")
+        elif change == "another file":
+            (Path(path) / "adapter_config.json").write_text("{}")
+        else:
+            (Path(path) / "more.safetensors").symlink_to("/dev/null")
+        with pytest.raises(Refused, match="not those that were adopted"):
+            await server.load("shop-v1", path)
+        assert list(await server.versions()) == []
+
+    use(work)
+    assert len(fake.loads) == 1
+
+
+def test_a_folder_that_only_the_server_sees_is_loaded(
+    fake: FakeVLLM, use: Callable[[Use], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_adapter(tmp_path, b"first")
+    monkeypatch.setattr(Path, "is_dir", lambda self: False)
+
+    async def work(server: VLLM) -> None:
+        await server.load("shop-v1", path)
+        assert list(await server.versions()) == ["shop-v1"]
+
+    use(work)
+
+
 def test_two_gateways_on_one_server_load_once_and_one_that_was_late_is_not_refused(
     fake: FakeVLLM, use: Callable[[Use], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

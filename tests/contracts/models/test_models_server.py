@@ -72,6 +72,8 @@ def test_versions_load_answer_and_leave(served: Served) -> None:
     prints = [served.post("/fingerprint", name=name) for name in ("base", "shop-v1", "shop-v2", "shop-v1")]
     assert prints[1] == prints[3]
     assert len({found["digest"] for found in prints}) == 3
+    assert prints[1]["files"] == served.post("/load", name="shop-v1", path=str(served.adapters / "v1"))["digest"]
+    assert "torch" in prints[0]["place"] and len({found["place"] for found in prints}) == 1
     _, health, _ = served.ask("GET", "/health", token=None)
     assert health["versions"] == ["shop-v1", "shop-v2"]
     assert served.post("/unload", name="shop-v2") == {"name": "shop-v2", "status": "unloaded"}

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from retrain import shared
+from core.errors import InvalidInput
+from retrain import artefacts, shared
 from retrain.evaluate import evaluate
 from retrain.training.policy import Hardware
 from retrain.training.progress import Progress, read_events
@@ -59,6 +60,19 @@ def test_a_trained_candidate_beats_the_base(trained):
     assert events[-1]["event"] == "evaluated"
     told = [row for row in events if row["event"] == "evaluate"]
     assert told[-1]["step"] == told[-1]["of"] == 160 and told[-1]["eta_s"] == 0
+
+
+def test_what_is_judged_is_the_adopted_copy_and_no_other(trained, tmp_path):
+    digest, path = artefacts.adopt(tmp_path, trained / "adapter", base="b" * 64)
+    artefacts.note_adopted(trained, tmp_path / path, digest)
+    own = trained / "adapter" / "adapter_model.safetensors"
+    spoiled = {name: tensor * 0 for name, tensor in load_file(own).items()}
+    save_file(spoiled, own)
+    told = evaluate(trained, Progress(trained / "progress.jsonl"), never, time.monotonic)
+    assert told["versions"]["candidate"]["accuracy"].value > 0.8 and told["update"]["norm"] > 0
+    save_file(spoiled, tmp_path / path / own.name)
+    with pytest.raises(InvalidInput, match=r"not those that were adopted\. Propose a new run\."):
+        evaluate(trained, Progress(trained / "progress.jsonl"), never, time.monotonic)
 
 
 def test_scores_are_those_of_each_version_alone(trained, tiny_model, tmp_path):
