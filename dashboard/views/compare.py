@@ -58,11 +58,11 @@ def result(console: Console, row: Mapping[str, Any]) -> None:
     columns = {"measure": "Measure", **{name: name for name in versions}}
     st.text(f"{found['prompts']:,} prompts each. After a semicolon: the difference from {first}.")
     show.table(lines, columns, alt="Versions compared, a line a measure", key=f"compared-{row['uuid']}")
+    if any(UNMEASURED in line.values() for line in lines):
+        st.caption("Not measured: its server, or that of the first, does not count tokens; the cost rests on them too.")
     rows = spread(versions)
     if rows:
         show.download(rows, list(rows[0]), name="versions-compared", key=f"compared-csv-{row['uuid']}")
-    if any(UNMEASURED in line.values() for line in lines):
-        st.caption("Not measured: its server, or that of the first, does not count tokens; the cost rests on them too.")
 
 
 def cell(measure: str, told: Mapping[str, Any] | None, *, first: bool) -> str:
@@ -74,18 +74,19 @@ def cell(measure: str, told: Mapping[str, Any] | None, *, first: bool) -> str:
         return f"{words.number(float(value))} {told.get('currency', '')}".rstrip()
     if value["value"] is None:
         return words.missing(value)
-    plain, money = measure in (SECONDS, TOKENS, COST), f" {told['currency']}" if "currency" in told else ""
+    # Amounts of money are no shares; a token's time differs by a share of the first version's.
+    plain, money = measure in (SECONDS, TOKENS) or "currency" in told, told.get("currency", "")
     shown = reading(value, "" if plain else "accuracy", money)
     if first:
         return shown
-    # A token's time differs by a share of the first version's.
     unit = "accuracy" if measure == SECONDS else "" if plain else words.POINTS
     return f"{shown}; {reading(told['difference'], unit, money, signed=True)}"
 
 
 def reading(estimate: Mapping[str, Any], unit: str, money: str = "", *, signed: bool = False) -> str:
-    """A value with its interval and count; `money` is the currency of a price."""
-    return f"{words.number(estimate['value'], unit, signed=signed)}{money} ({words.interval(estimate, unit)})"
+    """A value, in a currency where it is money, with its interval and count."""
+    told = f"{words.number(estimate['value'], unit, signed=signed)} {money}".rstrip()
+    return f"{told} ({words.interval(estimate, unit)})"
 
 
 def spread(versions: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

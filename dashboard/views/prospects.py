@@ -63,8 +63,8 @@ def standing(console: Console, decision: str) -> str:
     elif state == "asked":
         st.text("Waiting for the retraining worker to work it out.")
     else:
-        late = "Nobody worked it out in time: the retraining worker did not run, or was busy."
         again = " It is asked again by itself once it is there." if found.get("error") == NO_ENCODER else ""
+        late = "Nobody worked it out in time: the retraining worker did not run, or was busy."
         st.text(f"It could not be worked out. {row['message']}{again}" if state == "failed" else late)
         st.caption("The proposal can be answered without it.")
     return state
