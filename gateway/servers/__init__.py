@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from core.errors import InvalidInput
+from core.errors import InvalidInput, NotFound
 from core.ports import Server
 from core.registry import Registry
 from core.settings import Settings
@@ -14,12 +14,15 @@ SERVERS: Registry[Any] = Registry("server", "gateway.servers")
 
 
 def connect(settings: Settings, *, key: str) -> Server:
-    """The server named by `gateway.server`. `key` is the installation's internal key. Raises NotFound.
+    """The server named by `gateway.server`. `key` is the installation's internal key. Raises InvalidInput.
 
     Several addresses in gateway.upstream_url are servers that answer as one; one address twice raises InvalidInput. It
     opens no connection yet: that happens at the first call, in the running event loop.
     """
-    kind = SERVERS.get(settings.gateway.server)
+    try:
+        kind = SERVERS.get(settings.gateway.server)
+    except NotFound as error:
+        raise InvalidInput(error.message, f"Correct gateway.server. {error.remedy}") from None
     addresses = [one.strip() for one in settings.gateway.upstream_url.split(",") if one.strip()]
     if len(addresses) < 2 or not kind.upstreams:
         server: Server = kind.from_settings(settings, key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.errors import InvalidInput, NotFound
 from core.ports import Engine
 from core.registry import Registry
 from core.settings import Settings
@@ -17,6 +18,11 @@ ENGINES: Registry[Any] = Registry("engine", "retrain.engines")
 
 
 def connect(settings: Settings) -> Engine:
-    """The engine named by `retrain.engine`. Raises NotFound, or InvalidInput when a setting of its own is missing."""
-    engine: Engine = ENGINES.get(settings.retrain.engine).from_settings(settings)
+    """The engine named by `retrain.engine`. Raises InvalidInput, also when a setting of its own is missing."""
+    try:
+        kind = ENGINES.get(settings.retrain.engine)
+    except NotFound as error:
+        # A setting that is wrong is not mended by starting again, as a supervisor does after other errors.
+        raise InvalidInput(error.message, f"Correct retrain.engine. {error.remedy}") from None
+    engine: Engine = kind.from_settings(settings)
     return engine

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core.errors import Conflict, InvalidInput, NotFound, Unavailable
+from core.errors import Conflict, InvalidInput, Unavailable
 from core.ports import Engine
 from core.settings import RetrainSettings, Settings
 from retrain.engines import DONE, ENGINES, FAILED, GONE, RUNNING, STOPPED, connect
@@ -147,7 +147,7 @@ def test_settings_name_the_engine_or_say_what_is_missing(tmp_path: Path) -> None
         with pytest.raises(InvalidInput, match=words) as raised:
             connect(told(**values))
         assert "lines" not in str(raised.value)
-    with pytest.raises(NotFound, match="There is no engine named slurm"):
+    with pytest.raises(InvalidInput, match=r"There is no engine named slurm\. Correct retrain\.engine"):
         connect(told(engine="slurm"))
 
 

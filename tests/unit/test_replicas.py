@@ -32,7 +32,7 @@ class One(Scripted):
             raise self.fails
         self._require(request.version)
         yield ChatPiece(self.name)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
         if self.breaks:
             raise Away("The connection broke.")
         yield ChatPiece("", "stop", 1, 1)
@@ -136,7 +136,7 @@ def test_one_that_was_away_has_what_it_missed_before_it_is_asked_for_it() -> Non
         assert both.trouble.startswith("Server 2 of 2 does not answer")
         await both.load("v2", "/adapters/v2")
         ones[1].restart()
-        ones[1].away, ones[1].load_seconds = False, 0.2
+        ones[1].away, ones[1].load_seconds = False, 0.02
         await both.versions()
         assert {await say(both, str(number), "v2") for number in range(9)} == {"n0"}
         assert await settle(both) == ["v1", "v2"]
@@ -152,7 +152,7 @@ def test_what_is_loaded_during_a_look_is_not_taken_for_lost() -> None:
 
         async def slow() -> Sequence[str]:
             told = await looking()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
             return told
 
         ones[0].versions = slow  # type: ignore[method-assign]

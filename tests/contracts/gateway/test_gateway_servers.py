@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from core.errors import InvalidInput, NotFound, TrimtabError, Unavailable
+from core.errors import InvalidInput, TrimtabError, Unavailable
 from core.ports import ChatRequest, Server
 from core.settings import GatewaySettings, Settings
 from gateway.replicas import Replicas
@@ -240,7 +240,7 @@ def test_nobody_at_the_address_is_told_as_unavailable(name: str) -> None:
 
 def test_settings_name_the_server_or_say_what_is_missing() -> None:
     settings = Settings(home=Path("home"), models_home=Path("m"), gateway=GatewaySettings(server="oracle"))
-    with pytest.raises(NotFound, match="There is no server named oracle"):
+    with pytest.raises(InvalidInput, match=r"There is no server named oracle\. Correct gateway\.server"):
         connect(settings, key=KEY)
     settings = Settings(home=Path("home"), models_home=Path("m"), gateway=GatewaySettings(server="vllm"))
     with pytest.raises(InvalidInput, match=r"gateway\.upstream_url"):
