@@ -53,6 +53,13 @@ class Fingerprint:
     place: str = ""
     files: str = ""
 
+    @classmethod
+    def read(cls, told: Mapping[str, Any]) -> Fingerprint:
+        """The fingerprint in a JSON object. Raises KeyError or TypeError for what is none."""
+        tokens, logprobs = (tuple(map(tuple, told.get(key) or ())) for key in ("tokens", "logprobs"))
+        place, files = (str(told.get(key) or "") for key in ("place", "files"))
+        return cls(str(told["digest"]), tokens, logprobs, place, files)
+
 
 @dataclass(frozen=True, slots=True)
 class ExpertLoad:

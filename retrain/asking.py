@@ -65,10 +65,7 @@ class Asker:
         query = {"deployment": deployment or self.deployment, **({"version": version} if version else {})}
         told = await self._call("GET", "/internal/fingerprint", params=query)
         try:
-            tokens, logprobs = (tuple(map(tuple, told.get(key) or ())) for key in ("tokens", "logprobs"))
-            place, files = (str(told.get(key) or "") for key in ("place", "files"))
-            found = Fingerprint(str(told["digest"]), tokens, logprobs, place, files)
-            return Answering(str(told["version"]), int(told["generation"]), found)
+            return Answering(str(told["version"]), int(told["generation"]), Fingerprint.read(told))
         except (KeyError, TypeError, ValueError):
             raise Unavailable("The gateway's fingerprint cannot be read.", "Restart the gateway.") from None
 

@@ -146,7 +146,11 @@ class Releaser:
         try:
             found = await self.asker.fingerprint(deployment=row["deployment"])
         except Refused as error:
-            await self._doubt(row, error.message)
+            # A gateway that has not read the route yet does not know a new segment.
+            if self.clock() - row["live_at"] > timedelta(seconds=PROOF_SECONDS):
+                await self._doubt(row, error.message)
+            else:
+                self._postpone(row, RETRY_SECONDS)
             return
         except Unavailable:
             self._postpone(row, RETRY_SECONDS)

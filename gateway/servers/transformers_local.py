@@ -73,9 +73,7 @@ class TransformersLocal(OpenAICompatible):
         answer = await self.upstream.ask(f"{self.url}/fingerprint", {"name": self.name_of(version)}, version)
         if not isinstance(answer, dict) or not isinstance(answer.get("digest"), str):
             raise Unavailable("The model server's fingerprint cannot be read.", "Restart it.")
-        tokens, logprobs = (tuple(map(tuple, answer.get(key) or ())) for key in ("tokens", "logprobs"))
-        place, files = (str(answer.get(key) or "") for key in ("place", "files"))
-        return Fingerprint(answer["digest"], tokens, logprobs, place, files)
+        return Fingerprint.read(answer)
 
     async def experts(self, version: str) -> ExpertLoad | None:
         """The load of its newest answers by this version; None where the model is no mixture of experts."""

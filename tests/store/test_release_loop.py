@@ -122,6 +122,9 @@ def test_servers_that_answer_otherwise_than_each_other_are_told_until_they_agree
     uuid = bed.ask("assistant-v1")
     bed.step(2)
     assert bed.row(uuid)["verified_at"] is None
+    assert bed.row(uuid)["message"] == "", "a gateway that is only slow says no as well"
+    bed.now += timedelta(seconds=6)
+    bed.step()
     assert "otherwise than Server 1" in bed.row(uuid)["message"]
     assert [state for state, _ in bed.alerts()] == ["firing"]
     bed.gateway.differing = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,18 +22,14 @@ from retrain.worker import Worker
 from store import accounts, alerts, commands, decisions, deployments, pairs, tables, trials, versions
 from store.alerts import Finding
 from store.unit_of_work import Store
-from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+nobody: Any = None  # an engine or a bench that is never asked
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = f"sqlite:///{tmp_path / 'trimtab.db'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    opened = make_store(url, now=NOW)
-    with opened.write(NOW) as tx:
+@pytest.fixture
+def store(empty_store: Store) -> Store:
+    with empty_store.write(NOW) as tx:
         accounts.create(tx, "otto", "a long pass phrase", "operator", actor="system:test")
         accounts.create(tx, "ann", "a long pass phrase", "approver", actor="system:test")
         rows = [
@@ -46,8 +41,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         for number, name in enumerate(("assistant-base", "assistant-v1")):
             versions.register(tx, ModelVersion(name, str(number) * 64, "base", "chat", "", NOW), actor="x")
         deployments.install(tx, "assistant", "assistant-base", actor="system:setup")
-    yield opened
-    opened.close()
+    return empty_store
 
 
 @pytest.fixture
@@ -183,7 +177,8 @@ def test_a_process_that_cannot_be_ended_keeps_no_other_waiting(store: Store, set
 
     told: list[str] = []
     made: Any = {"name": "w1", "clock": lambda: NOW, "tell": told.append, "ending": asyncio.Event()}
-    worker = Worker(store, settings, Engine(), None, **made)  # type: ignore[arg-type]
+    engine: Any = Engine()
+    worker = Worker(store, settings, engine, nobody, **made)
     assert not asyncio.run(worker.take())
     assert ended == ["gone-2/2"]
     assert "the orphan gone-1/1 could not be ended: PermissionError: not ours" in told
@@ -195,7 +190,7 @@ def test_a_turn_of_the_worker_that_fails_ends_no_process(
     told: list[str] = []
     ending = asyncio.Event()
     made: Any = {"name": "w1", "clock": lambda: NOW, "tell": told.append, "ending": ending}
-    worker = Worker(store, settings, None, None, **made)  # type: ignore[arg-type]
+    worker = Worker(store, settings, nobody, nobody, **made)
     monkeypatch.setattr(worker, "_claim", broken)
     monkeypatch.setattr(worker, "_pause", lambda seconds: ending.wait() if ending.set() is None else None)
     asyncio.run(worker.work())

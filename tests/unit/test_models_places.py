@@ -19,12 +19,14 @@ pytestmark = pytest.mark.model
 
 
 def take(base: Base) -> Fingerprint:
-    task: Generator[None, None, Fingerprint] = take_fingerprint(base, Versions(base), BASE)
-    while True:
-        try:
-            next(task)
-        except StopIteration as ended:
-            return ended.value  # type: ignore[no-any-return]
+    found: list[Fingerprint] = []
+
+    def whole() -> Generator[None, None, None]:
+        found.append((yield from take_fingerprint(base, Versions(base), BASE)))
+
+    for _ in whole():
+        pass
+    return found[0]
 
 
 @pytest.fixture(scope="module")

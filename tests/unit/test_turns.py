@@ -17,8 +17,12 @@ from monitors import turns
 def logged() -> Iterator[list[logging.LogRecord]]:
     """What goes to the log meanwhile."""
     records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+
+    class Keeps(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+
+    handler = Keeps()
     turns.log.addHandler(handler)
     yield records
     turns.log.removeHandler(handler)

@@ -90,7 +90,7 @@ def test_one_of_two_servers_goes_away_and_comes_back_under_load(
     try:
         time.sleep(0.5)
         machines[1].stop()
-        wait_until(lambda: "Server 2 of 2" in world.gateway.server.trouble)  # type: ignore[attr-defined]
+        wait_until(lambda: "Server 2 of 2" in world.server.trouble)
         time.sleep(0.5)
         machines[1].start()
         wait_until(lambda: len(machines[1].fake.loads) == 2, 20)
@@ -104,7 +104,7 @@ def test_one_of_two_servers_goes_away_and_comes_back_under_load(
     assert len(broken) <= len(people)
     assert {reply.headers["x-trimtab-version"] for reply in replies if reply.status == 200} == {"assistant-v1"}
     assert len(replies) > 50
-    assert world.gateway.server.trouble == ""  # type: ignore[attr-defined]
+    assert world.server.trouble == ""
 
 
 def test_the_proof_is_of_all_servers(site: tuple[World, list[Machine]], tmp_path: Path) -> None:

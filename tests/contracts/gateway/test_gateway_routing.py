@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -249,12 +250,16 @@ def test_store_away_pointer_rolls_back_until_the_route_is_newer(world: World) ->
     wait_until(lambda: serving(world) == "assistant-v2")
 
 
+def serves(world: World, version: str) -> bool:
+    return serving(world) == version
+
+
 def test_store_away_whatever_has_served_here_can_be_gone_back_to_by_a_new_gateway_too(tmp_path: Path) -> None:
     """A version that is neither the last nor the one before: no route names its folder any more."""
     with run_gateway(tmp_path, Scripted()) as first:
         for version in ("assistant-v1", "assistant-v2"):
             promote(first, version)
-            wait_until(lambda version=version: serving(first) == version)  # type: ignore[misc]
+            wait_until(partial(serves, first, version))
         settings = first.gateway.settings
         kept = pointer.remembered_path(settings)
         wait_until(lambda: "assistant-base" not in repr(pointer.recall(kept)))
