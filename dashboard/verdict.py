@@ -22,27 +22,30 @@ class Verdict:
     sentence: str
 
 
+def newest(frame: Frame) -> dict[str, Mapping[str, Any]]:
+    """The process of each role that gave a sign last."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for row in frame.processes:
+        if row["role"] not in found or row["age"] < found[row["role"]]["age"]:
+            found[row["role"]] = row
+    return found
+
+
 def trouble(frame: Frame) -> dict[str, str]:
     """What the newest process of a role says that it cannot do now, by role; silent ones say nothing."""
-    newest: dict[str, Mapping[str, Any]] = {}
-    for row in frame.processes:
-        if row["role"] not in newest or row["age"] < newest[row["role"]]["age"]:
-            newest[row["role"]] = row
-    alive = {role: row.get("info", {}) for role, row in newest.items() if row["age"] <= SILENT_SECONDS}
+    alive = {role: row.get("info", {}) for role, row in newest(frame).items() if row["age"] <= SILENT_SECONDS}
     return {role: str(info["trouble"]) for role, info in alive.items() if info.get("trouble")}
 
 
 def silent(frame: Frame) -> list[str]:
     """Parts of Trimtab whose newest pulse is over a minute old or that never had one, in words."""
-    newest: dict[str, float] = {}
-    for row in frame.processes:
-        newest[row["role"]] = min(row["age"], newest.get(row["role"], float("inf")))
+    ages = {role: float(row["age"]) for role, row in newest(frame).items()}
     words = []
     for role, name in PARTS.items():
-        if role not in newest:
+        if role not in ages:
             words.append(f"the {name} is not running")
-        elif newest[role] > SILENT_SECONDS:
-            words.append(f"the {name} has been silent for {span(newest[role])}")
+        elif ages[role] > SILENT_SECONDS:
+            words.append(f"the {name} has been silent for {span(ages[role])}")
     return words
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from core.rules import limits
 from dashboard import charts, marks, show, words
 from dashboard.console import Console
-from dashboard.verdict import PARTS, SILENT_SECONDS, judge, running, status, trouble
+from dashboard.verdict import PARTS, SILENT_SECONDS, judge, newest, running, status, trouble
 from store import monitors as monitor_rows
 from store.queries import overview as queries
 from store.queries.overview import Frame, Tile
@@ -186,13 +186,10 @@ def promise(console: Console, spent: tuple[float, int, int], allowed: float, til
 def processes(frame: Frame) -> None:
     """Which parts of Trimtab are alive."""
     st.subheader("Trimtab itself", anchor=False)
-    newest: dict[str, Any] = {}
-    for row in frame.processes:
-        if row["role"] not in newest or row["age"] < newest[row["role"]]["age"]:
-            newest[row["role"]] = row
+    last_of = newest(frame)
     told = trouble(frame)
-    for role in [*PARTS, *sorted(set(newest) - set(PARTS))]:
-        age: float | None = newest[role]["age"] if role in newest else None
+    for role in [*PARTS, *sorted(set(last_of) - set(PARTS))]:
+        age: float | None = last_of[role]["age"] if role in last_of else None
         state = "silent" if age is None or age > SILENT_SECONDS else "trouble" if role in told else "alive"
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             show.mark(marks.PULSE[state])
