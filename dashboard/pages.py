@@ -65,7 +65,10 @@ def present(visit: list[Console], path: str, view: Callable[[Console], None]) ->
     keep_address(path)
     try:
         header(console)
-        show.show_told()
+        with (
+            st.container()
+        ):  # Always there: what follows keeps its place, and its fragments their names, with or without.
+            show.show_told()
         with st.container(key="stale" if console.away else "fresh"):
             view(console)
     except TrimtabError as error:

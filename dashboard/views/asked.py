@@ -22,22 +22,24 @@ Told = Callable[[Mapping[str, Any]], None]
 def draw(console: Console, kind: str, about: Mapping[str, Any], done: Told | None = None) -> None:
     """The commands of `kind` about one thing from the last hour. `done` draws what one that ended well led to.
 
-    While one is under way they look again by themselves; when it ends the whole page does.
+    While one is under way they look again by themselves; when it ends the whole page does, before anything of the end
+    is drawn: a click on what the next run throws away would be lost. They take one place of the page, also while there
+    are none, because a fragment is named after its place and a click after its fragment.
     """
     rows = recent(console, kind, about)
-    if not rows:
-        return
     live = any(state(row, console) in LIVE for row in rows)
 
     @st.fragment(run_every=REFRESH_SECONDS if live else None, key=f"asked-{kind}")
     def lines() -> None:
         found = recent(console, kind, about)
-        for row in found:
-            line(console, row, done)
         if live and not any(state(row, console) in LIVE for row in found):
             st.rerun()
+        for row in found:
+            line(console, row, done)
 
-    lines()
+    with st.container():
+        if rows:
+            lines()
 
 
 def recent(console: Console, kind: str, about: Mapping[str, Any]) -> list[Any]:

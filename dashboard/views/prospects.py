@@ -32,11 +32,12 @@ def draw(console: Console, decision: str) -> None:
 
     @st.fragment(run_every=asked.REFRESH_SECONDS if live else None, key=f"prospects-again-{decision}")
     def outlook() -> None:
+        now, _ = read(console, decision)
+        if live and asked.state(now, console) not in asked.LIVE:
+            st.rerun()
         with st.container(border=True, key=f"prospects-{decision}"):
             show.say("Will it help?", "strong", f"prospects-{decision}")
-            state = standing(console, decision)
-        if live and state not in asked.LIVE:
-            st.rerun()
+            standing(console, decision)
 
     outlook()
 
@@ -51,8 +52,8 @@ def read(console: Console, decision: str) -> tuple[Any, dict[str, Any]]:
     return console.load(f"prospects {decision}", query)
 
 
-def standing(console: Console, decision: str) -> str:
-    """Draw what came of the request; returns its state."""
+def standing(console: Console, decision: str) -> None:
+    """Draw what came of the request."""
     row, found = read(console, decision)
     state = asked.state(row, console)
     if state == "done":
@@ -67,7 +68,6 @@ def standing(console: Console, decision: str) -> str:
         late = "Nobody worked it out in time: the retraining worker did not run, or was busy."
         st.text(f"It could not be worked out. {row['message']}{again}" if state == "failed" else late)
         st.caption("The proposal can be answered without it.")
-    return state
 
 
 def told(found: Mapping[str, Any], key: str) -> None:
