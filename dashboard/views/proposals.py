@@ -10,10 +10,10 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
+from dashboard.deciding import is_own, may_answer
 from dashboard.views import prospects, trial
 from store import deployments
 
-NEEDS = {"retrain": Action.APPROVE, "promote": Action.PROMOTE, "rollback": Action.ROLL_BACK}
 VERBS = {"retrain": "Approve and start", "promote": "Promote", "rollback": "Roll back"}
 DONE = {
     "retrain": "Approved. The run is queued and starts within seconds.",
@@ -101,17 +101,6 @@ def expiry(row: Mapping[str, Any], console: Console) -> str:
     if row["state"] not in ("proposed", "expired"):
         return ""
     return f"; {'expires' if waits(row, console) else 'expired'} {words.ago(row['expires_at'], console.now)}"
-
-
-def may_answer(row: Mapping[str, Any], console: Console) -> bool:
-    """Whether who looks at it may approve it."""
-    return console.may(NEEDS[row["kind"]]) and not is_own(row, console)
-
-
-def is_own(row: Mapping[str, Any], console: Console) -> bool:
-    """Whether who looks at it proposed it, and may therefore not approve it."""
-    alone = console.installation.settings.retrain.allow_self_approval and "override" not in row["body"]
-    return row["proposer"] == console.name and not alone
 
 
 def overtaken(console: Console, row: Mapping[str, Any]) -> None:

@@ -31,14 +31,15 @@ POINTS = 40
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page shows at its top."""
+    """What every page shows at its top. `proposed` waits for an answer; `untaken` counts alerts that nobody took."""
 
     route: sa.RowMapping | None
     verified: bool
     last_sample_at: datetime | None
     firing: int
     pending: int
-    waiting: int
+    untaken: int
+    proposed: Sequence[sa.RowMapping]
     watched: int
     running: int
     processes: list[dict[str, Any]]
@@ -75,7 +76,8 @@ def frame(tx: Tx, deployment: str, now: datetime) -> Frame:
         last_sample_at=last_sample_at(tx),
         firing=states.get("firing", 0),
         pending=states.get("pending", 0),
-        waiting=int(tx.scalar(untaken)) + int(tx.scalar(_proposed(sa.func.count(), now))),
+        untaken=int(tx.scalar(untaken)),
+        proposed=tx.all(_proposed(now, decisions.c.kind, decisions.c.proposer, decisions.c.body)),
         watched=int(tx.scalar(sa.select(sa.func.count()).where(monitors.c.enabled))),
         running=int(tx.scalar(sa.select(sa.func.count()).where(runs.c.state == "running"))),
         processes=heartbeats.ages(tx),
@@ -92,14 +94,14 @@ def last_sample_at(tx: Tx) -> datetime | None:
 
 
 def waiting(tx: Tx, now: datetime, limit: int = 20) -> tuple[list[sa.RowMapping], list[sa.RowMapping]]:
-    """Proposals that wait for an answer, and firing alerts that nobody has taken; newest first."""
+    """Every proposal that waits for an answer, and the newest firing alerts that nobody has taken; newest first."""
     untaken = (
         sa.select(alerts)
         .where(alerts.c.state == "firing", alerts.c.acknowledged_at.is_(None))
         .order_by(alerts.c.id.desc())
         .limit(limit)
     )
-    return tx.all(_proposed(decisions, now).order_by(decisions.c.id.desc()).limit(limit)), tx.all(untaken)
+    return tx.all(_proposed(now, decisions).order_by(decisions.c.id.desc())), tx.all(untaken)
 
 
 def tiles(tx: Tx) -> list[Tile]:
@@ -168,5 +170,5 @@ def _narrow() -> sa.Select[Any]:
     return sa.select(*[column for column in measurements.c if column.name != "details"])
 
 
-def _proposed(what: Any, now: datetime) -> sa.Select[Any]:
-    return sa.select(what).where(decisions.c.state == "proposed", decisions.c.expires_at > now)
+def _proposed(now: datetime, *what: Any) -> sa.Select[Any]:
+    return sa.select(*what).where(decisions.c.state == "proposed", decisions.c.expires_at > now)
