@@ -176,9 +176,14 @@ def show_told() -> None:
 def close(done: bool) -> None:
     """End a dialog. One whose act can be mended or tried again says why it was not done, and what was typed stays; one
     that somebody else's act, or a second click, has overtaken ends too."""
-    if done or not st.session_state.get("_told", {}).get("mends"):
+    if done or not mends():
         st.rerun()
     show_told()
+
+
+def mends() -> bool:
+    """Whether the same person can mend what was just not done, or try it again: then what was shown still holds."""
+    return bool(st.session_state.get("_told", {}).get("mends"))
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
