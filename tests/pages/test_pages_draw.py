@@ -101,6 +101,13 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert len(after) > 0.6 * len(before)
 
 
+def test_the_log_of_a_run_is_sentences(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "runs", run=filled_folder.run)
+    lines = page.code[-1].value.splitlines()
+    assert "Step 23 of 64: loss" in lines[0]
+    assert all("=" not in line and "{" not in line for line in lines)
+
+
 def test_an_alert_says_what_would_mend_it(filled_folder: World, open_page: Open) -> None:
     page = open_page(filled_folder, "alerts", alert=filled_folder.alert)
     assert not page.exception
