@@ -187,7 +187,9 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
         "transitions": queries.transitions(tx, row["id"]),
         "comments": queries.comments(tx, row["id"]),
         "proposals": queries.proposals(tx, row["id"]),
-        "waiting": run_queries.proposals(tx, kinds=("retrain", "rollback")),
+        "waiting": [
+            one for one in run_queries.proposals(tx, kinds=("retrain", "rollback")) if proposals.waits(one, console)
+        ],
         "notices": queries.notices(tx, row["id"]),
         "silences": monitor_queries.silences_of(tx, row["monitor"], console.now),
         "rows": monitor_queries.exchanges(tx, uuids=[name for name in wanted if name]),
