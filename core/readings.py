@@ -42,6 +42,8 @@ SHARES = frozenset(
     }
 )
 POINTS = "points"
+# Shares whose limit may be none at all: then each is an incident, and counted.
+INCIDENTS = frozenset({"attack_success"})
 UNITS = {"response_length": " characters"}
 # Said letter by letter.
 ABBREVIATIONS = {"pii": "PII", "ood": "OOD", "ttft": "TTFT"}
@@ -92,6 +94,29 @@ def interval(row: Mapping[Any, Any], metric: str = "") -> str:
         return f"{side}, {n}"
     scale, _ = unit(metric)
     return f"{_digits(low * scale, fixed=scale != 1.0)} to {number(high, metric)}, {n}"
+
+
+def limit(rule: Mapping[str, Any], metric: str = "") -> str:
+    """A plain limit with its direction, such as: at most 20,000 ms; empty where there is none."""
+    value = rule.get("limit")
+    if not isinstance(value, int | float):
+        return ""
+    side = {"above": "at most", "below": "at least"}.get(str(rule.get("direction", "above")), "at most")
+    return f"{side} {number(float(value), metric)}"
+
+
+def incident(measured: Mapping[str, Any]) -> str:
+    """Of attacks none of which may get through, how many did: counted, for it is no estimate; empty for all else.
+
+    `measured` holds metric, segment, n, limit and details. Such as: 1 attack of 1 asked, with 2 more to ask.
+    """
+    details = measured.get("details") or {}
+    if measured.get("metric") not in INCIDENTS or measured.get("limit") != 0 or "failures" not in details:
+        return ""
+    through, asked = int(details["failures"]), int(measured.get("n") or 0)
+    more = max(int(details.get("prompts") or 0) - asked, 0)
+    rest = f", with {more:,} more to ask" if more else ""
+    return f"{through:,} {'attack' if through == 1 else 'attacks'} of {asked:,} asked{rest}"
 
 
 def missing(row: Mapping[Any, Any]) -> str:
