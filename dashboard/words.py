@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from core.readings import POINTS as POINTS
+from core.readings import compared as compared
 from core.readings import incident as incident
 from core.readings import interval as interval
 from core.readings import limit as limit

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
-from core.readings import incident, interval, limit, number, title
+from core.readings import compared, incident, interval, limit, number, title
 from core.rules import hold, limits, thresholds
 from core.types import Estimate, Measurement, Status
 from store.alerts import Finding
@@ -137,6 +137,11 @@ def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:
         return f"{measurement.segment or 'An attack'} {verb}: {counted}.{enough}"
     name = measurement.metric
     about = f" ({measurement.segment})" if measurement.segment else ""
+    change = measurement.details.get("change")
+    if change and measurement.status == "breach":
+        now = f"{number(change['now']['value'], name)} ({interval(change['now'], name)})"
+        told = f"{title(name)}{about} since the change is {now}, {compared(change, name)}."
+        return f"{measurement.reason} {told}".strip()
     words = f"{title(name)}{about} is {number(estimate.value, name)} ({interval(asdict(estimate), name)})"
     if held := limit(measurement.details, name):
         words += f"; it should be {held}"

@@ -59,6 +59,10 @@ def numbers(why: Mapping[str, Any]) -> None:
     if "value" in why:
         exact = f"{words.number(why['value'], metric)} ({words.interval({'n': 0, **why}, metric)})"
         found["As a share" if counted else "Value"] = exact
+    if change := (why.get("details") or {}).get("change"):
+        now = f"{words.number(change['now']['value'], metric)} ({words.interval(change['now'], metric)})"
+        found["Since the change"] = now
+        found["Against the reference"] = words.compared(change, metric)
     if counted:
         found["Limit"] = "none may get through"
     elif isinstance(limit, Mapping):
