@@ -25,8 +25,6 @@ SHARES = frozenset(
         "negative_feedback",
         "errors",
         "error_rate",
-        "bias_twins",
-        "group_gaps",
         "adversarial",
         "attack_success",
         "attack_success_per_try",
@@ -43,6 +41,10 @@ SHARES = frozenset(
     }
 )
 POINTS = "points"
+# Differences of shares: in points, wherever they stand.
+GAPS = frozenset(
+    {"gap", "group_gaps", "bias_twins", "question_bias", "bias_ambiguous", "bias_disambiguated", "sycophancy"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def title(name: str) -> str:
 
 def unit(metric: str) -> tuple[float, str]:
     """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
-    if metric == POINTS or metric == "gap" or metric.endswith(("_gap", "_change")):
+    if metric == POINTS or metric in GAPS or metric.endswith(("_gap", "_change")):
         return 100.0, " points"
     if metric in SHARES or metric.endswith(("_rate", "_share")):
         return 100.0, " %"

@@ -24,7 +24,11 @@ div[data-testid="stText"] {overflow-wrap: anywhere; white-space: pre-wrap; font-
 button[kind^="primary"]:not(:disabled) {color: light-dark(#fff, #10161c)}
 .st-key-frame {border-bottom: 1px solid rgba(128, 140, 150, .25); padding-bottom: .5rem}
 div[data-testid="stMainBlockContainer"] {padding-top: 2.5rem; max-width: 82rem}
-@media (max-width: 640px) {div[data-testid="stMainBlockContainer"] {padding: 3.5rem 1rem 2rem}}
+@media (max-width: 640px) {
+div[data-testid="stMainBlockContainer"] {padding: 3.5rem 1rem 2rem}
+.stHorizontalBlock:is([class*="st-key-waits-"], [class*="st-key-alert-"], [class*="st-key-silence-"],
+[class*="st-key-run-"], [class*="st-key-version-"]) > [data-testid="stLayoutWrapper"] {flex-basis: 100%}
+}
 </style>"""
 
 

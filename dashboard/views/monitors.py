@@ -66,7 +66,7 @@ def line(console: Console, tile: Tile, due: Mapping[int, Any], thinned: Mapping[
         with what:
             show.mark(marks.MONITOR.get(status(tile)))
             show.say(words.title(name), "strong", name)
-            show.say(watches(monitor), "quiet", f"limit-{name}")
+            show.say(f"Alerts when: {watches(monitor)}", "quiet", f"limit-{name}")
         with value:
             show.measured(latest, metric, f"value-{name}")
             if part := words.thinned(thinned.get(monitor["id"], 1)):

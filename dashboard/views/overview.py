@@ -165,7 +165,7 @@ def card(console: Console, tile: Tile) -> None:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
             show.say(words.title(name), "strong", f"tile-{name}")
             show.mark(marks.MONITOR.get(status(tile)))
-        show.say(tile.monitor["title"], "quiet", f"title-{name}")
+        show.say(f"Alerts when: {tile.monitor['title'] or words.title(name)}", "quiet", f"title-{name}")
         show.measured(latest, metric, f"tile-{name}")
         values = [row["value"] for row in tile.recent if row["value"] is not None]
         if len(values) > 1:

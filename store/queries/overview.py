@@ -47,11 +47,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A monitor with its latest measurement and the recent ones, oldest first."""
+    """A monitor with its latest measurement and the recent ones, oldest first, and whether an alert of its rule fires:
+    a part of it may be past its limit, and what it measures anew may be too little to tell."""
 
     monitor: sa.RowMapping
     latest: sa.RowMapping | None
     recent: Sequence[sa.RowMapping]
+    firing: bool = False
 
 
 def frame(tx: Tx, deployment: str, now: datetime) -> Frame:
@@ -106,18 +108,29 @@ def waiting(tx: Tx, now: datetime, limit: int = 20) -> tuple[list[sa.RowMapping]
 
 def tiles(tx: Tx) -> list[Tile]:
     """Every monitor with its recent measurements of its main metric, by name."""
-    return [tile(tx, monitor) for monitor in tx.all(sa.select(monitors).order_by(monitors.c.name))]
+    loud = _firing(tx)
+    return [_tile(tx, monitor, loud) for monitor in tx.all(sa.select(monitors).order_by(monitors.c.name))]
 
 
-def tile(tx: Tx, monitor: sa.RowMapping, points: int = POINTS) -> Tile:
+def tile(tx: Tx, monitor: sa.RowMapping) -> Tile:
     """One monitor's tile. Its main metric is the one it is named for, or else the first that has a limit."""
+    return _tile(tx, monitor, _firing(tx))
+
+
+def _firing(tx: Tx) -> set[int]:
+    """The monitors whose rule has an alert that fires, by key."""
+    rows = tx.all(sa.select(alerts.c.monitor_id).where(alerts.c.state == "firing", alerts.c.kind == "rule"))
+    return {row["monitor_id"] for row in rows}
+
+
+def _tile(tx: Tx, monitor: sa.RowMapping, loud: set[int], points: int = POINTS) -> Tile:
     newest = measurements.c.monitor_id == monitor["id"], measurements.c.segment == ""
     rows = tx.all(_narrow().where(*newest).order_by(measurements.c.id.desc()).limit(points * 3))
     names = [row["metric"] for row in rows]
     limited = [limit["metric"] for limit in limits(monitor["rule"], monitor["metric"])]
     main = next((name for name in (monitor["metric"], *limited, *sorted(names)) if name in names), "")
     recent = [row for row in rows if row["metric"] == main][:points]
-    return Tile(monitor, recent[0] if recent else None, recent[::-1])
+    return Tile(monitor, recent[0] if recent else None, recent[::-1], monitor["id"] in loud)
 
 
 def timeline(tx: Tx, since: datetime) -> tuple[list[sa.RowMapping], list[sa.RowMapping]]:

@@ -111,6 +111,7 @@ def test_the_log_of_a_run_is_sentences(filled_folder: World, open_page: Open) ->
 def test_an_alert_says_what_would_mend_it(filled_folder: World, open_page: Open) -> None:
     page = open_page(filled_folder, "alerts", alert=filled_folder.alert)
     assert not page.exception
+    assert "The nearest of the pairs held (1)" in [str(part.label) for part in page.expander]
     told = texts(page)
     assert "What would mend it" in told and "1 of 105 pairs wanted for this topic; label these 3 first" in told
     (to_label,) = [

@@ -18,6 +18,10 @@ from retrain import prospects
         (-0.0002, "", False, "0.000"),
         (-0.002, "points", False, "-0.2 points"),
         (-1500.0, "", True, "-1,500"),
+        (0.124, "group_gaps", False, "12.4 points"),
+        (0.09, "bias_twins", False, "9.0 points"),
+        (0.14, "question_bias", False, "14.0 points"),
+        (211.6, "response_length", False, "212 characters"),
     ],
 )
 def test_what_rounds_to_nothing_has_no_sign(value: float, metric: str, signed: bool, told: str) -> None:
