@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -124,7 +125,8 @@ def look_again(pages: Mapping[str, Any]) -> None:
 def bar(console: Console) -> None:
     """The frame's line; it looks again by itself while something is going on."""
     now = console.installation.clock()
-    found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, now))
+    present = replace(console, now=now)  # What it says of the age of data is as of now, not of when the page was drawn.
+    found = present.load("frame", lambda tx: queries.frame(tx, console.deployment, now))
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="frame"):
         if found.firing:
             show.mark(marks.ALERT["firing"])

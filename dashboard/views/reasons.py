@@ -60,6 +60,7 @@ def numbers(why: Mapping[str, Any]) -> None:
         exact = f"{words.number(why['value'], metric)} ({words.interval({'n': 0, **why}, metric)})"
         found["As a share" if counted else "Value"] = exact
     if change := (why.get("details") or {}).get("change"):
+        found.pop("Value", None)  # That of the latest rows, of which some came before the change.
         now = f"{words.number(change['now']['value'], metric)} ({words.interval(change['now'], metric)})"
         found["Since the change"] = now
         found["Against the reference"] = words.compared(change, metric)

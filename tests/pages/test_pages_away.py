@@ -13,7 +13,7 @@ from streamlit.util import calc_hash
 
 from core.errors import Unavailable
 from core.rules import Threshold
-from dashboard import pages
+from dashboard import pages, show
 from dashboard.console import Console
 from dashboard.views import again, limit, models, trial
 from store import alerts, trials, versions
@@ -173,3 +173,27 @@ def test_a_page_without_its_store_is_drawn_anew_once_that_is_back(
     switch(False)
     work()
     assert again == [True]
+
+
+def test_the_age_of_old_numbers_grows_while_the_page_stands(
+    filled: World, open_page: Open, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Callable[[], None]] = []
+    real = st.fragment
+
+    def fragment(*, run_every: object = None, key: str = "") -> Callable[[Callable[[], None]], Any]:
+        def keep(work: Callable[[], None]) -> Any:
+            if key == "bar":
+                drawn.append(work)
+            return real(key=key)(work)
+
+        return keep
+
+    monkeypatch.setattr(pages.st, "fragment", fragment)
+    open_page(filled, "audit")
+    ages: list[timedelta] = []
+    monkeypatch.setattr(show, "show_away", lambda error, since, now: ages.append(now - since))
+    switch(True)
+    filled.now += timedelta(minutes=7)
+    drawn[-1]()
+    assert ages == [timedelta(minutes=7)]
