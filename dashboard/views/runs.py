@@ -108,7 +108,8 @@ def line(console: Console, row: Mapping[str, Any]) -> None:
         show.mark(marks.RUN.get(row["state"]))
         with st.container(gap=None, width="stretch"):
             show.say(row["candidate"] or f"Run {row['uuid'][:8]}", "strong", row["uuid"])
-            what = f"{STAGES.get(row['stage'], row['stage'])} · {went(row, console)}"
+            stage = "" if row["state"] == "succeeded" else f"{STAGES.get(row['stage'], row['stage'])} · "
+            what = f"{stage}{went(row, console)}"
             show.say(
                 f"{what} · by {row['requested_by']}{': ' + row['message'] if row['message'] else ''}",
                 "quiet",

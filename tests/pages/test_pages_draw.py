@@ -101,6 +101,11 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert len(after) > 0.6 * len(before)
 
 
+def test_only_a_run_that_is_not_done_says_at_which_stage_it_is(filled_folder: World, open_page: Open) -> None:
+    told = texts(open_page(filled_folder, "runs"))
+    assert "Train · for " in told and "Judge · " not in told
+
+
 def test_the_log_of_a_run_is_sentences(filled_folder: World, open_page: Open) -> None:
     page = open_page(filled_folder, "runs", run=filled_folder.run)
     lines = page.code[-1].value.splitlines()
