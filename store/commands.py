@@ -27,6 +27,7 @@ KINDS = MappingProxyType(
         "take_reference": ("monitors", Action.TAKE_REFERENCE),
         "topic_map": ("monitors", Action.RUN_MONITOR),
         "backtest": ("monitors", Action.RUN_MONITOR),
+        "export_evidence": ("monitors", Action.EXPORT),
         "propose": ("retrain", Action.PROPOSE),
         "override": ("retrain", Action.PROPOSE),
         "promote_again": ("retrain", Action.PROPOSE),
