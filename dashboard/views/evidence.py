@@ -73,7 +73,8 @@ def newest(console: Console) -> None:
         st.caption("Nothing was exported yet.")
         return
     found = console.load(f"result {row['uuid']}", lambda tx: queries.result(tx, row["uuid"]))
-    days = f"{row['args']['since'][:10]} to {row['args']['until'][:10]}"
+    last = datetime.fromisoformat(row["args"]["until"]) - timedelta(microseconds=1)
+    days = f"{row['args']['since'][:10]} to {last:%Y-%m-%d}"
     show.say(f"{days}, asked by {row['actor']} {words.ago(row['asked_at'], console.now)}", "strong", "evidence-newest")
     st.text(f"{words.count(found['records'], 'record')}, {found['events']:,} of them events of the chain.")
     lines = [
