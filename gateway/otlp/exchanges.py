@@ -51,7 +51,7 @@ def read_exchange(span: Span, *, deployment: str, now: datetime) -> Inference | 
         prompt=asked,
         response=answer,
         status=500 if span.failed else 200,
-        error=(text(told, "error.type") or "error")[:LONGEST_NAME] if span.failed else "",
+        error=_error(span) if span.failed else "",
         finish_reason=ending[:LONGEST_NAME],
         prompt_tokens=_count(told, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
         completion_tokens=_count(
@@ -63,6 +63,12 @@ def read_exchange(span: Span, *, deployment: str, now: datetime) -> Inference | 
         user=text(told, "user.id", "enduser.id", "enduser.pseudo.id")[:LONGEST_NAME],
         labels=_labels(span),
     )
+
+
+def _error(span: Span) -> str:
+    """The kind of failure, never its message, which may hold what was said."""
+    raised = next((attributes for name, attributes in span.events if name == "exception"), {})
+    return (text(span.attributes, "error.type") or text(raised, "exception.type") or "error")[:LONGEST_NAME]
 
 
 def _count(told: Mapping[str, Any], *names: str) -> int:

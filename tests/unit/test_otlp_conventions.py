@@ -267,6 +267,10 @@ def test_a_span_is_known_by_its_version_5_uuid() -> None:
 def test_a_failed_call_is_an_error_without_an_answer() -> None:
     row = exchange({**CHAT, "gen_ai.input.messages": IN, "error.type": "timeout"}, failed=True)
     assert (row.status, row.error, row.response) == (500, "timeout", "")
+    raised = [("exception", {"exception.type": "openai.NotFoundError", "exception.message": "Where is my parcel?"})]
+    row = exchange({**CHAT, "gen_ai.input.messages": IN}, raised, failed=True)
+    assert (row.status, row.error) == (500, "openai.NotFoundError")
+    assert exchange({**CHAT, "gen_ai.input.messages": IN}, failed=True).error == "error"
 
 
 @pytest.mark.parametrize(
