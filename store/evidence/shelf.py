@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from core.errors import InvalidInput, NotFound
 from store.evidence.period import Period
 
 KEPT = 10
+# What a process that was killed had begun is taken away after so long.
+TORN = timedelta(days=1)
 _NAME = re.compile(r"evidence-\d{8}-\d{8}-\d{8}T\d{6}\d{6}\.zip")
 
 
 def place(home: Path, period: Period, *, now: datetime) -> Path:
     """A name for a new export in the folder of `home`; exports beyond the newest are taken away."""
     folder = home / "evidence"
-    if folder.is_dir():
-        for old in sorted(folder.glob("evidence-*.zip"), key=lambda path: path.name[-25:])[: -KEPT + 1]:
-            with suppress(OSError):  # another process may sweep at the same moment
-                old.unlink()
+    old = sorted(folder.glob("evidence-*.zip"), key=lambda path: path.name[-25:])[: -KEPT + 1]
+    with suppress(OSError):  # another process may sweep at the same moment
+        old += [path for path in folder.glob(".partial-*") if path.stat().st_mtime < (now - TORN).timestamp()]
+    for path in old:
+        with suppress(OSError):
+            path.unlink()
     return folder / f"evidence-{period.since:%Y%m%d}-{period.until:%Y%m%d}-{now:%Y%m%dT%H%M%S%f}.zip"
 
 

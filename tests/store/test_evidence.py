@@ -233,6 +233,11 @@ def test_the_shelf_keeps_the_newest_and_gives_only_exports(tmp_path: Path) -> No
         path.write_bytes(b"x")
         names.append(path.name)
     kept = sorted(path.name for path in (tmp_path / "evidence").iterdir())
+    (tmp_path / "evidence" / ".partial-x").write_bytes(b"torn")
+    shelf.place(tmp_path, period, now=datetime.now(UTC))
+    assert (tmp_path / "evidence" / ".partial-x").exists()
+    shelf.place(tmp_path, period, now=datetime.now(UTC) + 2 * shelf.TORN)
+    assert not (tmp_path / "evidence" / ".partial-x").exists()
     assert kept == names[-shelf.KEPT :] and shelf.find(tmp_path, names[-1]).read_bytes() == b"x"
     for name in ("../trimtab.db", "evidence.zip", "/etc/passwd", ""):
         with pytest.raises(InvalidInput):
