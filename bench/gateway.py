@@ -3,8 +3,8 @@
 A scripted OpenAI-compatible server answers at once (27 words; streamed: 27 chunks). In one run, by turns: requests
 straight to it, through a bare Starlette and aiohttp proxy that queues the same rows for the same capture, and through
 the gateway (SQLite, synchronous FULL, one worker; a key checked; a route followed). Who is measured runs on the first
-core, the server and the asker on the second. Per turn: requests a second with 32 askers, streams a second, added latency
-at a fixed rate, CPU-seconds and memory of the process. Run: python bench/gateway.py [--seconds 6] [--rounds 3].
+core, the server and the asker on the second. Per turn: requests a second with 32 askers, streams a second, latency
+added at a fixed rate, CPU-seconds and memory of the process. Run: python bench/gateway.py [--seconds 6] [--rounds 3].
 """
 
 from __future__ import annotations
