@@ -6,7 +6,7 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
 from monitors import cycle, orders
 from monitors.probes import runner
 from monitors.schedule import RARE_WORKERS, Schedule
@@ -24,7 +24,7 @@ from store import channels as channel_rows
 from store import monitors as rows
 from store.tables import ticks
 from store.unit_of_work import Store
-from tests.monitors_world import World, world_on
+from tests.monitors_world import World, embed_words, world_on
 
 LEASE = timedelta(seconds=30)
 
@@ -93,6 +93,61 @@ def test_an_abandoned_tick_is_marked_missed_when_a_later_one_runs(world: World) 
     with world.store.read() as tx:
         states = [row["state"] for row in tx.all(sa.select(ticks).order_by(ticks.c.id))]
     assert states == ["missed", "done"]
+
+
+def test_a_run_that_hangs_leaves_one_thread_however_often_its_monitor_is_due(world: World) -> None:
+    world.add("prompt_drift", params={"reference": 300, "horizon": 3000, "timeout_seconds": 0.5})
+    world.send(300)
+    hangs, runs = threading.Event(), []
+
+    def embed(texts: Sequence[str]) -> Any:
+        runs.append(threading.current_thread())
+        hangs.wait(20)
+        return embed_words(texts)
+
+    world.embed, effects = embed, world.effects
+    said = []
+    try:
+        for _ in range(3):
+            world.now += timedelta(seconds=60)
+            outcome = cycle.run_due("prompt_drift", effects)
+            assert outcome is not None and outcome.state == "failed"
+            said.append(outcome.message)
+        assert len(runs) == 1
+        assert "took longer than 0.5 seconds" in said[0] and "still hangs" in said[1] and said[1] == said[2]
+        with world.store.read() as tx:
+            assert [row["message"] for row in tx.all(sa.select(ticks).order_by(ticks.c.id))] == said
+        assert [row["status"] for row in world.measured("prompt_drift")] == ["error"] * 3
+        assert world.state("error:prompt_drift") == "firing"
+    finally:
+        hangs.set()
+    wait_for(lambda: not runs[0].is_alive())
+    world.now += timedelta(seconds=60)
+    outcome = cycle.run_due("prompt_drift", effects)
+    assert outcome is not None and outcome.state == "done", "it looks again as soon as that has ended"
+
+
+def test_a_store_that_is_away_as_a_run_renews_its_hold_does_not_end_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("prompt_drift", params={"reference": 300, "horizon": 3000})
+    world.send(300)
+    monkeypatch.setattr(cycle, "RENEW_SECONDS", 0.05)
+    away: list[int] = []
+
+    def renew(*_: Any) -> bool:
+        away.append(1)
+        raise Unavailable("The database is locked by another process.", "Try again in a few seconds.")
+
+    monkeypatch.setattr(rows, "renew_tick", renew)
+
+    def embed(texts: Sequence[str]) -> Any:
+        time.sleep(0.3)
+        return embed_words(texts)
+
+    world.embed = embed
+    outcome = world.run("prompt_drift")
+    assert away and outcome is not None and outcome.state == "done"
 
 
 def test_a_paused_monitor_does_not_run_but_may_be_asked(world: World) -> None:
