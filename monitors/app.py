@@ -59,6 +59,7 @@ class App:
         )
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = ""
+        self.sending: dict[str, asyncio.Task[int]] = {}
 
     async def run(self) -> None:
         """Run until `ending` is set."""
@@ -106,7 +107,7 @@ class App:
         await asyncio.to_thread(self.schedule.refresh)
 
     async def _deliver(self) -> str:
-        sent = await delivery.deliver(self.store, self.settings, self.clock)
+        sent = await delivery.deliver(self.store, self.settings, self.clock, self.sending)
         return f"sent {sent} notice{'s' if sent > 1 else ''}" if sent else ""
 
     async def _obey(self, kinds: Collection[str]) -> str:
