@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import config
@@ -28,11 +28,14 @@ from monitors.ranking import ask_scores
 from monitors.schedule import Schedule
 from monitors.turns import repeat
 from store import heartbeats, schema
+from store.soundness import find_damage
 from store.unit_of_work import Store
 
 PROCESS = "monitors"
 BEAT_SECONDS = 5.0
 COMMAND_SECONDS = 1.0
+# The whole file is read: daily is enough, unless it is damaged, and a process that starts again and again does not.
+CHECK_SECONDS, CHECK_EVERY = 300.0, timedelta(days=1)
 
 
 class App:
@@ -58,7 +61,8 @@ class App:
             lambda **how: ask_experts(gateway_url=settings.gateway_url, key=key, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
-        self.last_run = ""
+        self.last_run = self.trouble = ""
+        self.check_due = self.started + timedelta(seconds=CHECK_SECONDS)
         self.sending: dict[str, asyncio.Task[int]] = {}
 
     async def run(self) -> None:
@@ -77,6 +81,7 @@ class App:
                 (lambda: self._obey(orders.SHORT), COMMAND_SECONDS),
                 (lambda: self._obey(orders.LONG), COMMAND_SECONDS),
                 (self._beat, BEAT_SECONDS),
+                (self._check, CHECK_SECONDS),
             )
         ]
         try:
@@ -113,9 +118,16 @@ class App:
     async def _obey(self, kinds: Collection[str]) -> str:
         return await orders.obey(self.effects, self.name, kinds, ending=self.ending.is_set)
 
+    async def _check(self) -> str:
+        if self.clock() < self.check_due:
+            return ""
+        self.trouble = await asyncio.to_thread(find_damage, self.settings.store_url, leave=self.ending.is_set)
+        self.check_due = self.clock() + (timedelta(0) if self.trouble else CHECK_EVERY)
+        return self.trouble
+
     async def _beat(self) -> None:
         def beat() -> None:
-            info = {"worker": self.name, "last_run": self.last_run}
+            info = {"worker": self.name, "last_run": self.last_run, "trouble": self.trouble}
             with self.store.write(self.clock()) as tx:
                 heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
