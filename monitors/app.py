@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -63,6 +64,7 @@ class App:
         self.schedule = Schedule(store, self._run, clock)
         self.last_run = self.trouble = ""
         self.check_due = self.started + timedelta(seconds=CHECK_SECONDS)
+        self.said: dict[str, str] = {}
         self.sending: dict[str, asyncio.Task[int]] = {}
 
     async def run(self) -> None:
@@ -93,20 +95,22 @@ class App:
             self.schedule.stop()
 
     def _run(self, name: str) -> None:
-        """One call of the clock. Trouble with the store is told, not raised: the clock goes on."""
+        """One call of the clock. Trouble with the store is told, not raised: the clock goes on. What goes wrong as it
+        did at the look before is not said again."""
         try:
-            self._tell_of(cycle.run_due(name, self.effects))
+            outcome = cycle.run_due(name, self.effects)
         except TrimtabError as error:
-            self.tell(f"{name}: waiting: {error}")
-
-    def _tell_of(self, outcome: cycle.Outcome | None) -> None:
-        if outcome is None:
-            return
-        self.last_run = outcome.monitor
-        if outcome.fired:
-            self.tell(f"{outcome.monitor}: alert {', '.join(outcome.fired)} fires")
-        elif outcome.state != "done":
-            self.tell(f"{outcome.monitor}: {outcome.state}: {outcome.message}")
+            said = f"{name}: waiting: {error}"
+        else:
+            if outcome is None:
+                return
+            self.last_run = name
+            if outcome.fired:
+                self.tell(f"{name}: alert {', '.join(outcome.fired)} fires")
+            said = "" if outcome.state == "done" else f"{name}: {outcome.state}: {outcome.message}"
+        if said and said != self.said.get(name):
+            self.tell(said)
+        self.said[name] = said
 
     async def _refresh(self) -> None:
         await asyncio.to_thread(self.schedule.refresh)
@@ -168,8 +172,11 @@ async def serve(settings: Settings, store: Store, key: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print one readable line."""
-    print(f"monitors: {text}", file=sys.stderr, flush=True)
+    """Print one readable line, in one piece: threads say theirs at the same moment. Where it cannot be written, as on a
+    full disk, the process goes on."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"monitors: {text}\n")
+        sys.stderr.flush()
 
 
 def _open_encoder(settings: Settings) -> Any:

@@ -111,7 +111,8 @@ def run(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> Outcome:
         return Outcome(name, "dropped", error.message)
     except Exception as error:
         message = describe(error, seconds)
-        log.exception("%s: %s", name, message)
+        if not isinstance(error, TrimtabError | FutureTimeout):
+            log.exception("%s: %s", name, message)
         return _failed(monitor, tick, effects, message)
     for uuid in fired:
         _add_evidence(name, uuid, effects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -205,5 +206,8 @@ def _open_encoder(settings: Settings) -> Any:
 
 
 def say(text: str) -> None:
-    """Print one readable line."""
-    print(f"retrain: {text}", file=sys.stderr, flush=True)
+    """Print one readable line, in one piece: threads say theirs at the same moment. Where it cannot be written, as on a
+    full disk, the process goes on."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"retrain: {text}\n")
+        sys.stderr.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import threading
 import time
@@ -10,15 +11,20 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from core.errors import Conflict, Unavailable
+from gateway import app as gateway_app
+from monitors import app as monitors_app
 from monitors import cycle, orders
+from monitors.app import App
 from monitors.probes import runner
 from monitors.schedule import RARE_WORKERS, Schedule
+from retrain import app as retrain_app
 from store import accounts, commands
 from store import channels as channel_rows
 from store import monitors as rows
@@ -148,6 +154,51 @@ def test_a_store_that_is_away_as_a_run_renews_its_hold_does_not_end_it(
     world.embed = embed
     outcome = world.run("prompt_drift")
     assert away and outcome is not None and outcome.state == "done"
+
+
+def test_what_goes_wrong_the_same_at_each_look_is_said_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    app = App(world.settings, world.store, "key", clock=lambda: world.now, tell=said.append)
+    outcomes = [
+        Unavailable("The disk of the database is full.", "Free some space."),
+        Unavailable("The disk of the database is full.", "Free some space."),
+        cycle.Outcome("errors", "failed", "It hangs."),
+        cycle.Outcome("errors", "failed", "It hangs."),
+        None,
+        cycle.Outcome("errors", "done", fired=("a-1",)),
+        cycle.Outcome("errors", "failed", "It hangs."),
+    ]
+
+    def run_due(*_: Any) -> Any:
+        found = outcomes.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(cycle, "run_due", run_due)
+    while outcomes:
+        app._run("errors")
+    assert said == [
+        "errors: waiting: The disk of the database is full. Free some space.",
+        "errors: failed: It hangs.",
+        "errors: alert a-1 fires",
+        "errors: failed: It hangs.",
+    ]
+
+
+@pytest.mark.parametrize("say", [gateway_app.say, monitors_app.say, retrain_app.say])
+def test_a_line_is_written_in_one_piece(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that say theirs at the same moment would else write into each other's line."""
+    written: list[str] = []
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=written.append, flush=lambda: None))
+    say("ready")
+    assert len(written) == 1 and written[0].endswith(": ready\n")
+
+    def full(line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=full, flush=lambda: None))
+    say("what cannot be written ends no loop")
 
 
 def test_a_paused_monitor_does_not_run_but_may_be_asked(world: World) -> None:
