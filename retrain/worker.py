@@ -15,6 +15,7 @@ from core.ports import Engine
 from core.settings import Settings
 from retrain.candidate import Bench
 from retrain.child import GRACE_SECONDS, Interrupted
+from retrain.ending import FULL_DISK, met_full
 from retrain.held import Held
 from retrain.stages import MODULES, Stages
 from store import runs
@@ -128,7 +129,7 @@ class Worker:
         except TrimtabError as error:
             await self._crashed(held, str(error))
         except Exception as error:
-            await self._crashed(held, f"{type(error).__name__}: {error}")
+            await self._crashed(held, FULL_DISK if met_full(error) else f"{type(error).__name__}: {error}")
         finally:
             for task in (work, *asked):
                 task.cancel()

@@ -240,6 +240,25 @@ def test_the_clock_runs_each_monitor_at_once_and_follows_the_table(world: World)
         schedule.stop()
 
 
+def test_a_clock_that_was_ahead_and_is_set_right_keeps_no_monitor_waiting(world: World) -> None:
+    """As after the start of a machine whose clock runs in another zone, before the network sets it."""
+    world.add("errors")
+    ran: list[str] = []
+    schedule = Schedule(world.store, ran.append, lambda: world.now)
+    world.now = datetime.now(UTC) + timedelta(hours=2)
+    schedule.start()
+    try:
+        world.now = datetime.now(UTC)
+        schedule.refresh()
+        wait_for(lambda: ran == ["errors"])
+        planned = schedule._scheduler.get_job("monitor:errors").next_run_time
+        world.now += timedelta(seconds=0.1)
+        schedule.refresh()
+        assert schedule._scheduler.get_job("monitor:errors").next_run_time == planned
+    finally:
+        schedule.stop()
+
+
 def test_monitors_that_take_long_keep_none_waiting_that_look_every_few_seconds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
