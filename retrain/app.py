@@ -138,7 +138,9 @@ class App:
 
     async def _beat(self) -> str:
         def beat() -> None:
-            info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
+            worker = self.worker
+            info = {"worker": worker.name, "run": worker.busy, "engine": self.settings.retrain.engine}
+            info["trouble"] = worker.trouble
             with self.store.write(self.clock()) as tx:
                 heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
