@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
-from store import accounts, audit, commands, tables
+from store import accounts, audit, carrying, commands, tables
+from store.carrying import Carrier
 from store.queries import commands as queries
 from store.unit_of_work import Store
 from tests.stores import make_store
@@ -112,6 +115,29 @@ def test_one_that_ends_each_process_that_takes_it_fails_long_before_it_expires(s
         assert lost["state"] == "failed" and "ended, or stood still, 3 times" in lost["message"]
         assert queries.result(tx, uuid) == {"error": "Lost"}
         assert audit.verify(tx).bad is None and [e for e in audit.events(tx) if e.kind == "command.failed"]
+
+
+def test_work_that_hangs_is_given_up_and_keeps_none_after_it_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(carrying, "MOST_SECONDS", 0.2)
+    hung, other = ask(store), ask(store, "latency")
+
+    async def follow() -> list[str]:
+        async def work(row: Mapping[Any, Any], report: Any) -> dict[str, Any]:
+            if row["uuid"] == hung:
+                await asyncio.Event().wait()
+            return {}
+
+        carrier = Carrier(store, "monitors", "monitors-1", lambda: NOW)
+        async with asyncio.timeout(20):
+            return [await carrier.carry(["run_monitor"], work) for _ in range(2)]
+
+    first, second = asyncio.run(follow())
+    assert "was given up" in first and second == "run_monitor done for otto"
+    with store.read() as tx:
+        assert (commands.get(tx, hung)["state"], commands.get(tx, other)["state"]) == ("failed", "done")
 
 
 def test_one_that_was_handed_back_has_lost_no_holder(store: Store) -> None:
