@@ -30,6 +30,9 @@ class GatewaySettings:
     upstream_key: str = field(default="", metadata={"help": "Key for that server.", "secret": True})
     upstream_model: str = field(default="", metadata={"help": "Model name to ask that server for."})
     max_body_bytes: int = field(default=1_048_576, metadata={"help": "Largest request taken, in bytes."})
+    max_traces_bytes: int = field(
+        default=16_777_216, metadata={"help": "Largest batch of OpenTelemetry spans taken, in bytes, unpacked."}
+    )
     max_tokens: int = field(default=256, metadata={"help": "Tokens answered when a request names no limit."})
     max_tokens_limit: int = field(default=1024, metadata={"help": "Most tokens a request may ask for."})
     timeout_seconds: float = field(default=120.0, metadata={"help": "Longest wait for the model server."})

@@ -49,6 +49,12 @@ def silent(frame: Frame) -> list[str]:
     return words
 
 
+def blocked(frame: Frame) -> bool:
+    """Whether not even the console, which draws this, can show a pulse: nothing can be written into the database."""
+    own = newest(frame).get("dashboard")
+    return own is not None and own["age"] > SILENT_SECONDS
+
+
 def status(tile: Tile) -> str:
     """The state of a monitor for people: paused, firing while an alert of its rule does, none before any measurement,
     or that of its last look."""
@@ -70,6 +76,12 @@ def judge(frame: Frame, tiles: Sequence[Tile]) -> Verdict:
     states = [status(tile) for tile in tiles]
     if frame.firing:
         return Verdict("bad", f"{count(frame.firing, 'alert')} firing. Look at what moved and decide.")
+    if blocked(frame):
+        return Verdict(
+            "unknown",
+            "Trimtab cannot tell: nothing can be written into its database, so that no part of it shows a pulse. "
+            "Look at the space on the database's disk, and whether something that stands still holds it.",
+        )
     quiet = silent(frame)
     if quiet:
         listed = quiet[0] if len(quiet) == 1 else f"{', '.join(quiet[:-1])} and {quiet[-1]}"

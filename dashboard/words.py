@@ -43,6 +43,14 @@ def short(text: str, most: int) -> str:
     return line if len(line) <= most else f"{line[:most]} …"
 
 
+def size(count: int) -> str:
+    """A file's size: 812 bytes, 4.1 kB, 21 MB."""
+    if count < 1000:
+        return f"{count} bytes"
+    scaled, unit = (count / 1e3, "kB") if count < 1e6 else (count / 1e6, "MB")
+    return f"{scaled:.1f} {unit}" if scaled < 10 else f"{scaled:,.0f} {unit}"
+
+
 def ago(at: datetime | None, now: datetime) -> str:
     """How long before `now` something was: 3 min ago, in 2 h, never."""
     if at is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -147,8 +148,11 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def say(text: str) -> None:
-    """Print one readable line."""
-    print(f"gateway: {text}", file=sys.stderr, flush=True)
+    """Print one readable line, in one piece: threads say theirs at the same moment. Where it cannot be written, as on a
+    full disk, the process goes on."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"gateway: {text}\n")
+        sys.stderr.flush()
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Reads a request's JSON within a limit that also holds after decompression."""
+"""Reads a request's body, JSON mostly, within a limit that also holds after decompression."""
 
 from __future__ import annotations
 
@@ -20,23 +20,26 @@ class Gone(Exception):
 
 
 async def read_object(receive: Receive, headers: dict[bytes, bytes], limit: int) -> dict[str, Any]:
-    """The JSON object in the body. Raises Invalid: 400 malformed, 408 too slow, 413 too large, 415 unknown encoding."""
+    """The JSON object in the body. Raises Invalid: 400 malformed, and what read_bytes raises."""
+    return parse(await read_bytes(receive, headers, limit))
+
+
+async def read_bytes(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """The body, unpacked. Raises Invalid: 400 no gzip, 408 too slow, 413 too large, 415 unknown encoding."""
     length = headers.get(b"content-length", b"")
     if length.isdigit() and len(length) < 20 and int(length) > limit:
         raise too_large(limit)
     encoding = headers.get(b"content-encoding", b"identity").strip().lower()
     if encoding not in (b"identity", b"", b"gzip"):
         raise Invalid(
-            "This content encoding is not supported.", "Send plain JSON or gzip.", code="encoding", status=415
+            "This content encoding is not supported.", "Send it plain or as gzip.", code="encoding", status=415
         )
     try:
         async with asyncio.timeout(READ_SECONDS):
             body = await _read(receive, limit)
     except TimeoutError:
         raise Invalid("The request came too slowly.", "Send it again.", code="timeout", status=408) from None
-    if encoding == b"gzip":
-        body = inflate(body, limit)
-    return parse(body)
+    return inflate(body, limit) if encoding == b"gzip" else body
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -62,7 +65,7 @@ def inflate(body: bytes, limit: int) -> bytes:
         try:
             part = unpacker.decompress(rest, limit - size + 1)
         except zlib.error:
-            raise Invalid("The body is not gzip.", "Send plain JSON or gzip.", code="encoding") from None
+            raise Invalid("The body is not gzip.", "Send it plain or as gzip.", code="encoding") from None
         size += len(part)
         if size > limit:
             raise too_large(limit)

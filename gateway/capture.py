@@ -1,4 +1,5 @@
-"""Keeps what passed through: one writer thread, many rows a commit. A chat never waits for it, feedback always does."""
+"""Keeps what passed through: one writer thread, many rows a commit. A chat never waits for it; feedback, and exchanges
+that are sent in, always do."""
 
 from __future__ import annotations
 
@@ -21,9 +22,15 @@ RETRY_SECONDS = 0.25
 
 @dataclass(slots=True)
 class _Job:
-    item: Inference | Feedback
+    rows: Sequence[Inference]
     size: int
     done: Future[bool] | None = None
+    said: Feedback | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows it is."""
+        return len(self.rows) + (self.said is not None)
 
 
 @dataclass(slots=True)
@@ -72,29 +79,39 @@ class Capture:
 
     def keep(self, row: Inference) -> bool:
         """Queue a captured exchange; returns False (and counts) when there is no room. Never waits."""
-        size = len(row.response) + sum(len(str(message.get("content", ""))) for message in row.messages) + 512
-        return self._put(_Job(row, size))
+        return self._put(_Job((row,), _size(row)))
 
     def acknowledge(self, item: Feedback) -> Future[bool]:
         """Queue feedback; the future is done once it is committed (False: it was there already).
 
         Raises Unavailable at once when the store is away or there is no room.
         """
+        return self._promise(_Job((), len(item.chosen) + len(item.rejected) + len(item.comment) + 512, said=item))
+
+    def acknowledge_rows(self, rows: Sequence[Inference]) -> Future[bool]:
+        """Queue at most BATCH exchanges that were sent in; the future is done once all of them are committed.
+
+        Raises Unavailable at once when the store is away or there is no room: half of it is kept for chats.
+        """
+        if self.waiting() + len(rows) > self._limit / 2:
+            raise _full()
+        return self._promise(_Job(rows, sum(map(_size, rows))))
+
+    def _promise(self, job: _Job) -> Future[bool]:
         if self.trouble:
             raise Unavailable(self.trouble, "Send it again later.")
-        done: Future[bool] = Future()
-        size = len(item.chosen) + len(item.rejected) + len(item.comment) + 512
-        if not self._put(_Job(item, size, done)):
-            raise Unavailable("Too much waits to be written.", "Send it again later.")
-        return done
+        job.done = Future()
+        if not self._put(job):
+            raise _full()
+        return job.done
 
     def _put(self, job: _Job) -> bool:
         if self._stopping.is_set():
             reason = "stopping"
-        elif self.waiting() >= self._limit or self._bytes_in - self._bytes_out + job.size > MOST_BYTES:
+        elif self.waiting() + job.count > self._limit or self._bytes_in - self._bytes_out + job.size > MOST_BYTES:
             reason = "full"
         else:
-            self._jobs_in += 1
+            self._jobs_in += job.count
             self._bytes_in += job.size
             self._jobs.put(job)
             return True
@@ -108,15 +125,15 @@ class Capture:
             live = [job for job in batch if job.done is None or job.done.set_running_or_notify_cancel()]
             if live:
                 self._write(live)
-            self._jobs_out += len(batch)
+            self._jobs_out += sum(job.count for job in batch)
             self._bytes_out += sum(job.size for job in batch)
 
     def _take(self) -> list[_Job] | None:
-        first = self._jobs.get()
+        first = self._next()
         if first is None:
             return None
-        batch = [first]
-        while len(batch) < BATCH:
+        batch, rows = [first], first.count
+        while rows < BATCH:
             try:
                 job = self._jobs.get_nowait()
             except queue.Empty:
@@ -125,6 +142,7 @@ class Capture:
                 self._jobs.put(None)
                 break
             batch.append(job)
+            rows += job.count
         return batch
 
     def _write(self, jobs: Sequence[_Job]) -> None:
@@ -156,14 +174,13 @@ class Capture:
     def _commit(self, jobs: Sequence[_Job]) -> list[bool | TrimtabError]:
         outcomes: list[bool | TrimtabError] = [True] * len(jobs)
         with self._store.write(self._now()) as tx:
-            inferences.record(tx, [job.item for job in jobs if isinstance(job.item, Inference)])
+            inferences.record(tx, [row for job in jobs for row in job.rows])
             for index, job in enumerate(jobs):
-                if isinstance(job.item, Feedback):
-                    outcomes[index] = _record_feedback(tx, job.item)
-        said = sum(isinstance(job.item, Feedback) for job in jobs)
+                if job.said is not None:
+                    outcomes[index] = _record_feedback(tx, job.said)
         self.counts.commits += 1
-        self.counts.written += len(jobs) - said
-        self.counts.feedback += said
+        self.counts.written += sum(len(job.rows) for job in jobs)
+        self.counts.feedback += sum(job.said is not None for job in jobs)
         return outcomes
 
     def _write_apart(self, jobs: Sequence[_Job], error: Exception) -> None:
@@ -177,10 +194,35 @@ class Capture:
             self.counts.drop("refused")
         _settle(jobs[0], error)
 
+    def _next(self) -> _Job | None:
+        while True:
+            try:
+                return self._jobs.get(timeout=RETRY_SECONDS if self.trouble else None)
+            except queue.Empty:
+                self._look()
+
+    def _look(self) -> None:
+        """See whether the store is back: who waits for a commit is refused meanwhile, and nothing else may come."""
+        try:
+            with self._store.write(self._now()):
+                pass
+        except Unavailable:
+            return
+        self._recovered()
+
     def _recovered(self) -> None:
         if self.trouble:
             self._tell("the store takes captures again")
         self.trouble = ""
+
+
+def _full() -> Unavailable:
+    return Unavailable("Too much waits to be written.", "Send it again later.")
+
+
+def _size(row: Inference) -> int:
+    """About how many bytes it holds."""
+    return len(row.response) + sum(len(str(message.get("content", ""))) for message in row.messages) + 512
 
 
 def _record_feedback(tx: Tx, item: Feedback) -> bool | TrimtabError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -14,12 +15,15 @@ from core.types import Feedback
 from gateway.auth import Caller
 from gateway.context import Gateway
 from gateway.errors import Invalid
+from gateway.otlp.exchanges import exchange_id
 from gateway.web import Web
 
 KINDS = ("thumb", "rating", "choice", "correction")
 LONGEST_TEXT, LONGEST_COMMENT, LONGEST_NAME = 65_536, 4_096, 256
 COMMIT_SECONDS = 5.0
 PREFIX = "chatcmpl-"
+# An exchange that came in as a span is named by its trace's and its own id.
+SPAN = re.compile(r"[0-9a-fA-F]{32}:[0-9a-fA-F]{16}")
 
 
 async def give_feedback(gateway: Gateway, web: Web, caller: Caller) -> None:
@@ -78,6 +82,8 @@ def _value(kind: str, value: Any) -> float | None:
 
 def _uuid(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
+    if name == "inference" and isinstance(value, str) and SPAN.fullmatch(value):
+        return exchange_id(*value.lower().split(":"))
     if isinstance(value, str) and len(value) <= 64:
         try:
             return str(UUID(value.removeprefix(PREFIX)))

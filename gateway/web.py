@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.bodies import Gone, Receive, read_object
+from gateway.bodies import Gone, Receive, read_bytes, read_object
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 DRAIN_BYTES, DRAIN_SECONDS = 16 * 1024 * 1024, 2.0
@@ -39,6 +39,10 @@ class Web:
     async def read_object(self, limit: int) -> dict[str, Any]:
         """The JSON object in the body; see gateway.bodies."""
         return await read_object(self._next, self.headers, limit)
+
+    async def read_bytes(self, limit: int) -> bytes:
+        """The body, unpacked; see gateway.bodies."""
+        return await read_bytes(self._next, self.headers, limit)
 
     async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
         """A whole response."""

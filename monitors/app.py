@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import config
@@ -28,11 +29,14 @@ from monitors.ranking import ask_scores
 from monitors.schedule import Schedule
 from monitors.turns import repeat
 from store import heartbeats, schema
+from store.soundness import find_damage
 from store.unit_of_work import Store
 
 PROCESS = "monitors"
 BEAT_SECONDS = 5.0
 COMMAND_SECONDS = 1.0
+# The whole file is read: daily is enough, unless it is damaged, and a process that starts again and again does not.
+CHECK_SECONDS, CHECK_EVERY = 300.0, timedelta(days=1)
 
 
 class App:
@@ -58,7 +62,10 @@ class App:
             lambda **how: ask_experts(gateway_url=settings.gateway_url, key=key, **how),
         )
         self.schedule = Schedule(store, self._run, clock)
-        self.last_run = ""
+        self.last_run = self.trouble = ""
+        self.check_due = self.started + timedelta(seconds=CHECK_SECONDS)
+        self.said: dict[str, str] = {}
+        self.sending: dict[str, asyncio.Task[int]] = {}
 
     async def run(self) -> None:
         """Run until `ending` is set."""
@@ -76,6 +83,7 @@ class App:
                 (lambda: self._obey(orders.SHORT), COMMAND_SECONDS),
                 (lambda: self._obey(orders.LONG), COMMAND_SECONDS),
                 (self._beat, BEAT_SECONDS),
+                (self._check, CHECK_SECONDS),
             )
         ]
         try:
@@ -87,34 +95,43 @@ class App:
             self.schedule.stop()
 
     def _run(self, name: str) -> None:
-        """One call of the clock. Trouble with the store is told, not raised: the clock goes on."""
+        """One call of the clock. Trouble with the store is told, not raised: the clock goes on. What goes wrong as it
+        did at the look before is not said again."""
         try:
-            self._tell_of(cycle.run_due(name, self.effects))
+            outcome = cycle.run_due(name, self.effects)
         except TrimtabError as error:
-            self.tell(f"{name}: waiting: {error}")
-
-    def _tell_of(self, outcome: cycle.Outcome | None) -> None:
-        if outcome is None:
-            return
-        self.last_run = outcome.monitor
-        if outcome.fired:
-            self.tell(f"{outcome.monitor}: alert {', '.join(outcome.fired)} fires")
-        elif outcome.state != "done":
-            self.tell(f"{outcome.monitor}: {outcome.state}: {outcome.message}")
+            said = f"{name}: waiting: {error}"
+        else:
+            if outcome is None:
+                return
+            self.last_run = name
+            if outcome.fired:
+                self.tell(f"{name}: alert {', '.join(outcome.fired)} fires")
+            said = "" if outcome.state == "done" else f"{name}: {outcome.state}: {outcome.message}"
+        if said and said != self.said.get(name):
+            self.tell(said)
+        self.said[name] = said
 
     async def _refresh(self) -> None:
         await asyncio.to_thread(self.schedule.refresh)
 
     async def _deliver(self) -> str:
-        sent = await delivery.deliver(self.store, self.settings, self.clock)
+        sent = await delivery.deliver(self.store, self.settings, self.clock, self.sending)
         return f"sent {sent} notice{'s' if sent > 1 else ''}" if sent else ""
 
     async def _obey(self, kinds: Collection[str]) -> str:
         return await orders.obey(self.effects, self.name, kinds, ending=self.ending.is_set)
 
+    async def _check(self) -> str:
+        if self.clock() < self.check_due:
+            return ""
+        self.trouble = await asyncio.to_thread(find_damage, self.settings.store_url, leave=self.ending.is_set)
+        self.check_due = self.clock() + (timedelta(0) if self.trouble else CHECK_EVERY)
+        return self.trouble
+
     async def _beat(self) -> None:
         def beat() -> None:
-            info = {"worker": self.name, "last_run": self.last_run}
+            info = {"worker": self.name, "last_run": self.last_run, "trouble": self.trouble}
             with self.store.write(self.clock()) as tx:
                 heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
@@ -155,8 +172,11 @@ async def serve(settings: Settings, store: Store, key: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print one readable line."""
-    print(f"monitors: {text}", file=sys.stderr, flush=True)
+    """Print one readable line, in one piece: threads say theirs at the same moment. Where it cannot be written, as on a
+    full disk, the process goes on."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"monitors: {text}\n")
+        sys.stderr.flush()
 
 
 def _open_encoder(settings: Settings) -> Any:

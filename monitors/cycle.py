@@ -111,7 +111,8 @@ def run(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> Outcome:
         return Outcome(name, "dropped", error.message)
     except Exception as error:
         message = describe(error, seconds)
-        log.exception("%s: %s", name, message)
+        if not isinstance(error, TrimtabError | FutureTimeout):
+            log.exception("%s: %s", name, message)
         return _failed(monitor, tick, effects, message)
     for uuid in fired:
         _add_evidence(name, uuid, effects)
@@ -129,10 +130,18 @@ def describe(error: Exception, seconds: float) -> str:
 
 def _in_time(work: Callable[[], Done], name: str, tick: Tick, effects: Effects, seconds: float) -> Done:
     """Do the work in a thread, renewing the tick's lease while it lasts. After `seconds` it is left behind: it can no
-    longer write anything once its tick has ended."""
+    longer write anything once its tick has ended. While such a thread of the monitor lives no other is begun, so that
+    one that waits for ever leaves one thread, not one more at each look: raises Unavailable then."""
+    before = effects.left.get(name)
+    if before is not None and not before.done():
+        raise Unavailable(
+            "An earlier run was given up and still hangs, so that none is begun beside it.",
+            "Look at what it asks, the model server or the database; if it stays so, restart the monitors' process.",
+        )
     pool = ThreadPoolExecutor(1, thread_name_prefix=f"monitor-{name}")
+    future = pool.submit(work)
+    effects.left[name] = future
     try:
-        future = pool.submit(work)
         left = seconds
         while True:
             wait = min(RENEW_SECONDS, left)
@@ -144,11 +153,19 @@ def _in_time(work: Callable[[], Done], name: str, tick: Tick, effects: Effects, 
                 left -= wait
                 if left <= 0:
                     raise
-                with effects.store.write(effects.clock()) as tx:
-                    if not rows.renew_tick(tx, tick, LEASE):
-                        raise Conflict("Another process took this run over.", "Its result is dropped.") from None
+                if not _renew(tick, effects):
+                    raise Conflict("Another process took this run over.", "Its result is dropped.") from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _renew(tick: Tick, effects: Effects) -> bool:
+    """Whether the tick is still this process's, as far as one can tell."""
+    try:
+        with effects.store.write(effects.clock()) as tx:
+            return rows.renew_tick(tx, tick, LEASE)
+    except Unavailable:
+        return True  # the lease outlasts a store that is away for a moment; who lost it learns so as it writes
 
 
 def _work(monitor: Mapping[Any, Any], tick: Tick, effects: Effects) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -23,6 +23,7 @@ log = logging.getLogger("trimtab.monitors")
 FIRST_WAIT, LONGEST_WAIT = 2.0, 900.0
 FAILING_AFTER = 3
 SECONDS = 60.0
+PATIENCE_SECONDS = 1.0
 
 
 def back_off(attempt: int, key: str, asked: float | None = None) -> timedelta:
@@ -33,20 +34,37 @@ def back_off(attempt: int, key: str, asked: float | None = None) -> timedelta:
     return timedelta(seconds=max(seconds * (0.75 + 0.5 * spread), min(asked or 0.0, 3600.0)))
 
 
-async def deliver(store: Store, settings: Settings, clock: Callable[[], datetime]) -> int:
-    """Compose what changed, then send what is due; returns how many notices were sent."""
+async def deliver(
+    store: Store,
+    settings: Settings,
+    clock: Callable[[], datetime],
+    under_way: dict[str, asyncio.Task[int]] | None = None,
+) -> int:
+    """Compose what changed, then send what is due; returns how many notices were sent.
+
+    A channel that does not answer within PATIENCE_SECONDS is left under way by its name in `under_way`, and takes no
+    more until it has ended, so that it keeps the notices of no other channel waiting. What went out meanwhile is
+    counted by the call that finds it done.
+    """
+    lanes = {} if under_way is None else under_way
 
     def prepare() -> list[Due]:
         with store.read(clock()) as tx:
-            if not outbox.has_work(tx):
+            if not outbox.has_work(tx, busy=lanes):
                 return []
         with store.write(clock()) as tx:
             outbox.compose_due(tx, link=_link(settings))
             outbox.release_held(tx)
-            return outbox.take_due(tx)
+            return outbox.take_due(tx, busy=lanes)
 
-    sent = await asyncio.gather(*(_send(store, settings, due, clock) for due in await asyncio.to_thread(prepare)))
-    return sum(sent)
+    sent = _count_ended(lanes)
+    due = await asyncio.to_thread(prepare)
+    for channel in dict.fromkeys(one.channel for one in due):
+        own = [one for one in due if one.channel == channel]
+        lanes[channel] = asyncio.create_task(_send_all(store, settings, own, clock))
+    if due:
+        await asyncio.wait([lanes[one.channel] for one in due], timeout=PATIENCE_SECONDS)
+    return sent + _count_ended(lanes)
 
 
 async def send_test(store: Store, settings: Settings, name: str, now: datetime) -> None:
@@ -63,6 +81,16 @@ async def send_test(store: Store, settings: Settings, name: str, now: datetime) 
         raise TrimtabError(f"The channel {name} failed: {error}.", "Check its configuration.") from None
     except TimeoutError:
         raise TrimtabError(f"The channel {name} did not answer in time.", "Check its address.") from None
+
+
+def _count_ended(lanes: dict[str, asyncio.Task[int]]) -> int:
+    """How many notices went out through the channels that have ended, which are free again."""
+    ended = [lanes.pop(channel) for channel, task in list(lanes.items()) if task.done()]
+    return sum(task.result() for task in ended)
+
+
+async def _send_all(store: Store, settings: Settings, due: Sequence[Due], clock: Callable[[], datetime]) -> int:
+    return sum(await asyncio.gather(*(_send(store, settings, one, clock) for one in due)))
 
 
 async def _send(store: Store, settings: Settings, due: Due, clock: Callable[[], datetime]) -> bool:

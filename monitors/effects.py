@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -51,7 +52,10 @@ def no_judge(questions: Sequence[Question], *, seed: int, deadline_seconds: floa
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Everything a run needs from outside. Tests fake the parts that cost time; the store is always real."""
+    """Everything a run needs from outside. Tests fake the parts that cost time; the store is always real.
+
+    `left` holds by monitor what its newest run works in: it may have been given up and go on.
+    """
 
     store: Store
     settings: Settings
@@ -63,6 +67,7 @@ class Effects:
     score: Score = no_scores
     judge: Judge = no_judge
     experts: Experts = no_experts
+    left: dict[str, Future[Any]] = field(default_factory=dict)
 
 
 def parameter(params: Mapping[str, Any], name: str, default: float) -> float:

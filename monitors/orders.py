@@ -1,4 +1,5 @@
-"""Carries out what pages ask of this process: look now, test a notice, take a reference, draw a map, try the past."""
+"""Carries out what pages ask of this process: look now, test a notice, take a reference, draw a map, try the past,
+export the evidence of a period."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from core.errors import Conflict, InvalidInput, TrimtabError
-from monitors import cycle, delivery, reference, rehearsal, topic_map
+from monitors import cycle, delivery, exports, reference, rehearsal, topic_map
 from monitors.cycle import Outcome
 from monitors.effects import Effects
 from monitors.probes.rotation import WHOLE
@@ -16,7 +17,7 @@ from store.carrying import Carrier, Report
 
 OWNER = "monitors"
 # What may take minutes has a lane of its own, so that a look is not kept waiting by it.
-LONG = ("backtest", "run_suite", "topic_map")
+LONG = ("backtest", "run_suite", "topic_map", "export_evidence")
 SHORT = ("run_monitor", "test_notice", "take_reference")
 # How often, and how long apart, a monitor that is running is asked again for its turn.
 TURNS, TURN_SECONDS = 40, 0.5
@@ -59,6 +60,8 @@ async def _carry_out(row: Mapping[Any, Any], effects: Effects, report: Report) -
         return await asyncio.to_thread(rehearsal.run, rehearsal.Asked.read(args), effects, report)
     if row["kind"] == "topic_map":
         return await asyncio.to_thread(topic_map.run, topic_map.Asked.read(args), effects, report)
+    if row["kind"] == "export_evidence":
+        return await asyncio.to_thread(exports.run, exports.Asked.read(args, row["actor"]), effects, report)
     if row["kind"] == "test_notice":
         name = str(args.get("channel", ""))
         await delivery.send_test(effects.store, effects.settings, name, effects.clock())

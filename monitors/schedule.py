@@ -14,6 +14,8 @@ from store.unit_of_work import Store
 WORKERS, RARE_WORKERS = 4, 4
 RARE_SECONDS = 600.0
 RARE = "rare"
+# A clock that is set back by more was wrong before, or is now.
+SET_BACK = timedelta(seconds=5)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PREFIX = "monitor:"
 
@@ -29,6 +31,7 @@ class Schedule:
         self._run = run
         self._clock = clock
         self._known: dict[str, float] = {}
+        self._looked_at = EPOCH
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(WORKERS), RARE: ThreadPoolExecutor(RARE_WORKERS)},
             # Missed points fall together, and one monitor never runs twice at a time in this process.
@@ -42,14 +45,19 @@ class Schedule:
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring the jobs to what the store says now: new, paused and changed monitors."""
+        """Bring the jobs to what the store says now: new, paused and changed monitors.
+
+        Where the clock was set back all are planned anew: those planned by a clock that was a day ahead would be due in
+        a day, and nobody would look meanwhile.
+        """
         now = self._clock()
+        anew, self._looked_at = now < self._looked_at - SET_BACK, now
         with self._store.read(now) as tx:
             wanted = {str(row["name"]): _interval(row) for row in rows.listed(tx, enabled=True)}
         for name in set(self._known) - set(wanted):
             self._scheduler.remove_job(PREFIX + name)
         for name, seconds in wanted.items():
-            if self._known.get(name) == seconds:
+            if self._known.get(name) == seconds and not anew:
                 continue
             self._scheduler.add_job(
                 self._run,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -137,7 +138,9 @@ class App:
 
     async def _beat(self) -> str:
         def beat() -> None:
-            info = {"worker": self.worker.name, "run": self.worker.busy, "engine": self.settings.retrain.engine}
+            worker = self.worker
+            info = {"worker": worker.name, "run": worker.busy, "engine": self.settings.retrain.engine}
+            info["trouble"] = worker.trouble
             with self.store.write(self.clock()) as tx:
                 heartbeats.beat(tx, PROCESS, PROCESS, os.getpid(), self.started, info)
 
@@ -205,5 +208,8 @@ def _open_encoder(settings: Settings) -> Any:
 
 
 def say(text: str) -> None:
-    """Print one readable line."""
-    print(f"retrain: {text}", file=sys.stderr, flush=True)
+    """Print one readable line, in one piece: threads say theirs at the same moment. Where it cannot be written, as on a
+    full disk, the process goes on."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"retrain: {text}\n")
+        sys.stderr.flush()

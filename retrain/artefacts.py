@@ -10,6 +10,7 @@ import uuid
 from pathlib import Path
 
 from core.errors import InvalidInput
+from core.types import ModelVersion
 from models.artefacts import (
     ADAPTER_CONFIG,
     ALLOWED_SUFFIXES,
@@ -90,6 +91,13 @@ def verify(home: Path, path: str, expected: str) -> str:
         return error.message
     except OSError as error:
         return f"Its files cannot be read: {error.strerror}."
+
+
+def find_damage(home: Path, version: ModelVersion) -> str:
+    """What `verify` says of the version's files; an empty text for one whose files are not ours: a remote model."""
+    if version.kind == "remote" or not version.path:
+        return ""
+    return verify(home, version.path, version.digest)
 
 
 def note_adopted(run: Path, place: Path, made: str) -> None:

@@ -140,20 +140,26 @@ class Bench:
     def judge(
         self,
         candidate: ModelVersion,
+        champion: ModelVersion,
         spec: Mapping[str, Any],
         evaluation: Mapping[str, Any],
         pairs: Sequence[HeldOutPair],
         compared: Mapping[str, Any],
     ) -> GateReport:
-        """The gate's report on the candidate of a run with this `spec`. Reads its files whole: not in a transaction."""
+        """The gate's report on the candidate of a run with this `spec` against the champion. Reads the files of both
+        whole: not in a transaction."""
+        home = self.settings.home
+        damage = artefacts.find_damage(home, candidate)
+        if not damage and (behind := artefacts.find_damage(home, champion)):
+            damage = f"It was compared with {champion.name}, whose files have changed meanwhile. {behind}"
         return gate.judge(
             candidate=candidate.name,
-            champion=spec["champion"],
+            champion=champion.name,
             evaluation=evaluation,
             pairs=pairs,
             beta=float(spec["beta"]),
             compared=compared,
-            damage=artefacts.verify(self.settings.home, candidate.path, candidate.digest),
+            damage=damage,
             settings=self.settings.retrain,
             at=self.clock(),
         )

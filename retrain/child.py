@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from core.errors import Conflict, InvalidInput, TrimtabError, Unavailable
 from core.ports import Engine
 from retrain import remedies
+from retrain.ending import FULL_DISK, is_full
 from retrain.engines import DONE, GONE, RUNNING, STOPPED
 from retrain.held import Held
 
@@ -109,6 +110,8 @@ class Child:
             if event.get("code") == _WRONG_SPEC:
                 raise InvalidInput(remedies.for_run(str(event.get("message", "The run was told something wrong."))))
             raise ChildDied(remedies.for_run(str(event.get("message", "The trainer failed."))))
+        if is_full(self.folder):
+            raise ChildDied(FULL_DISK)
         last = (await self._patiently(lambda: self.engine.log(job, tail=1))).strip()[:300]
         raise ChildDied("The trainer was killed." if not last else f"The trainer ended: {last}")
 

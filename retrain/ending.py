@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from core.errors import TrimtabError
 from retrain.training.progress import Progress, read_events
 from retrain.training.trainer import BAD_SPEC, STOPPED
 
 FAILED = 1
+FULL_DISK = "The disk of the run's folder is full: free some space there."
+_LEAST_FREE = 2**20
 
 
 class Stopped(Exception):
@@ -31,6 +38,19 @@ class StopRequest:
         self.asked = True
 
 
+def is_full(folder: Path) -> bool:
+    """Whether the disk of `folder` has no room left: a child that ended then could not even say so."""
+    try:
+        return shutil.disk_usage(folder).free < _LEAST_FREE
+    except OSError:
+        return False
+
+
+def met_full(error: Exception) -> bool:
+    """Whether a disk had no room for what was written; libraries that write files say so in errors of their own."""
+    return os.strerror(errno.ENOSPC) in str(error)
+
+
 def carry_out(progress: Progress, stage: str, work: Callable[[], int]) -> int:
     """The exit code of `work`, or the one of what it raised, told in `progress`: Stopped as an event of `stage`, all
     else as an error in a sentence. Raises again what nobody foresaw, for the log."""
@@ -47,7 +67,8 @@ def carry_out(progress: Progress, stage: str, work: Callable[[], int]) -> int:
         if kind in ("MemoryError", "OutOfMemoryError"):  # the machine's, or a device's as torch calls it
             sentence = "The run needs more memory than there is. Lower tokens_per_batch."
             return _report(progress, sentence, FAILED, before)
-        _report(progress, f"The run failed: {kind}: {error}", FAILED, before)
+        with contextlib.suppress(OSError):
+            _report(progress, FULL_DISK if met_full(error) else f"The run failed: {kind}: {error}", FAILED, before)
         raise
 
 

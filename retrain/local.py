@@ -23,6 +23,7 @@ from models.prepare import read_manifest
 from retrain import remedies, shared, sides
 from retrain.adaptation import FOLDER as ADAPTED
 from retrain.child import Tail
+from retrain.ending import FULL_DISK, is_full
 from retrain.pairs import margins
 from retrain.pairs.drawing import write_text
 from retrain.prospects import Embed, foresee
@@ -267,7 +268,7 @@ def _tell(tail: Tail, progress: Report) -> None:
 
 def _failed(folder: Path, words: str, code: int) -> InvalidInput | Unavailable:
     """What to raise for a child that ended with `code`; the last line of its `words` says why, if any does."""
-    message = (words.strip().splitlines() or ["The trainer ended early."])[-1]
+    message = (words.strip().splitlines() or [FULL_DISK if is_full(folder) else "The trainer ended early."])[-1]
     if code == InvalidInput.exit_code:
         return InvalidInput(message)
     return Unavailable(message, f"Look at {folder / 'log.txt'}; started again it goes on from its checkpoint.")

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.settings import RetrainSettings
 from core.types import GateReport
-from retrain.cost import estimate
+from retrain.cost import choose_precision, estimate
 
 # The same proposal must be the same run wherever it is approved.
 SEED = 7
@@ -72,6 +72,8 @@ def retraining(
             throughput=throughput,
             around=around,
             device=device,
+            tokens_at_once=min(settings.tokens_per_batch, settings.pairs_per_step * tokens_per_pair),
+            precision=choose_precision(settings.precision, device),
             parameters=parameters if full else 0,
         ),
         "changes": [

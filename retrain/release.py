@@ -278,9 +278,7 @@ class Releaser:
     def _inspect(self, row: Mapping[str, Any]) -> str:
         with self.store.read() as tx:
             version = versions.by_id(tx, row["version_id"])
-        if version.kind == "remote" or not version.path:
-            return ""
-        return artefacts.verify(self.settings.home, version.path, version.digest)
+        return artefacts.find_damage(self.settings.home, version)
 
     async def _write(self, change: Callable[[Tx], Any]) -> Any:
         def write() -> Any:

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from core.errors import Conflict
+from core.errors import Conflict, InvalidInput
 from core.ports import Engine
 from core.settings import Settings
 from core.states import RUN_STAGES
@@ -167,6 +167,7 @@ class Stages:
 
     async def train(self) -> str:
         """Train, then take what that left into the installation as a version."""
+        await self._require_champion()
         result = RESULTS[self.held.row["spec"].get("finetuning_type", "lora")]
         await self.child.run(self.modules[0], result)
         if speed := measure_speed(self.folder):
@@ -183,6 +184,7 @@ class Stages:
         """Judge the candidate on held-out pairs, then side by side with the champion through the gateway."""
         candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         artefacts.note_adopted(self.folder, self.settings.home / candidate.path, candidate.digest)
+        await self._require_champion()
         await self.child.run(self.modules[1], "evaluation.json")
         print_ = await self.bench.fingerprint(candidate)
         if not await self.held.write(lambda tx: prints.accept(tx, candidate.name, print_, actor=ACTOR)):
@@ -205,8 +207,19 @@ class Stages:
         candidate = await self.held.read(lambda tx: versions.get(tx, self.held.row["candidate"]))
         pairs = read_scored(self.folder / "evaluation_pairs.jsonl", judged)
         spec = self.held.row["spec"]
-        report = await asyncio.to_thread(self.bench.judge, candidate, spec, evaluation, pairs, compared)
+        champion = await self.held.read(lambda tx: versions.get(tx, spec["champion"]))
+        report = await asyncio.to_thread(self.bench.judge, candidate, champion, spec, evaluation, pairs, compared)
         return await self.held.write(lambda tx: self.bench.conclude(tx, self.held.row, report))
+
+    async def _require_champion(self) -> None:
+        """Raise InvalidInput where the files of what serves are not those that were released: training would begin
+        from another model, and the candidate be judged against it."""
+        champion = await self.held.read(lambda tx: versions.get(tx, self.held.row["spec"]["champion"]))
+        if damage := await asyncio.to_thread(artefacts.find_damage, self.settings.home, champion):
+            raise InvalidInput(
+                f"The run rests on {champion.name}, whose files are not what was released. {damage}",
+                f"Restore {self.settings.home / champion.path} from a backup, then resume the run.",
+            )
 
     async def _tell_share(self, what: str, done: int, of: int) -> None:
         await self.held.progress({"event": "compare", "what": what, "step": done, "of": of})

@@ -15,6 +15,7 @@ from core.ports import Engine
 from core.settings import Settings
 from retrain.candidate import Bench
 from retrain.child import GRACE_SECONDS, Interrupted
+from retrain.ending import FULL_DISK, met_full
 from retrain.held import Held
 from retrain.stages import MODULES, Stages
 from store import runs
@@ -46,28 +47,27 @@ class Worker:
         self.modules = modules
         self.store, self.settings, self.engine, self.bench = store, settings, engine, bench
         self.name, self.clock, self.tell, self.ending = name, clock, tell, ending
-        self.busy = ""
+        self.busy = self.trouble = ""
         self._looked_for_orphans = -math.inf
 
     async def work(self) -> None:
-        """Take runs until the process ends."""
-        troubled = False
+        """Take runs until the process ends; `trouble` says what keeps it from that now."""
         while not self.ending.is_set():
+            said, taken = "", False
             try:
                 taken = await self.take()
-                troubled = False
             except (Unavailable, InvalidInput) as error:
                 # The store or the engine is away, or the engine's cluster takes no jobs from us as it is set up.
-                if not troubled:
-                    self.tell(f"waiting: {error}")
-                troubled, taken = True, False
+                said = str(error)
             except Exception as error:
                 # A run's own failure ends that run; what is left must not end every loop of the process.
                 log.error("the worker's turn failed", exc_info=error)
-                self.tell(f"waiting: a turn failed with {type(error).__name__}; the log has the details")
-                troubled, taken = True, False
+                said = f"a turn failed with {type(error).__name__}; the log has the details"
+            if said and not self.trouble:
+                self.tell(f"waiting: {said}")
+            self.trouble = said
             if not taken:
-                await self._pause(RETRY_SECONDS if troubled else IDLE_SECONDS)
+                await self._pause(RETRY_SECONDS if said else IDLE_SECONDS)
 
     async def take(self) -> bool:
         """Carry one run as far as it goes; returns whether there was one."""
@@ -128,7 +128,7 @@ class Worker:
         except TrimtabError as error:
             await self._crashed(held, str(error))
         except Exception as error:
-            await self._crashed(held, f"{type(error).__name__}: {error}")
+            await self._crashed(held, FULL_DISK if met_full(error) else f"{type(error).__name__}: {error}")
         finally:
             for task in (work, *asked):
                 task.cancel()

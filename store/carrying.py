@@ -15,6 +15,8 @@ from store.unit_of_work import Store, Tx
 
 LEASE_SECONDS = 60.0
 TELL_SECONDS = 2.0
+# No work takes so long; what hangs would keep all that is asked after it waiting.
+MOST_SECONDS = 12 * 3600.0
 # Hears which share is done. Raises Left where the work is to be left, so that nobody works on for nothing.
 Report = Callable[[float], None]
 Work = Callable[[Mapping[Any, Any], Report], Awaitable[Mapping[str, Any]]]
@@ -45,7 +47,7 @@ class Carrier:
         row = None if self.ending() else await asyncio.to_thread(self._claim, list(kinds))
         if row is None:
             return ""
-        reached, lost = 0.0, False
+        reached, waited, lost = 0.0, 0.0, False
 
         def report(share: float) -> None:
             nonlocal reached
@@ -56,6 +58,11 @@ class Carrier:
         task = asyncio.ensure_future(work(row, report))
         while not (await asyncio.wait({task}, timeout=TELL_SECONDS))[0]:
             lost = lost or not await asyncio.to_thread(self._renew, row["id"], reached)
+            waited += TELL_SECONDS
+            if waited >= MOST_SECONDS:
+                lost = True  # should it report again, it is left
+                task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+                return await self._give_up(row)
         try:
             result = task.result()
         except Exception as error:
@@ -69,6 +76,16 @@ class Carrier:
             return f"{row['kind']} failed for {row['actor']}: {message}"
         await asyncio.to_thread(self._end, lambda tx: commands.finish(tx, row["id"], result, process=self.process))
         return f"{row['kind']} done for {row['actor']}"
+
+    async def _give_up(self, row: Mapping[Any, Any]) -> str:
+        message = (
+            f"It did not end in {MOST_SECONDS / 3600:g} hours and was given up. "
+            f"Restart the {self.owner} process before you ask again."
+        )
+        await asyncio.to_thread(
+            self._end, lambda tx: commands.fail(tx, row["id"], message, process=self.process, error="Hung")
+        )
+        return f"{row['kind']} failed for {row['actor']}: {message}"
 
     def _claim(self, kinds: Collection[str]) -> Mapping[Any, Any] | None:
         # Looking first keeps an idle process from taking SQLite's one write lock every second.

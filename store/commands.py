@@ -27,6 +27,7 @@ KINDS = MappingProxyType(
         "take_reference": ("monitors", Action.TAKE_REFERENCE),
         "topic_map": ("monitors", Action.RUN_MONITOR),
         "backtest": ("monitors", Action.RUN_MONITOR),
+        "export_evidence": ("monitors", Action.EXPORT),
         "propose": ("retrain", Action.PROPOSE),
         "override": ("retrain", Action.PROPOSE),
         "promote_again": ("retrain", Action.PROPOSE),
@@ -39,8 +40,13 @@ KINDS = MappingProxyType(
     }
 )
 EXPIRES_IN = timedelta(minutes=5)
+# So many holders may be lost over a command: one that ends whoever takes it, by its need of memory say, would else be
+# taken again by each that follows, and end that too.
+MOST_LOST = 3
 _LOOKED_AT = 100
 _FREE: Mapping[str, Any] = MappingProxyType({"claimed_by": "", "lease_until": None})
+# In the result of a command that has none yet: how many of its holders were lost.
+_LOST = "holders_lost"
 
 
 def ask(
@@ -86,14 +92,15 @@ def claim(
 ) -> sa.RowMapping | None:
     """Take the oldest command of `kinds` waiting for `owner` under a lease by the database's clock, or None.
 
-    A command whose holder let its lease run out is taken again while it has not expired.
+    A command whose holder let its lease run out is taken again while it has not expired; the last of MOST_LOST holders
+    ends it as failed.
     """
     now = tx.database_now()
-    lapsed = sa.select(commands.c.id).where(
+    lapsed = sa.select(commands.c.id, commands.c.uuid, commands.c.result).where(
         commands.c.owner == owner, commands.c.state == "claimed", commands.c.lease_until < now
     )
     for row in tx.all(lapsed.with_for_update(skip_locked=True)):
-        tx.move(commands, COMMAND, row["id"], "asked", **_FREE)
+        _release(tx, owner, row, lost=row["result"].get(_LOST, 0) + 1)
     # After those that are free again: one that ends whoever takes it must not be taken for ever.
     expire_due(tx, owner)
     first = (
@@ -143,7 +150,7 @@ def finish(tx: Tx, id: int, result: Mapping[str, Any], *, process: str = "") -> 
 
 def fail(tx: Tx, id: int, message: str, *, process: str = "", error: str = "") -> None:
     """Move a held command to failed with one plain sentence; its result is {"error": `error`}, the kind of failure."""
-    _end(tx, id, "failed", process, message=message, **({"result": {"error": error}} if error else {}))
+    _end(tx, id, "failed", process, message=message, result={"error": error} if error else {})
 
 
 def get(tx: Tx, uuid: str) -> sa.RowMapping:
@@ -173,6 +180,20 @@ def expire_due(tx: Tx, owner: str) -> int:
         tx.move(commands, COMMAND, row["id"], "expired", message=f"No {owner} process did it in time.")
         tx.audit(f"system:{owner}", "command.expired", row["uuid"])
     return len(rows)
+
+
+def _release(tx: Tx, owner: str, row: Mapping[Any, Any], *, lost: int) -> None:
+    """Let a command whose holder was lost wait for the next, or end it where that were one too many."""
+    if lost < MOST_LOST:
+        tx.move(commands, COMMAND, row["id"], "asked", **_FREE, result={_LOST: lost})
+        return
+    message = (
+        f"The {owner} process ended, or stood still, {lost} times while it did this; it is not tried again. "
+        "It may need more memory than there is: look at the process's log before you ask again."
+    )
+    ended = {"finished_at": tx.database_now(), "lease_until": None, "result": {"error": "Lost"}}
+    tx.move(commands, COMMAND, row["id"], "failed", message=message, **ended)
+    tx.audit(f"system:{owner}", "command.failed", row["uuid"], {"holders_lost": lost})
 
 
 def _end(tx: Tx, id: int, state: str, process: str, **values: Any) -> None:

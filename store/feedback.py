@@ -70,8 +70,10 @@ def for_inferences(
 
 
 def after(tx: Tx, id: int, limit: int) -> list[Feedback]:
-    """The first `limit` pieces of feedback whose key is above `id`, in key order."""
-    return [_read(row) for row in tx.all(_JOINED.where(feedback.c.id > id).order_by(feedback.c.id).limit(limit))]
+    """The first `limit` pieces of feedback whose key is above `id`, in key order, as far as none can come between them
+    any more (`settled`): who reads on above the last reads each once."""
+    new = feedback.c.id > id, feedback.c.id <= settled.newest(tx, feedback)
+    return [_read(row) for row in tx.all(_JOINED.where(*new).order_by(feedback.c.id).limit(limit))]
 
 
 def preferred(tx: Tx, inference_ids: Sequence[int]) -> frozenset[int]:

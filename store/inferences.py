@@ -129,6 +129,8 @@ def hash_user(salt: bytes, user: str) -> str:
 
 def clean(text: str) -> str:
     """`text` as every database can hold it: NUL and half surrogates become U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\ufffd").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +15,7 @@ from core.states import NOTICE
 from store import alerts, channels
 from store.tables import alert_transitions, outbox
 from store.tables import alerts as alerts_table
+from store.tables import channels as channels_table
 from store.unit_of_work import Tx
 
 BATCH = 10_000
@@ -89,12 +90,11 @@ def compose_due(tx: Tx, *, link: str = "") -> int:
     return written
 
 
-def has_work(tx: Tx) -> bool:
-    """Whether there is anything to compose, to release or to send: looked at without the write lock."""
+def has_work(tx: Tx, *, busy: Collection[str] = ()) -> bool:
+    """Whether there is anything to compose, to release, or to send but through the channels `busy`: looked at without
+    the write lock."""
     untold = sa.select(alert_transitions.c.id).where(alert_transitions.c.notified == sa.false()).limit(1)
-    waiting = sa.select(outbox.c.id).where(
-        outbox.c.state == "pending", outbox.c.next_at <= tx.now, outbox.c.held_because == ""
-    )
+    waiting = sa.select(outbox.c.id).where(*_due(tx, busy))
     return tx.one(untold) is not None or tx.one(waiting.limit(1)) is not None or bool(_held_otherwise(tx))
 
 
@@ -116,14 +116,15 @@ def release_held(tx: Tx) -> int:
     return freed
 
 
-def take_due(tx: Tx, *, limit: int = 20, lease: timedelta = timedelta(seconds=60)) -> list[Due]:
-    """Take notices to send now. Nobody else takes them until `lease` has passed; then a dead sender's go out again."""
-    from store.tables import channels as channels_table
-
+def take_due(
+    tx: Tx, *, limit: int = 20, lease: timedelta = timedelta(seconds=60), busy: Collection[str] = ()
+) -> list[Due]:
+    """Take notices to send now, none of the channels `busy`. Nobody else takes them until `lease` has passed; then a
+    dead sender's go out again."""
     query = (
         sa.select(outbox, channels_table.c.name, channels_table.c.kind, channels_table.c.config)
         .join(channels_table, channels_table.c.id == outbox.c.channel_id)
-        .where(outbox.c.state == "pending", outbox.c.next_at <= tx.now, outbox.c.held_because == "")
+        .where(*_due(tx, busy))
         # What failed before comes last: a channel that is down, with hundreds to repeat, keeps no news waiting.
         .order_by(outbox.c.attempts, outbox.c.id)
         .limit(limit)
@@ -156,6 +157,13 @@ def retry(tx: Tx, due: Due, message: str, after: timedelta) -> bool:
 def drop(tx: Tx, due: Due, message: str) -> None:
     """Trying again cannot help."""
     tx.move(outbox, NOTICE, due.id, "dropped", last_error=message)
+
+
+def _due(tx: Tx, busy: Collection[str]) -> tuple[sa.ColumnElement[bool], ...]:
+    due = outbox.c.state == "pending", outbox.c.next_at <= tx.now, outbox.c.held_because == ""
+    if not busy:
+        return due
+    return *due, outbox.c.channel_id.not_in(sa.select(channels_table.c.id).where(channels_table.c.name.in_(list(busy))))
 
 
 def _held_otherwise(tx: Tx) -> list[tuple[sa.RowMapping, Silence | None]]:

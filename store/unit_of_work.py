@@ -22,8 +22,18 @@ from store.tables import audit_events
 
 SOUND_SQLITE = (3, 51, 3)
 LOCK_SECONDS, CONNECT_SECONDS = 15, 5
+# A server that went away without a word, with its machine or the network, is given up after about a minute: the system
+# itself asks after two hours.
+_KEEPALIVE = {
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
 _AUDIT_LOCK = 7_305_801
 GONE = "the file that was open is gone"
+_BEGIN, _WRITING = "trimtab_begin", "BEGIN IMMEDIATE"
 
 
 class Tx:
@@ -145,9 +155,9 @@ class Store:
     def open(cls, url: str, *, patience_seconds: int | None = None) -> Store:
         """A store on `url` (sqlite:///FILE or postgresql+psycopg://...). Connects at the first transaction.
 
-        A lock that SQLite does not give within `patience_seconds` (by default 15), or a connection that PostgreSQL does
-        not make (5), raises Unavailable then; where they are named, so does a statement that takes PostgreSQL as long,
-        for it may wait for a process that hangs.
+        A lock that is not given to who writes within `patience_seconds` (by default 15), or a connection that
+        PostgreSQL does not make (5), raises Unavailable then; where they are named, so does a statement that takes
+        PostgreSQL as long, for it may wait for a process that hangs.
         """
         try:
             parsed = sa.make_url(url)
@@ -171,13 +181,13 @@ class Store:
     @contextmanager
     def write(self, now: datetime) -> Iterator[Tx]:
         """A transaction that writes. On SQLite it holds the write lock from its start (BEGIN IMMEDIATE)."""
-        with self._transaction("BEGIN IMMEDIATE", now) as tx:
+        with self._transaction(_WRITING, now) as tx:
             yield tx
 
     @contextmanager
     def _transaction(self, begin: str, now: datetime | None) -> Iterator[Tx]:
         with _in_our_words(), self.engine.connect() as connection:
-            connection = connection.execution_options(trimtab_begin=begin)
+            connection = connection.execution_options(**{_BEGIN: begin})
             with connection.begin():
                 yield Tx(connection, now or datetime(1970, 1, 1, tzinfo=UTC))
 
@@ -210,7 +220,7 @@ def _in_our_words() -> Iterator[None]:
 
 def _unavailable(error: DBAPIError) -> Unavailable:
     words = str(error.orig).lower()
-    if "locked" in words or "busy" in words:
+    if "locked" in words or "busy" in words or "lock timeout" in words:
         return Unavailable("The database is locked by another process.", "Try again in a few seconds.")
     if "malformed" in words or "not a database" in words:
         return Unavailable("The database file is damaged.", "Restore it from a backup; answers go on meanwhile.")
@@ -241,14 +251,17 @@ def _postgresql(url: sa.URL, patience_seconds: int | None) -> Engine:
         url.set(drivername="postgresql+psycopg"),
         isolation_level="READ COMMITTED",
         pool_pre_ping=True,
-        connect_args={"connect_timeout": patience_seconds or CONNECT_SECONDS},
+        connect_args={"connect_timeout": patience_seconds or CONNECT_SECONDS, **_KEEPALIVE},
     )
-    if patience_seconds:
+    lock_seconds = LOCK_SECONDS
 
-        @sa.event.listens_for(engine, "begin")
-        def _begin(connection: Connection) -> None:
-            # Not as an option of the connection: a pooler between refuses those.
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # Not as an option of the connection: a pooler between refuses those.
+        if patience_seconds:
             connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{patience_seconds}s'")
+        elif connection.get_execution_options().get(_BEGIN) == _WRITING:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{lock_seconds}s'")
 
     return engine
 
@@ -283,7 +296,7 @@ def _sqlite(url: str, lock_seconds: int) -> Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("trimtab_begin", "BEGIN"))
+        connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
     if engine.url.database not in (None, "", ":memory:"):
         _follow_file(engine, module)

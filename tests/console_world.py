@@ -62,10 +62,13 @@ class World:
         return replace(self, settings=settings, store=Store.open(settings.store_url))
 
 
-def build_empty(folder: Path, *, now: datetime = NOW, port: int = 8702, demo: bool = False) -> World:
-    """An installation as the first start leaves it: tables and accounts, nothing else."""
+def build_empty(
+    folder: Path, *, now: datetime = NOW, port: int = 8702, demo: bool = False, store: Store | None = None
+) -> World:
+    """An installation as the first start leaves it: tables and accounts, nothing else. Its store is `store`, which must
+    be empty, or SQLite in `folder`."""
     settings = Settings(home=folder, models_home=folder / "models", dashboard=DashboardSettings(port=port, demo=demo))
-    store = make_store(settings.store_url, now=now - timedelta(days=2))
+    store = store or make_store(settings.store_url, now=now - timedelta(days=2))
     with store.write(now - timedelta(days=2)) as tx:
         for name, role in PEOPLE.items():
             accounts.create(tx, name, PASSWORD, role, actor="system:setup")
@@ -73,10 +76,16 @@ def build_empty(folder: Path, *, now: datetime = NOW, port: int = 8702, demo: bo
 
 
 def build_filled(
-    folder: Path, *, say: Say = as_it_is, now: datetime = NOW, port: int = 8702, demo: bool = False
+    folder: Path,
+    *,
+    say: Say = as_it_is,
+    now: datetime = NOW,
+    port: int = 8702,
+    demo: bool = False,
+    store: Store | None = None,
 ) -> World:
     """The same with a day of traffic, an alert that fires, a proposal, runs, a judged candidate and two releases."""
-    world = build_empty(folder, now=now, port=port, demo=demo)
+    world = build_empty(folder, now=now, port=port, demo=demo, store=store)
     store = world.store
     with store.write(now - timedelta(days=1)) as tx:
         _models(tx, say)

@@ -30,6 +30,7 @@ COMMANDS = {
     "rollback": ("rollback", "rollback"),
     "fingerprint": ("fingerprint", "fingerprint"),
     "audit": ("audit", "audit"),
+    "evidence": ("evidence", "evidence"),
 }
 
 

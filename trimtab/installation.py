@@ -15,6 +15,7 @@ from core.events import digest
 from core.settings import Settings
 from core.types import ModelVersion
 from store import accounts, deployments, keys, schema, versions
+from store.soundness import find_damage
 from store.unit_of_work import Store
 
 FREE_BYTES = 200 * 1024 * 1024
@@ -129,6 +130,10 @@ def _database(settings: Settings) -> list[Finding]:
     store = Store.open(settings.store_url)
     try:
         schema.require_current(store)
+        damage = find_damage(settings.store_url)
+        if damage:
+            # What reads it next may fail, and would say less.
+            return [Finding("database file", False, *damage.split(". ", 1))]
         from store import audit
 
         with store.read() as tx:
@@ -136,6 +141,7 @@ def _database(settings: Settings) -> list[Finding]:
         verdict = f"{chain.count} events" if chain.bad is None else f"event {chain.bad}: {chain.reason}"
         return [
             Finding("database", True, f"{store.engine.dialect.name}, schema {schema.head()}"),
+            Finding("database file", True, "its pages are sound"),
             Finding("audit chain", chain.bad is None, verdict, "Keep the database as it is and restore a backup."),
         ]
     except TrimtabError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -98,14 +99,27 @@ class Supervisor:
                 text = line.rstrip()
                 if text:
                     child.last_line = text
-                    self.say(f"{child.name:<9} {text}")
+                    self._tell(f"{child.name:<9} {text}")
+
+    def _tell(self, line: str) -> None:
+        """Say the line. One that cannot be written, as into a log on a full disk, is lost and ends nobody: a child
+        whose lines nobody reads any more cannot write its next."""
+        with contextlib.suppress(OSError):
+            self.say(line)
 
     def _watch(self, child: Child) -> None:
         now = time.monotonic()
         if child.process is None:
             if now >= child.due:
                 child.restarts += 1
-                self._start(child)
+                try:
+                    self._start(child)
+                except OSError as error:
+                    # No memory for another process, or no file left to open: that of the others is not given up for it.
+                    self._tell(
+                        f"{child.name:<9} cannot be started ({error.strerror}); trying again in {child.pause:.1f} s"
+                    )
+                    child.due, child.pause = now + child.pause, min(child.pause * 2, LONGEST_PAUSE)
             return
         code = child.process.poll()
         if code is None:
@@ -113,16 +127,16 @@ class Supervisor:
         child.process.wait()
         began_well = child.restarts > 0 or now - child.started > SETTLED_SECONDS
         if code == BAD_SETTINGS and not began_well:
-            self.say(f"{child.name:<9} cannot run with these settings; everything is stopped")
+            self._tell(f"{child.name:<9} cannot run with these settings; everything is stopped")
             self.failed = child
             return
         if now - child.started > SETTLED_SECONDS:
             child.pause = FIRST_PAUSE
         if code == BAD_SETTINGS:
             # A file that somebody edits, or a port that is not free yet, must not take down those that answer.
-            self.say(f"{child.name:<9} cannot run with these settings any more; the others go on")
+            self._tell(f"{child.name:<9} cannot run with these settings any more; the others go on")
         reason = f"signal {signal.Signals(-code).name}" if code < 0 else f"code {code}"
-        self.say(f"{child.name:<9} ended ({reason}); starting it again in {child.pause:.1f} s")
+        self._tell(f"{child.name:<9} ended ({reason}); starting it again in {child.pause:.1f} s")
         child.process, child.due = None, now + child.pause
         child.pause = min(child.pause * 2, LONGEST_PAUSE)
 
@@ -137,7 +151,7 @@ class Supervisor:
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                self.say(f"{child.name:<9} did not stop in {self.grace_seconds:.0f} s and is killed")
+                self._tell(f"{child.name:<9} did not stop in {self.grace_seconds:.0f} s and is killed")
                 os.killpg(child.process.pid, signal.SIGKILL)
                 child.process.wait()
-        self.say("trimtab   stopped")
+        self._tell("trimtab   stopped")

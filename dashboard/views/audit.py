@@ -11,6 +11,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import show, words
 from dashboard.console import Console
+from dashboard.views import evidence
 from store import audit
 from store.queries import audit as queries
 
@@ -32,6 +33,7 @@ def draw(console: Console) -> None:
     if st.button("Check the chain", icon=":material/link:", key="verify"):
         st.session_state["_checked"] = console.load("chain", lambda tx: audit.verify(tx))
     verdict(st.session_state.get("_checked"))
+    evidence.draw(console)
     if not rows:
         show.empty("No events", ("The first entry is the installation itself.",))
         return

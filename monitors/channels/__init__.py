@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
 
 from core.errors import InvalidInput, NotFound
 from core.ports import Channel
 from core.registry import Registry
+
+Done = TypeVar("Done")
 
 
 class Retry(Exception):
@@ -38,6 +42,16 @@ def check(kind: str, config: Mapping[str, Any], *, allow_private: bool) -> None:
     except NotFound as error:
         raise InvalidInput(error.message, error.remedy) from None
     made.check(config, allow_private=allow_private)
+
+
+async def do_apart(work: Callable[[], Done]) -> Done:
+    """What `work` returns, done in a thread of its own: a service or a name server that hangs would else hold those
+    that the process shares, and with them its pulse and every other channel."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="channel")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def require_text(config: Mapping[str, Any], name: str, kind: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from core.errors import InvalidInput
 from core.notify import Notice
-from monitors.channels import Retry, channels, require_text
+from monitors.channels import Retry, channels, do_apart, require_text
 from monitors.channels.addresses import check_url
 
 SECONDS = 30.0
@@ -43,9 +44,10 @@ class AppriseUrl:
         service = _service(require_text(config, "url", "apprise_url"))
         if service is None:
             raise Retry("Apprise cannot read the channel's URL")
+        notify = functools.partial(service.notify, body=notice.text, title=notice.title)
         try:
             async with asyncio.timeout(SECONDS):
-                taken = await asyncio.to_thread(service.notify, body=notice.text, title=notice.title)
+                taken = await do_apart(notify)
         except TimeoutError:
             raise Retry("the service did not answer in time") from None
         except Exception as error:  # plugins of many makers: what they raise is not known here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 from core.errors import InvalidInput
 from core.notify import Notice
-from monitors.channels import Rejected, Retry, channels, require_text
+from monitors.channels import Rejected, Retry, channels, do_apart, require_text
 from monitors.channels.addresses import Resolve, allowed_addresses, check_url, parse_url, resolve
 
 SECONDS = 10.0
@@ -107,12 +108,9 @@ class _Pinned:
         self._allow_private = allow_private
 
     async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[dict[str, Any]]:
-        import asyncio
-
+        look = functools.partial(allowed_addresses, host, port, allow_private=self._allow_private, lookup=self._lookup)
         try:
-            found = await asyncio.to_thread(
-                allowed_addresses, host, port, allow_private=self._allow_private, lookup=self._lookup
-            )
+            found = await do_apart(look)
         except InvalidInput as error:
             raise OSError(error.message) from error
         return [

@@ -16,8 +16,6 @@ PROBES = "failed probes"
 LICENCE = "own feedback"
 SEEN = "pairs.feedback_seen"
 _BATCH = 500
-# Feedback whose transaction ended late has a smaller key than what was seen: look back a little each time.
-_LOOK_BACK = 200
 
 
 def waits(tx: Tx) -> bool:
@@ -30,16 +28,15 @@ def collect(tx: Tx, *, consent: str = "") -> int:
 
     `consent` is what this installation says of the people who give feedback.
     """
-    if not waits(tx):
+    given = feedback.after(tx, pairs.seen(tx, SEEN), _BATCH)
+    if not given:
         return 0
-    seen = pairs.seen(tx, SEEN)
-    given = feedback.after(tx, max(0, seen - _LOOK_BACK), _BATCH)
     telling = [item for item in given if item.kind in ("choice", "correction") and item.inference]
     answered = inferences.by_uuids(tx, [item.inference for item in telling])
     told = [(item, answered[item.inference]) for item in telling if item.inference in answered]
     made = make_pairs(told, consent=consent)
     new = pairs.add(tx, list(made.values()), actor=ACTOR, source_keys=list(made))
-    pairs.set_seen(tx, SEEN, max(seen, max(item.id for item in given)), actor=ACTOR)
+    pairs.set_seen(tx, SEEN, given[-1].id, actor=ACTOR)
     return new
 
 

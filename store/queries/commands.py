@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from core.states import COMMAND
 from store.tables import commands
 from store.unit_of_work import Tx
 
@@ -22,5 +23,6 @@ def recent(tx: Tx, kind: str, about: Mapping[str, Any], *, limit: int = 3) -> li
 
 def result(tx: Tx, uuid: str) -> dict[str, Any]:
     """What the command `uuid` led to, or {"error": the kind of failure}; empty until it has ended."""
-    found: dict[str, Any] | None = tx.scalar(sa.select(commands.c.result).where(commands.c.uuid == uuid))
+    ended = commands.c.uuid == uuid, commands.c.state.in_(COMMAND.final)
+    found: dict[str, Any] | None = tx.scalar(sa.select(commands.c.result).where(*ended))
     return found or {}

@@ -8,39 +8,28 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from core.settings import RetrainSettings, Settings
 from monitors import orders as monitor_orders
-from monitors.effects import Effects
 from retrain import orders as retrain_orders
 from store import alerts, audit, decisions
 from store import monitors as rows
 from store.tables import decisions as decision_table
 from store.tables import epochs
 from tests.browser.conftest import Served, Visitor
-from tests.monitors_world import embed_words, no_probes, no_report
+from tests.monitors_world import World as Watched
 
 pytestmark = pytest.mark.browser
 Visit = Callable[..., Visitor]
 
 
-class Encoding:
-    """An encoder of word counts."""
-
-    identity = ""
-
-    def __call__(self, texts: Any) -> Any:
-        return embed_words(texts)
-
-
 def obey_monitors(console: Served) -> None:
     """What the monitors' process does with the oldest command of each lane."""
     world = console.world
-    effects = Effects(world.store, world.settings, lambda: world.now, Encoding(), no_probes, no_report)
+    effects = Watched(world.store, world.settings, world.now).effects
 
     def obey() -> None:
         for kinds in (monitor_orders.SHORT, monitor_orders.LONG):

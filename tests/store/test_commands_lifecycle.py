@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import Conflict, Forbidden, IllegalMove, InvalidInput, NotFound
-from store import accounts, audit, commands, tables
+from store import accounts, audit, carrying, commands, tables
+from store.carrying import Carrier
+from store.queries import commands as queries
 from store.unit_of_work import Store
 from tests.stores import make_store
 
@@ -94,6 +98,58 @@ def test_one_whose_holder_died_is_not_taken_for_ever(store: Store) -> None:
     with store.write(NOW) as tx:
         assert commands.claim(tx, "monitors", "monitors-2", 30) is None
         assert commands.get(tx, uuid)["state"] == "expired"
+
+
+def test_one_that_ends_each_process_that_takes_it_fails_long_before_it_expires(store: Store) -> None:
+    uuid = ask(store, expires_in=timedelta(days=3))
+    other = ask(store, "latency", expires_in=timedelta(days=3))
+    for number in range(commands.MOST_LOST):
+        with store.write(NOW) as tx:
+            row = commands.claim(tx, "monitors", f"monitors-{number}", 0.01)
+            assert row is not None and row["uuid"] == uuid and queries.result(tx, uuid) == {}
+        time.sleep(0.05)
+    with store.write(NOW) as tx:
+        row = commands.claim(tx, "monitors", "monitors-9", 30)
+        assert row is not None and row["uuid"] == other, "those after it have their turn"
+        lost = commands.get(tx, uuid)
+        assert lost["state"] == "failed" and "ended, or stood still, 3 times" in lost["message"]
+        assert queries.result(tx, uuid) == {"error": "Lost"}
+        assert audit.verify(tx).bad is None and [e for e in audit.events(tx) if e.kind == "command.failed"]
+
+
+def test_work_that_hangs_is_given_up_and_keeps_none_after_it_waiting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carrying, "TELL_SECONDS", 0.05)
+    monkeypatch.setattr(carrying, "MOST_SECONDS", 0.2)
+    hung, other = ask(store), ask(store, "latency")
+
+    async def follow() -> list[str]:
+        async def work(row: Mapping[Any, Any], report: Any) -> dict[str, Any]:
+            if row["uuid"] == hung:
+                await asyncio.Event().wait()
+            return {}
+
+        carrier = Carrier(store, "monitors", "monitors-1", lambda: NOW)
+        async with asyncio.timeout(20):
+            return [await carrier.carry(["run_monitor"], work) for _ in range(2)]
+
+    first, second = asyncio.run(follow())
+    assert "was given up" in first and second == "run_monitor done for otto"
+    with store.read() as tx:
+        assert (commands.get(tx, hung)["state"], commands.get(tx, other)["state"]) == ("failed", "done")
+
+
+def test_one_that_was_handed_back_has_lost_no_holder(store: Store) -> None:
+    """Each start of a new version of Trimtab hands back what is under way."""
+    ask(store)
+    for number in range(2 * commands.MOST_LOST):
+        with store.write(NOW) as tx:
+            row = commands.claim(tx, "monitors", f"monitors-{number}", 30)
+            assert row is not None
+            commands.hand_back(tx, row["id"], process=f"monitors-{number}")
+    with store.read() as tx:
+        assert commands.waits(tx, "monitors", ["run_monitor"])
 
 
 def test_what_its_holder_hands_back_waits_for_the_next(store: Store) -> None:

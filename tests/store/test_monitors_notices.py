@@ -102,6 +102,59 @@ def test_a_failed_send_is_repeated_with_the_same_key_later_and_later(world: Worl
     assert row["state"] == "sent" and row["attempts"] == 3 and receiver.got[0].key == row["key"]
 
 
+def test_a_channel_that_hangs_keeps_no_other_waiting(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A receiver that accepts and never answers, with more for it than is sent at a time, beside one that answers."""
+    monkeypatch.setattr(delivery, "PATIENCE_SECONDS", 0.05)
+    known, hung = channels.get, list[Notice]()
+    with world.store.write(world.now) as tx:
+        channel_rows.add(tx, "ahead", "hanging", {}, actor="system:test")
+        channel_rows.set_enabled(tx, "pager", False, actor="system:test")
+    for number in range(25):
+        change(world, True, f"monitor-{number}")
+        with world.store.write(world.now) as tx:
+            outbox.compose_due(tx)
+    with world.store.write(world.now) as tx:
+        channel_rows.set_enabled(tx, "pager", True, actor="system:test")
+
+    async def follow() -> None:
+        ending = asyncio.Event()
+
+        class Hanging:
+            async def send(self, notice: Notice, config: Mapping[str, Any], *, now: datetime) -> None:
+                hung.append(notice)
+                await ending.wait()
+
+        monkeypatch.setattr(channels, "get", lambda name: Hanging if name == "hanging" else known(name))
+        under_way: dict[str, asyncio.Task[int]] = {}
+
+        async def turn() -> int:
+            world.now += timedelta(seconds=2)
+            return await delivery.deliver(world.store, world.settings, lambda: world.now, under_way)
+
+        async def send(wanted: int) -> None:
+            async with asyncio.timeout(20):
+                while (wanted := wanted - await turn()) > 0:
+                    await asyncio.sleep(0.01)
+            assert wanted == 0
+
+        assert await turn() == 0 and len(hung) == 20
+        change(world, True)
+        await send(1)
+        assert [n.title for n in receiver.got] == ["Trimtab: errors firing"]
+        change(world, False)
+        await send(1)
+        assert len(hung) == 20, "it takes no more while it hangs"
+        with world.store.read(world.now) as tx:
+            assert not outbox.has_work(tx, busy=under_way) and outbox.has_work(tx)
+        ending.set()
+        await send(20 + 7)
+
+    asyncio.run(follow())
+    assert {row["state"] for row in world.waiting()} == {"sent"}
+
+
 def test_what_is_to_be_repeated_keeps_no_news_waiting(world: World, receiver: Receiver) -> None:
     """A channel that has been down for a while has more to repeat than is sent at a time."""
     for number in range(25):

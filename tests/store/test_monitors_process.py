@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
-from core.errors import Conflict
+from core.errors import Conflict, Unavailable
+from gateway import app as gateway_app
+from monitors import app as monitors_app
 from monitors import cycle, orders
+from monitors.app import App
 from monitors.probes import runner
 from monitors.schedule import RARE_WORKERS, Schedule
+from retrain import app as retrain_app
 from store import accounts, commands
 from store import channels as channel_rows
 from store import monitors as rows
 from store.tables import ticks
 from store.unit_of_work import Store
-from tests.monitors_world import World, world_on
+from tests.monitors_world import World, embed_words, world_on
 
 LEASE = timedelta(seconds=30)
 
@@ -95,6 +101,106 @@ def test_an_abandoned_tick_is_marked_missed_when_a_later_one_runs(world: World) 
     assert states == ["missed", "done"]
 
 
+def test_a_run_that_hangs_leaves_one_thread_however_often_its_monitor_is_due(world: World) -> None:
+    world.add("prompt_drift", params={"reference": 300, "horizon": 3000, "timeout_seconds": 0.5})
+    world.send(300)
+    hangs, runs = threading.Event(), []
+
+    def embed(texts: Sequence[str]) -> Any:
+        runs.append(threading.current_thread())
+        hangs.wait(20)
+        return embed_words(texts)
+
+    world.embed, effects = embed, world.effects
+    said = []
+    try:
+        for _ in range(3):
+            world.now += timedelta(seconds=60)
+            outcome = cycle.run_due("prompt_drift", effects)
+            assert outcome is not None and outcome.state == "failed"
+            said.append(outcome.message)
+        assert len(runs) == 1
+        assert "took longer than 0.5 seconds" in said[0] and "still hangs" in said[1] and said[1] == said[2]
+        with world.store.read() as tx:
+            assert [row["message"] for row in tx.all(sa.select(ticks).order_by(ticks.c.id))] == said
+        assert [row["status"] for row in world.measured("prompt_drift")] == ["error"] * 3
+        assert world.state("error:prompt_drift") == "firing"
+    finally:
+        hangs.set()
+    wait_for(lambda: not runs[0].is_alive())
+    world.now += timedelta(seconds=60)
+    outcome = cycle.run_due("prompt_drift", effects)
+    assert outcome is not None and outcome.state == "done", "it looks again as soon as that has ended"
+
+
+def test_a_store_that_is_away_as_a_run_renews_its_hold_does_not_end_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add("prompt_drift", params={"reference": 300, "horizon": 3000})
+    world.send(300)
+    monkeypatch.setattr(cycle, "RENEW_SECONDS", 0.05)
+    away: list[int] = []
+
+    def renew(*_: Any) -> bool:
+        away.append(1)
+        raise Unavailable("The database is locked by another process.", "Try again in a few seconds.")
+
+    monkeypatch.setattr(rows, "renew_tick", renew)
+
+    def embed(texts: Sequence[str]) -> Any:
+        time.sleep(0.3)
+        return embed_words(texts)
+
+    world.embed = embed
+    outcome = world.run("prompt_drift")
+    assert away and outcome is not None and outcome.state == "done"
+
+
+def test_what_goes_wrong_the_same_at_each_look_is_said_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    app = App(world.settings, world.store, "key", clock=lambda: world.now, tell=said.append)
+    outcomes = [
+        Unavailable("The disk of the database is full.", "Free some space."),
+        Unavailable("The disk of the database is full.", "Free some space."),
+        cycle.Outcome("errors", "failed", "It hangs."),
+        cycle.Outcome("errors", "failed", "It hangs."),
+        None,
+        cycle.Outcome("errors", "done", fired=("a-1",)),
+        cycle.Outcome("errors", "failed", "It hangs."),
+    ]
+
+    def run_due(*_: Any) -> Any:
+        found = outcomes.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(cycle, "run_due", run_due)
+    while outcomes:
+        app._run("errors")
+    assert said == [
+        "errors: waiting: The disk of the database is full. Free some space.",
+        "errors: failed: It hangs.",
+        "errors: alert a-1 fires",
+        "errors: failed: It hangs.",
+    ]
+
+
+@pytest.mark.parametrize("say", [gateway_app.say, monitors_app.say, retrain_app.say])
+def test_a_line_is_written_in_one_piece(say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that say theirs at the same moment would else write into each other's line."""
+    written: list[str] = []
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=written.append, flush=lambda: None))
+    say("ready")
+    assert len(written) == 1 and written[0].endswith(": ready\n")
+
+    def full(line: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sys.stderr", SimpleNamespace(write=full, flush=lambda: None))
+    say("what cannot be written ends no loop")
+
+
 def test_a_paused_monitor_does_not_run_but_may_be_asked(world: World) -> None:
     world.add("errors", enabled=False)
     assert world.run("errors") is None
@@ -130,6 +236,25 @@ def test_the_clock_runs_each_monitor_at_once_and_follows_the_table(world: World)
         world.add("latency", enabled=False)
         schedule.refresh()
         assert set(schedule._known) == {"errors"}
+    finally:
+        schedule.stop()
+
+
+def test_a_clock_that_was_ahead_and_is_set_right_keeps_no_monitor_waiting(world: World) -> None:
+    """As after the start of a machine whose clock runs in another zone, before the network sets it."""
+    world.add("errors")
+    ran: list[str] = []
+    schedule = Schedule(world.store, ran.append, lambda: world.now)
+    world.now = datetime.now(UTC) + timedelta(hours=2)
+    schedule.start()
+    try:
+        world.now = datetime.now(UTC)
+        schedule.refresh()
+        wait_for(lambda: ran == ["errors"])
+        planned = schedule._scheduler.get_job("monitor:errors").next_run_time
+        world.now += timedelta(seconds=0.1)
+        schedule.refresh()
+        assert schedule._scheduler.get_job("monitor:errors").next_run_time == planned
     finally:
         schedule.stop()
 

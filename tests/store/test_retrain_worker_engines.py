@@ -10,10 +10,11 @@ import pytest
 from core.errors import Unavailable
 from core.settings import Settings
 from retrain import child
+from retrain.app import App
 from retrain.engines.local import Local
 from retrain.engines.ray_jobs import RayJobs
 from retrain.worker import Worker
-from store import runs
+from store import heartbeats, runs
 from store.unit_of_work import Store
 from tests import ray_world
 from tests.toy_runs import get, in_loop, make_settings, make_worker, now, open_store, queue, until, working
@@ -52,6 +53,40 @@ async def test_an_engine_that_is_away_for_a_while_is_waited_for(
     async with working(make_worker(store, settings, [], engine=engine)):
         await until(lambda: get(store, uuid)["state"] == "succeeded")
     assert (engine.times, get(store, uuid)["attempts"]) == (0, 0)
+
+
+class Away(Local):
+    """Cannot say what it runs until it is back."""
+
+    back = False
+
+    def list(self) -> list[str]:
+        if not self.back:
+            raise Unavailable("The cluster does not answer.")
+        return super().list()
+
+
+@in_loop
+async def test_an_engine_that_is_away_is_told_on_the_overview_before_a_run_needs_it(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retrain.worker.RETRY_SECONDS", 0.05)
+    said: list[str] = []
+    app = App(settings, store, "key", clock=now, tell=said.append)
+    app.worker.engine = engine = Away(settings.home / "runs")
+
+    async def reports(trouble: str) -> None:
+        await until(lambda: app.worker.trouble == trouble)
+        await app._beat()
+        with store.read() as tx:
+            assert [row["info"]["trouble"] for row in heartbeats.ages(tx)] == [trouble]
+
+    async with working(app.worker):
+        await reports("The cluster does not answer.")
+        engine.back = True
+        await reports("")
+    assert said == ["waiting: The cluster does not answer."]
+    await app.asker.close()
 
 
 @in_loop

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -236,6 +237,36 @@ async def test_a_killed_child_is_started_again_from_its_checkpoint(store: Store,
             os.killpg(int(job.partition("/")[2]), signal.SIGKILL)
         await until(lambda: get(store, uuid)["state"] == "succeeded")
     assert get(store, uuid)["attempts"] == 1
+
+
+@in_loop
+async def test_a_full_disk_is_named_where_a_child_could_not_even_say_so(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uuid = queue(store, steps=500)
+    engine = Local(settings.home / "runs")
+    monkeypatch.setattr("retrain.ending._LEAST_FREE", 2**63)
+    async with working(make_worker(store, settings, [])):
+        for attempts in (0, 1, 2):
+            await until(lambda n=attempts: get(store, uuid)["attempts"] == n and engine.list())  # type: ignore[misc]
+            for job in engine.list():
+                os.killpg(int(job.partition("/")[2]), signal.SIGKILL)
+        await until(lambda: get(store, uuid)["state"] == "failed")
+    assert get(store, uuid)["message"].endswith("The disk of the run's folder is full: free some space there.")
+
+
+@in_loop
+async def test_a_disk_that_is_full_as_the_worker_writes_is_named(
+    store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "train.jsonl")
+
+    monkeypatch.setattr(drawing, "write", write)
+    uuid = queue(store)
+    async with working(make_worker(store, settings, [])):
+        await until(lambda: get(store, uuid)["state"] == "failed")
+    assert get(store, uuid)["message"].endswith("The disk of the run's folder is full: free some space there.")
 
 
 @in_loop

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from core.settings import Settings
 from core.thinning import Thinning
 from core.types import Feedback, Inference, ModelVersion
+from retrain.pairs import building
 from retrain.trial import Trials
-from store import deployments, feedback, inferences, settled, streams, tables, trials, versions
+from store import deployments, feedback, inferences, pairs, settled, streams, tables, trials, versions
 from store.unit_of_work import Store, Tx
+from tests.conftest import PostgresCluster
 from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
@@ -109,6 +112,27 @@ def test_judgements_are_read_once_and_in_key_order(store: Store, one_in: int) ->
     assert len(every) == 8 and read == [key for key in every if rule.holds(key)]
 
 
+def test_a_choice_that_is_committed_late_becomes_a_pair_however_many_came_before(store: Store) -> None:
+    names = [f"i-{n}" for n in range(302)]
+    with store.write(NOW) as tx:
+        capture(tx, *names)
+
+    def choose(tx: Tx, *names: str) -> None:
+        for name in names:
+            feedback.record(tx, Feedback(f"f-{name}", NOW, "choice", name, chosen=f"Yes, {name}.", rejected="No."))
+
+    def collect() -> int:
+        with store.write(NOW) as tx:
+            return building.collect(tx)
+
+    with overtaken(store, choose, names[:1], names[1:]):
+        assert collect() == 0
+    while collect():
+        pass
+    with store.read() as tx:
+        assert len(pairs.collected(tx)) == 302
+
+
 def test_a_canary_counts_what_was_committed_late_without_starting_anew(store: Store, tmp_path: Path) -> None:
     with store.write(NOW) as tx:
         deployments.request_promotion(tx, "assistant", "assistant-v1", actor="ann", reason="Better.", share=20)
@@ -144,6 +168,28 @@ def test_a_writer_that_hangs_is_not_waited_for_for_ever(store: Store, monkeypatc
         assert settled.newest(tx, tables.inferences) == 0
         monkeypatch.setattr(settled, "PATIENCE_SECONDS", 0)
         assert settled.newest(tx, tables.inferences) == 2
+
+
+def test_a_reader_of_another_account_neither_misses_what_is_late_nor_waits_for_ever(
+    store: Store, postgres_cluster: PostgresCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ordinary account sees who holds locks, but not since when the sessions of other accounts are at work."""
+    name = f"plain_{store.engine.url.database}"
+    postgres_cluster.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'plain'")
+    with store.write(NOW) as tx:
+        tx.execute(sa.text(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {name}"))
+    url = store.engine.url.set(username=name, password="plain")
+    plain = Store.open(url.render_as_string(hide_password=False))
+    try:
+        with overtaken(store, capture, ["a"], ["b"]), plain.read() as tx:
+            assert settled.newest(tx, tables.inferences) == 0
+            monkeypatch.setattr(settled, "PATIENCE_SECONDS", 0)
+            assert settled.newest(tx, tables.inferences) == 2
+    finally:
+        plain.close()
+        with store.write(NOW) as tx:
+            tx.execute(sa.text(f"DROP OWNED BY {name}"))
+        postgres_cluster.execute(f"DROP ROLE {name}")
 
 
 def test_who_writes_reads_what_it_wrote_and_one_table_holds_up_no_other(store: Store) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -13,9 +15,10 @@ from alembic.runtime.migration import MigrationContext
 
 from core.errors import Conflict, IllegalMove, InvalidInput, Unavailable
 from core.states import NOTICE, RUN
-from store import audit, heartbeats, schema
+from store import audit, heartbeats, schema, unit_of_work
 from store.tables import audit_events, metadata, monitors, options, runs
 from store.unit_of_work import Store
+from tests.stores import make_store
 
 NOW = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
 
@@ -148,3 +151,38 @@ def test_insert_once_says_whether_it_wrote(empty_store: Store) -> None:
     with empty_store.write(NOW) as tx:
         told = [tx.insert_once(monitors, name="one", metric="errors", created_at=NOW) for _ in range(2)]
     assert told == [True, False]
+
+
+def test_who_writes_beside_a_process_that_hangs_is_told_and_does_not_hang_too(
+    empty_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was stopped, with the chain's lock in its hands: nobody else can write, and must say so."""
+    monkeypatch.setattr(unit_of_work, "LOCK_SECONDS", 1)
+    other = Store.open(empty_store.engine.url.render_as_string(hide_password=False))
+    try:
+        with empty_store.write(NOW) as stopped:
+            stopped.audit("ann", "noted", "one")
+            with pytest.raises(Unavailable, match="locked by another process"), other.write(NOW) as tx:
+                tx.audit("ann", "noted", "two")
+            with other.read() as tx:
+                assert audit.verify(tx).count == 1
+        with other.write(NOW) as tx:
+            tx.audit("ann", "noted", "two")
+            assert audit.verify(tx).bad is None
+    finally:
+        other.close()
+
+
+@pytest.mark.postgres
+def test_a_server_that_went_away_without_a_word_is_given_up(postgres_url: str) -> None:
+    opened = make_store(postgres_url, now=NOW)
+    try:
+        with opened.read() as tx:
+            driver = tx.connection.connection.driver_connection
+            with socket.socket(fileno=os.dup(driver.pgconn.socket)) as line:  # type: ignore[union-attr]
+                assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+                silent = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+                asked = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
+                assert silent + asked * line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) <= 60
+    finally:
+        opened.close()

@@ -113,6 +113,12 @@ def tile(status: str | None, *, enabled: bool = True) -> Tile:
         ({"processes": [*ALIVE[1:], TROUBLED], "firing": 1}, ["ok"], "bad", "1 alert firing"),
         ({"processes": ALIVE[:2]}, ["ok"], "unknown", "the retraining worker is not running"),
         ({"processes": [*ALIVE[:2], {"role": "retrain", "age": 61.0}]}, ["ok"], "unknown", "silent for 1 min"),
+        (
+            {"processes": [*({**row, "age": 61.0} for row in ALIVE), {"role": "dashboard", "age": 61.0}]},
+            ["ok"],
+            "unknown",
+            "nothing can be written into its database",
+        ),
     ],
 )
 def test_the_verdict_is_healthy_only_when_something_looked_and_found_nothing(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +15,7 @@ from aiohttp import web
 
 from core.errors import InvalidInput
 from core.notify import Notice
-from monitors.channels import Rejected, Retry, check
+from monitors.channels import Rejected, Retry, apprise_url, check
 from monitors.channels.addresses import check_url, is_public
 from monitors.channels.webhook import ALLOW_PRIVATE, SIGNATURE, TIMESTAMP, Webhook, sign
 
@@ -167,3 +169,36 @@ def test_apprise_urls_that_stay_on_this_machine_are_refused(url: str) -> None:
 @pytest.mark.slow
 def test_a_service_of_apprise_passes() -> None:
     check("apprise_url", {"url": "ntfys://a-topic"}, allow_private=False)
+
+
+@pytest.mark.parametrize("hanging", ["a service of Apprise", "a name server"])
+def test_what_hangs_leaves_the_threads_that_the_process_shares(monkeypatch: pytest.MonkeyPatch, hanging: str) -> None:
+    """What it held up would be the pulse, the commands and the notices of all other channels."""
+    over = threading.Event()
+    by_name = hanging == "a name server"
+
+    def look_up(host: str, port: int) -> list[str]:
+        over.wait(20)
+        return ["127.0.0.1"]
+
+    class Hanging:
+        def notify(self, **_: str) -> bool:
+            return over.wait(20)
+
+    monkeypatch.setattr(apprise_url, "_service", lambda url: Hanging())
+
+    async def follow() -> list[Any]:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+        channel = Webhook(look_up) if by_name else apprise_url.AppriseUrl()
+        url = "http://hook.example/x" if by_name else "ntfys://a-topic"
+        sends = [asyncio.create_task(channel.send(NOTICE, {"url": url, "secret": SECRET}, now=NOW)) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        try:
+            async with asyncio.timeout(5):
+                assert await asyncio.to_thread(lambda: "a pulse") == "a pulse"
+        finally:
+            over.set()
+        return await asyncio.gather(*sends, return_exceptions=True)
+
+    found = asyncio.run(follow())
+    assert [type(one) for one in found] == [Rejected if by_name else type(None)] * 4

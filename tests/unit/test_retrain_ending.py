@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.errors import InvalidInput
-from retrain.ending import Stopped, carry_out
+from retrain.ending import FULL_DISK, Stopped, carry_out
 from retrain.training.progress import Progress, read_events
 
 
@@ -51,3 +53,21 @@ def test_what_nobody_foresaw_is_told_too_and_raised_for_the_log(tmp_path: Path) 
         carry_out(progress, "evaluate", fail(KeyError("margin")))
     assert [event["message"] for event in read_events(progress.path)] == ["The run failed: KeyError: 'margin'"]
     assert carry_out(Progress(tmp_path / "gone" / "progress.jsonl"), "evaluate", fail(InvalidInput("Hm."))) == 2
+
+
+def test_a_full_disk_is_said_plainly_and_ends_the_child_also_where_it_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = Progress(tmp_path / "progress.jsonl")
+    foreign = RuntimeError('IoError(Os { code: 28, kind: StorageFull, message: "No space left on device" })')
+    with pytest.raises(RuntimeError):
+        carry_out(progress, "train", fail(foreign))
+    assert read_events(progress.path)[-1]["message"] == FULL_DISK
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Progress, "write", full)
+    (tmp_path / "other").mkdir()
+    with pytest.raises(RuntimeError):
+        carry_out(Progress(tmp_path / "other" / "progress.jsonl"), "train", fail(foreign))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -55,6 +56,48 @@ def test_wrong_settings_end_everything_with_their_message() -> None:
     assert any("Port 1 cannot be used." in line for line in lines)
     assert good.process is not None
     assert good.process.poll() is not None
+
+
+@pytest.mark.slow
+def test_a_log_that_takes_no_line_and_a_start_that_fails_end_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk, and no room for another process for a moment."""
+    told, starts = tmp_path / "told", tmp_path / "starts"
+    chatty = (
+        f"from pathlib import Path; p = Path({str(starts)!r}); n = len(p.read_text()) if p.exists() else 0\n"
+        "p.write_text('x' * (n + 1))\n"
+        "if n == 0: raise SystemExit(1)\n"
+        "for _ in range(4000): print('a line of some words', flush=True)\n"
+        f"Path({str(told)!r}).touch()\n" + FOREVER
+    )
+    child = Child("worker", [sys.executable, "-c", chatty])
+    lines: list[str] = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    supervisor = Supervisor([child], dict(os.environ), say)
+    start, failed = supervisor._start, list[int]()
+
+    def start_once_in_vain(one: Child) -> None:
+        if one.restarts == 1:
+            failed.append(1)
+            raise OSError(errno.ENOMEM, "Cannot allocate memory")
+        start(one)
+
+    monkeypatch.setattr(supervisor, "_start", start_once_in_vain)
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(supervisor.run()))
+    thread.start()
+    try:
+        until(told.exists, 20)
+    finally:
+        supervisor.stop()
+        thread.join(20)
+    assert codes == [0] and failed == [1]
+    assert any("cannot be started (Cannot allocate memory)" in line for line in lines)
 
 
 @pytest.mark.slow

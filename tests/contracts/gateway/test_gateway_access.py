@@ -41,6 +41,7 @@ def test_every_route_has_a_policy(world: World) -> None:
     assert {(entry.method, entry.path): entry.policy.value for entry in ROUTES} == {
         ("POST", "/v1/chat/completions"): "chat",
         ("GET", "/v1/models"): "chat",
+        ("POST", "/v1/traces"): "chat",
         ("POST", "/v1/feedback"): "chat",
         ("GET", "/internal/fingerprint"): "internal",
         ("POST", "/internal/score"): "internal",

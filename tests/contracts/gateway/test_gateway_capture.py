@@ -113,6 +113,19 @@ def test_store_away_answers_chats_and_refuses_feedback_then_writes_what_waited(w
     assert world.send("POST", "/v1/feedback", {"inference": first, "kind": "thumb", "value": 1}).status == 200
 
 
+def test_feedback_is_taken_again_once_the_store_is_back_though_nobody_chats(world: World) -> None:
+    told = {"inference": world.chat().json["id"], "kind": "thumb", "value": 1}
+    world.captured(1)
+    engine = world.store.engine
+    world.store.engine = Store.open(AWAY).engine
+    try:
+        assert world.send("POST", "/v1/feedback", told).status == 503
+    finally:
+        world.store.engine = engine
+    wait_until(lambda: world.send("POST", "/v1/feedback", told).status == 200)
+    assert world.gateway.capture.trouble == ""
+
+
 def test_disk_full_answers_chats_refuses_feedback_and_recovers(world: World) -> None:
     import sqlalchemy as sa
 

@@ -1,0 +1,1 @@
+"""OpenTelemetry: spans of chats that an assistant made elsewhere, taken over OTLP/HTTP."""
