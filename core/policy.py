@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 QUALITY = frozenset(
@@ -28,6 +29,14 @@ FAILURES = frozenset({"errors"})
 # What is measured on answers that people got, and not by asking the live version itself or by what it failed to answer.
 ANSWERS = QUALITY - {"bias_twins", "question_bias", "sycophancy", "adversarial"} | {"latency"}
 DRIFT = frozenset({"prompt_drift", "prompt_language", "ood_rate"})
+CHANGED = MappingProxyType(
+    {
+        "response_length": "The length of answers changed",
+        "response_format": "The form of answers changed",
+        "response_sentiment": "The tone of answers changed",
+        "adversarial": "Answers to probes got worse",
+    }
+)
 # What they show may be wanted, or is not the model's doing: a person reads the rows first.
 READ_FIRST = frozenset({"response_drift", "prompt_pii", "prompt_sentiment"})
 
@@ -85,20 +94,24 @@ def propose(situation: Situation) -> Proposal:
         when = f"{given} answers after {live} went live" if given else f"before {live} had given an answer"
         return Proposal(
             "rollback",
-            f"{_words(situation.metric)} got worse {when}; {situation.previous_version} served before it without this "
-            "alarm.",
+            f"{_worse(situation.metric)} {when}; {situation.previous_version} served before it without this alarm.",
         )
     if situation.metric in SERVICE:
         said = f"{_words(situation.metric)} is a matter of how the model is served, and learning does not change that"
         return Proposal("none", f"{said}: look at the servers and their load.")
     if situation.approved_pairs >= situation.minimum_pairs:
-        why = "What people ask has moved" if situation.metric in DRIFT else f"{_words(situation.metric)} got worse"
+        why = "What people ask has moved" if situation.metric in DRIFT else _worse(situation.metric)
         return Proposal(
             "retrain",
             f"{why}, and {situation.approved_pairs} approved preference pairs are there to learn from.",
         )
     more = situation.minimum_pairs - situation.approved_pairs
     return Proposal("none", f"Retraining needs {more} more approved preference pairs; collect feedback first.")
+
+
+def _worse(metric: str) -> str:
+    """What an alarm of `metric` says of the answers; one that sees both ways only that they changed."""
+    return CHANGED.get(metric, f"{_words(metric)} got worse")
 
 
 def _words(metric: str) -> str:

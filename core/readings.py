@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 SHARES = frozenset(
@@ -24,8 +25,6 @@ SHARES = frozenset(
         "negative_feedback",
         "errors",
         "error_rate",
-        "bias_twins",
-        "group_gaps",
         "adversarial",
         "attack_success",
         "attack_success_per_try",
@@ -42,6 +41,29 @@ SHARES = frozenset(
     }
 )
 POINTS = "points"
+# Differences of shares: in points, wherever they stand.
+GAPS = frozenset(
+    {"gap", "group_gaps", "bias_twins", "question_bias", "bias_ambiguous", "bias_disambiguated", "sycophancy"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Direction:
+    """The words for a number that went up or down, for what it is about, and for a change that is neither."""
+
+    up: str
+    down: str
+    what: str = ""
+    mixed: str = ""
+
+
+ANY = Direction("more", "less")
+# Numbers whose monitor alarms both ways.
+DIRECTIONS = {
+    "response_length": Direction("longer", "shorter", "Answers", "The mix of short and long answers has changed."),
+}
+# Shares whose limit may be none at all: then each is an incident, and counted.
+INCIDENTS = frozenset({"attack_success"})
 UNITS = {"response_length": " characters"}
 # Said letter by letter.
 ABBREVIATIONS = {"pii": "PII", "ood": "OOD", "ttft": "TTFT"}
@@ -56,7 +78,7 @@ def title(name: str) -> str:
 
 def unit(metric: str) -> tuple[float, str]:
     """What a metric's values are multiplied with and followed by: shares read as per cent, times as milliseconds."""
-    if metric == POINTS or metric == "gap" or metric.endswith(("_gap", "_change")):
+    if metric == POINTS or metric in GAPS or metric.endswith(("_gap", "_change")):
         return 100.0, " points"
     if metric in SHARES or metric.endswith(("_rate", "_share")):
         return 100.0, " %"
@@ -67,14 +89,19 @@ def number(value: float | None, metric: str = "", *, signed: bool = False) -> st
     """A value in its metric's unit; a dash where there is none."""
     if value is None:
         return "–"
-    scale, name = unit(metric)
-    return f"{_digits(value * scale, '+' if signed else '', fixed=scale != 1.0)}{name}"
+    return f"{_plain(value, metric, '+' if signed else '')}{unit(metric)[1]}"
 
 
-def _digits(value: float, sign: str = "", *, fixed: bool = False) -> str:
+def _plain(value: float, metric: str, sign: str = "") -> str:
+    """The value in its metric's unit, without the unit's name. Characters are counted whole."""
+    scale, _ = unit(metric)
+    return _digits(value * scale, sign, fixed=scale != 1.0, whole=metric in UNITS)
+
+
+def _digits(value: float, sign: str = "", *, fixed: bool = False, whole: bool = False) -> str:
     size = abs(value)
-    if size >= 1000:
-        return f"{value:{sign},.0f}"
+    if size >= 1000 or whole:
+        return f"{value:{sign}z,.0f}"
     places = 1 if fixed or size >= 100 else 2 if size >= 10 else 3
     return f"{value:{sign}z.{places}f}"
 
@@ -90,8 +117,54 @@ def interval(row: Mapping[Any, Any], metric: str = "") -> str:
     if low is None or high is None:
         side = f"at least {number(low, metric)}" if high is None else f"at most {number(high, metric)}"
         return f"{side}, {n}"
-    scale, _ = unit(metric)
-    return f"{_digits(low * scale, fixed=scale != 1.0)} to {number(high, metric)}, {n}"
+    return f"{_plain(low, metric)} to {number(high, metric)}, {n}"
+
+
+def direction(change: Mapping[str, Any], metric: str) -> str:
+    """Which way a number went by the whole interval of its `change`, such as longer; empty where that is not clear."""
+    low, high = change.get("low"), change.get("high")
+    known = DIRECTIONS.get(metric, ANY)
+    if low is not None and low > 0:
+        return known.up
+    return known.down if high is not None and high < 0 else ""
+
+
+def compared(change: Mapping[str, Any], metric: str) -> str:
+    """How far a number is from its reference, such as: 120 characters longer than the reference's 50 characters (by 90
+    to 150 characters). `change` is that of monitors.changed."""
+    by = POINTS if unit(metric)[0] == 100.0 else metric
+    known = DIRECTIONS.get(metric, ANY)
+    reference = number(change["reference"]["value"], metric)
+    hours = ", all hours together" if change.get("together") else ""
+    if way := direction(change, metric):
+        least, most = (_plain(end, by) for end in sorted(abs(change[end]) for end in ("low", "high")))
+        far = number(abs(change["value"]), by)
+        return f"{far} {way} than the reference's {reference} (by {least} to {most}{unit(by)[1]}{hours})"
+    low, high = _plain(change["low"], by, "+"), number(change["high"], by, signed=True)
+    return f"not clearly {known.up} or {known.down} than the reference's {reference} ({low} to {high}{hours})"
+
+
+def limit(rule: Mapping[str, Any], metric: str = "") -> str:
+    """A plain limit with its direction, such as: at most 20,000 ms; empty where there is none."""
+    value = rule.get("limit")
+    if not isinstance(value, int | float):
+        return ""
+    side = {"above": "at most", "below": "at least"}.get(str(rule.get("direction", "above")), "at most")
+    return f"{side} {number(float(value), metric)}"
+
+
+def incident(measured: Mapping[str, Any]) -> str:
+    """Of attacks none of which may get through, how many did: counted, for it is no estimate; empty for all else.
+
+    `measured` holds metric, segment, n, limit and details. Such as: 1 attack of 1 asked, with 2 more to ask.
+    """
+    details = measured.get("details") or {}
+    if measured.get("metric") not in INCIDENTS or measured.get("limit") != 0 or "failures" not in details:
+        return ""
+    through, asked = int(details["failures"]), int(measured.get("n") or 0)
+    more = max(int(details.get("prompts") or 0) - asked, 0)
+    rest = f", with {more:,} more to ask" if more else ""
+    return f"{through:,} {'attack' if through == 1 else 'attacks'} of {asked:,} asked{rest}"
 
 
 def missing(row: Mapping[Any, Any]) -> str:

@@ -16,11 +16,13 @@ from core.roles import Action
 from dashboard import installation as installations
 from dashboard.installation import Installation
 from store import accounts
+from store.queries.overview import Frame
 from store.unit_of_work import Tx
 
 Model = TypeVar("Model")
 TRUSTED_FOR = timedelta(minutes=10)
 KEPT_READS = 64
+REFRESH_SECONDS = 10
 
 
 class SignedOut(Forbidden):
@@ -74,6 +76,11 @@ class Console:
         while len(_kept) > KEPT_READS:
             _kept.popitem(last=False)
         return found
+
+    def looks_again(self, frame: Frame) -> int | None:
+        """After how many seconds what every page shows of `frame` looks again; None where nothing is going on."""
+        demo = self.installation.settings.dashboard.demo
+        return REFRESH_SECONDS if self.away or frame.running or frame.pending or demo else None
 
     def link(self, page: str, label: str, icon: str | None = None, **params: str) -> None:
         """A link to another page. `label` is the program's own words, never captured text."""

@@ -27,6 +27,7 @@ MONITOR = MappingProxyType(
         "error": Mark("Error", "report", "orange"),
         "none": Mark("No data yet", "pending", "gray"),
         "paused": Mark("Paused", "pause_circle", "gray"),
+        "firing": Mark("Firing", "notifications_active", "red"),
     }
 )
 ALERT = MappingProxyType(

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from core.errors import TrimtabError, Unavailable
-from dashboard import marks, show, words
-from dashboard.console import Console, SignedOut, enter
+from dashboard import deciding, marks, show, words
+from dashboard.console import REFRESH_SECONDS, Console, SignedOut, enter
 from dashboard.installation import current
 from dashboard.verdict import silent
 from dashboard.views import alerts, audit, fairness, models, monitors, overview, preference, probes, runs, traffic
@@ -31,7 +32,6 @@ GROUPS = {
     },
     "Admin": {"audit": ("Audit", audit.draw)},
 }
-REFRESH_SECONDS = 10
 
 
 def draw() -> None:
@@ -95,10 +95,8 @@ def header(console: Console) -> None:
         )
     found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, console.now))
     away = bool(console.away)
-    live = bool(away or found.running or found.pending or console.installation.settings.dashboard.demo)
-    every = REFRESH_SECONDS if live else None
 
-    @st.fragment(run_every=every, key="bar")
+    @st.fragment(run_every=console.looks_again(found), key="bar")
     def line() -> None:
         before = len(console.away)
         bar(console)
@@ -127,7 +125,8 @@ def look_again(pages: Mapping[str, Any]) -> None:
 def bar(console: Console) -> None:
     """The frame's line; it looks again by itself while something is going on."""
     now = console.installation.clock()
-    found = console.load("frame", lambda tx: queries.frame(tx, console.deployment, now))
+    present = replace(console, now=now)  # What it says of the age of data is as of now, not of when the page was drawn.
+    found = present.load("frame", lambda tx: queries.frame(tx, console.deployment, now))
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="frame"):
         if found.firing:
             show.mark(marks.ALERT["firing"])
@@ -143,8 +142,8 @@ def bar(console: Console) -> None:
                 st.badge("Not proved yet", icon=":material/fingerprint:", color="gray")
         if found.last_sample_at is not None:
             st.text(f"Last sample {words.ago(found.last_sample_at, now)}")
-        if found.waiting:
-            console.link("overview", f"Waiting for you ({found.waiting})", "pending_actions")
+        if number := deciding.waiting(found, console):
+            console.link("overview", f"Waiting for you ({number})", "pending_actions")
 
 
 def who(console: Console) -> None:

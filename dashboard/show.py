@@ -24,7 +24,11 @@ div[data-testid="stText"] {overflow-wrap: anywhere; white-space: pre-wrap; font-
 button[kind^="primary"]:not(:disabled) {color: light-dark(#fff, #10161c)}
 .st-key-frame {border-bottom: 1px solid rgba(128, 140, 150, .25); padding-bottom: .5rem}
 div[data-testid="stMainBlockContainer"] {padding-top: 2.5rem; max-width: 82rem}
-@media (max-width: 640px) {div[data-testid="stMainBlockContainer"] {padding: 3.5rem 1rem 2rem}}
+@media (max-width: 640px) {
+div[data-testid="stMainBlockContainer"] {padding: 3.5rem 1rem 2rem}
+.stHorizontalBlock:is([class*="st-key-waits-"], [class*="st-key-alert-"], [class*="st-key-silence-"],
+[class*="st-key-run-"], [class*="st-key-version-"]) > [data-testid="stLayoutWrapper"] {flex-basis: 100%}
+}
 </style>"""
 
 
@@ -176,9 +180,14 @@ def show_told() -> None:
 def close(done: bool) -> None:
     """End a dialog. One whose act can be mended or tried again says why it was not done, and what was typed stays; one
     that somebody else's act, or a second click, has overtaken ends too."""
-    if done or not st.session_state.get("_told", {}).get("mends"):
+    if done or not mends():
         st.rerun()
     show_told()
+
+
+def mends() -> bool:
+    """Whether the same person can mend what was just not done, or try it again: then what was shown still holds."""
+    return bool(st.session_state.get("_told", {}).get("mends"))
 
 
 def _frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:

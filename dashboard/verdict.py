@@ -56,15 +56,18 @@ def blocked(frame: Frame) -> bool:
 
 
 def status(tile: Tile) -> str:
-    """The state of a monitor for people: paused, none before any measurement, or that of its last look."""
+    """The state of a monitor for people: paused, firing while an alert of its rule does, none before any measurement,
+    or that of its last look."""
     if not tile.monitor["enabled"]:
         return "paused"
+    if tile.firing:
+        return "firing"
     return str(tile.latest["status"]) if tile.latest is not None else "none"
 
 
 def running(tiles: Sequence[Tile]) -> list[Tile]:
     """The monitors that are not paused, those that need somebody first."""
-    order = ("breach", "error", "ok", "nodata", "none")
+    order = ("firing", "breach", "error", "ok", "nodata", "none")
     return sorted((tile for tile in tiles if status(tile) != "paused"), key=lambda tile: order.index(status(tile)))
 
 

@@ -7,7 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from core.readings import POINTS as POINTS
+from core.readings import compared as compared
+from core.readings import incident as incident
 from core.readings import interval as interval
+from core.readings import limit as limit
 from core.readings import missing as missing
 from core.readings import number as number
 from core.readings import title as title
@@ -32,6 +35,12 @@ def span(seconds: float) -> str:
     if days < 3:
         return f"{count(days, 'day')} {hours % 24} h" if hours % 24 else count(days, "day")
     return count(days, "day")
+
+
+def short(text: str, most: int) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else f"{line[:most]} …"
 
 
 def size(count: int) -> str:
@@ -66,12 +75,3 @@ def unfilled(details: Mapping[str, Any]) -> str:
     """Which hours are not judged yet; empty where all are."""
     parts = [f"{part} ({more:,} more needed)" for part, more in details.get("unfilled", {}).items()]
     return f"No reference yet, and not judged, UTC: {', '.join(parts)}" if parts else ""
-
-
-def limit(rule: Mapping[str, Any], metric: str = "") -> str:
-    """A monitor's limit in words, from its rule; empty where it has none."""
-    value = rule.get("limit")
-    if not isinstance(value, int | float):
-        return ""
-    side = {"above": "at most", "below": "at least"}.get(str(rule.get("direction", "above")), "at most")
-    return f"{side} {number(float(value), metric)}"

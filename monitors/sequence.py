@@ -11,7 +11,7 @@ from typing import Any, cast
 from core.errors import InvalidInput
 from core.thinning import Thinning
 from core.types import Estimate, Measurement
-from monitors import epochs, ledger, reference, rhythm, verdict, why
+from monitors import changed, epochs, ledger, reference, rhythm, verdict, why
 from monitors.effects import Effects, parameter
 from monitors.epochs import Plan, Release, Wanting
 from monitors.metrics import Step, Tracker, Unit
@@ -229,7 +229,7 @@ def _commit(
     if units:
         details["last_at"] = units[-1].at.isoformat()
         details["read_at"] = effects.clock().isoformat()
-    measured = [_stale(job, details, m) if not units else m for m in tracker.measure()]
+    measured = [_stale(job, details, m) if not units else m for m in changed.measure(tracker)]
     if (one_in := Thinning.of(details).one_in) > 1:
         measured = [replace(m, details={**m.details, "one_in": one_in}) for m in measured]
     if unfilled := rhythm.unfilled(job.rhythm, tracker.sizes):

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from datetime import timedelta
 from typing import Any
 
-from core.readings import interval, number, title
+from core.readings import compared, incident, interval, limit, number, title
 from core.rules import hold, limits, thresholds
 from core.types import Estimate, Measurement, Status
 from store.alerts import Finding
@@ -16,6 +16,11 @@ from store.alerts import Finding
 NODATA_AFTER = 600.0
 # Details by which a monitor remembers earlier looks: long, and no part of what triggered a transition.
 MEMORY = frozenset({"outcomes", "order", "margins"})
+# What to do about an alert that comes without a window of traffic (the others: monitors.why).
+SUGGESTED = {
+    "adversarial": "Read below what failed. Where the detector is wrong, say so on the Probes page. If a release came "
+    "just before, propose a rollback. The alert ends once the live version was asked all of it anew and nothing fails.",
+}
 
 
 def checked(measurement: Measurement) -> Measurement:
@@ -126,18 +131,28 @@ def sentence(monitor: Mapping[Any, Any], measurement: Measurement) -> str:
     if estimate.value is None:
         more = f" {estimate.needed} more needed." if estimate.needed else ""
         return f"Not enough data ({estimate.n} rows).{more} {measurement.reason}".strip()
+    if counted := incident(as_json(measurement)):
+        verb = "got through" if measurement.details["failures"] else "no longer gets through"
+        enough = " One is enough for an alert." if measurement.details["failures"] else ""
+        return f"{measurement.segment or 'An attack'} {verb}: {counted}.{enough}"
     name = measurement.metric
     about = f" ({measurement.segment})" if measurement.segment else ""
+    change = measurement.details.get("change")
+    if change and measurement.status == "breach":
+        now = f"{number(change['now']['value'], name)} ({interval(change['now'], name)})"
+        told = f"{title(name)}{about} since the change is {now}, {compared(change, name)}."
+        return f"{measurement.reason} {told}".strip()
     words = f"{title(name)}{about} is {number(estimate.value, name)} ({interval(asdict(estimate), name)})"
-    limit = measurement.details.get("limit")
-    if limit is not None:
-        words += f", limit {number(limit, name)}"
+    if held := limit(measurement.details, name):
+        words += f"; it should be {held}"
     return f"{words}. {measurement.reason}".strip()
 
 
 def plain_why(monitor: Mapping[Any, Any], measurement: Measurement) -> dict[str, Any]:
     """The why of an alert that has no more to say than its measurement."""
-    return {**as_json(measurement), "monitor": monitor["name"], "rule": dict(monitor["rule"])}
+    told = SUGGESTED.get(monitor["metric"], "")
+    said = {"monitor": monitor["name"], "rule": dict(monitor["rule"]), **({"suggested": told} if told else {})}
+    return {**as_json(measurement), **said}
 
 
 def as_json(measurement: Measurement) -> dict[str, Any]:

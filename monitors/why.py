@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from core.readings import DIRECTIONS
 from core.types import Inference, Measurement
 from monitors import rhythm, topics
 from monitors.matched import matched
@@ -95,7 +96,7 @@ def build(
             "words": f"While nothing changes, a false alarm in the epoch has a chance of at most {epoch['alpha']:.2g}.",
         },
         "view": explained.get("view", ""),
-        "view_words": explained.get("view_words", ""),
+        "view_words": measurement.reason if measurement.metric in DIRECTIONS else explained.get("view_words", ""),
         "rows": [
             {**row, "uuid": shown[row["inference"]].uuid, "topic": by_row.get(row["inference"], "")}
             for row in explained.get("rows", [])[:ROWS]

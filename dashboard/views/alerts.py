@@ -11,7 +11,7 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
-from dashboard.views import mending, proposals, propose, reasons
+from dashboard.views import incident, mending, proposals, propose, reasons
 from store.queries import alerts as queries
 from store.queries import monitors as monitor_queries
 from store.queries import runs as run_queries
@@ -167,6 +167,7 @@ def detail(console: Console, uuid: str) -> None:
     if row["state"] == "firing" and not found["proposals"]:
         elsewhere(console, found["waiting"])
     reasons.draw(console, row, found["rows"], found["releases"])
+    incident.draw(console, row, found["metric"], found["probes"])
     mending.draw(console, row, found["to_label"], found["held"])
     timeline(console, found)
     talk(console, row, found["comments"])
@@ -180,17 +181,22 @@ def read(tx: Tx, console: Console, uuid: str) -> dict[str, Any] | None:
     wanted = [str(item.get("uuid", "")) for item in row["why"].get("rows", []) if isinstance(item, Mapping)]
     to_label, held = mending.named(row)
     monitor = monitor_queries.one(tx, row["monitor"])
+    probes = [uuid for _, uuid in incident.named(row)][: incident.SHOWN]
     began = row["fired_at"] or row["pending_since"] or row["updated_at"]
     return {
         "alert": row,
+        "metric": monitor["metric"] if monitor is not None else "",
         "statistical": row["kind"] == "rule" and monitor is not None and monitor["weight"] > 0,
         "transitions": queries.transitions(tx, row["id"]),
         "comments": queries.comments(tx, row["id"]),
         "proposals": queries.proposals(tx, row["id"]),
-        "waiting": run_queries.proposals(tx, kinds=("retrain", "rollback")),
+        "waiting": [
+            one for one in run_queries.proposals(tx, kinds=("retrain", "rollback")) if proposals.waits(one, console)
+        ],
         "notices": queries.notices(tx, row["id"]),
         "silences": monitor_queries.silences_of(tx, row["monitor"], console.now),
         "rows": monitor_queries.exchanges(tx, uuids=[name for name in wanted if name]),
+        "probes": {one["uuid"]: one for one in monitor_queries.exchanges(tx, uuids=probes)},
         "to_label": monitor_queries.exchanges(tx, uuids=to_label, limit=len(to_label)),
         "held": queries.pairs_named(tx, held),
         "releases": queries.releases_near(tx, began, timedelta(days=1)),
@@ -243,7 +249,8 @@ def timeline(console: Console, found: Mapping[str, Any]) -> None:
         value = ""
         if measured.get("metric") and measured.get("value") is not None:
             metric = str(measured["metric"])
-            value = f" at {words.number(measured['value'], metric)} ({words.interval(measured, metric)})"
+            exact = f"{words.number(measured['value'], metric)} ({words.interval(measured, metric)})"
+            value = f" at {words.incident(measured) or exact}"
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             show.mark(marks.ALERT.get(row["new"]))
             st.text(f"{words.clock_time(row['at'])}{value}")

@@ -44,7 +44,7 @@ def draw(console: Console) -> None:
             "actor": row["actor"],
             "kind": row["kind"],
             "subject": row["subject"],
-            "body": json.dumps(row["body"], ensure_ascii=False, sort_keys=True),
+            "body": json.dumps(row["body"], ensure_ascii=False, sort_keys=True) if row["body"] else "",
             "hash": row["hash"],
         }
         for row in rows

@@ -109,8 +109,10 @@ def change(console: Console, monitor: Mapping[str, Any], revision: int) -> None:
     if st.button(
         "Save the weight", type="primary", key="weight-save", disabled=same or not console.may(Action.EDIT_LIMIT)
     ):
-        if actions.set_weight(console, name, weight, revision=revision):
+        done = actions.set_weight(console, name, weight, revision=revision)
+        if done:
             st.query_params.pop("change", None)
-        st.session_state.pop("_pinned", None)
-        st.rerun()
+        if done or not show.mends():
+            st.session_state.pop("_pinned", None)
+        show.close(done)
     st.caption("Nothing is changed yet." if same else "To undo it, set the weight back.")

@@ -25,7 +25,7 @@ def diagnose(events: Sequence[Event]) -> list[str]:
     quarter = max(len(steps) // 4, 2)
     early, late = steps[:quarter], steps[-quarter:]
     told = [
-        _loss(early, late),
+        _loss(early, late, over=any(event.get("event") == "end" for event in events)),
         _accuracy(events, late),
         _chosen(early, late),
         _held_out(events, _mean(early, "loss"), _mean(late, "loss")),
@@ -42,7 +42,7 @@ def _poison(events: Sequence[Event]) -> str:
     return str(found.get("poison") or "")
 
 
-def _loss(early: Sequence[Event], late: Sequence[Event]) -> str:
+def _loss(early: Sequence[Event], late: Sequence[Event], *, over: bool) -> str:
     first, last = _mean(early, "loss"), _mean(late, "loss")
     if first is None or last is None:
         return "The loss is not a number on some steps."
@@ -50,16 +50,15 @@ def _loss(early: Sequence[Event], late: Sequence[Event]) -> str:
     exploded = bool(norms[0] and norms[1]) and median(norms[1]) > EXPLODED * max(median(norms[0]), 1e-12)
     if last > first * DIVERGED or (exploded and last > first):
         grew = f" and the gradients grew from {median(norms[0]):.3g} to {median(norms[1]):.3g}" if exploded else ""
-        return (
-            f"It diverges: the loss rose from {first:.3f} to {last:.3f}{grew}. Stop it, lower {RATE}, and propose anew."
-        )
+        told, stop = ("It diverged", "Lower") if over else ("It diverges", "Stop it, lower")
+        return f"{told}: the loss rose from {first:.3f} to {last:.3f}{grew}. {stop} {RATE}, and propose anew."
     if last < NOTHING_LEFT:
         return (
             f"The loss is at 0 ({last:.4f}): nothing is left to learn here, and further steps only lead away from "
             "the reference."
         )
     if last < first * 0.95:
-        return f"It is learning: the loss fell from {first:.3f} to {last:.3f}."
+        return f"{'It learnt' if over else 'It is learning'}: the loss fell from {first:.3f} to {last:.3f}."
     if last > first * 1.1:
         return f"The loss rose from {first:.3f} to {last:.3f}: the learning rate ({RATE}) may be too high."
     return f"The loss has hardly moved ({first:.3f} to {last:.3f})."

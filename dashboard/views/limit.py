@@ -162,7 +162,7 @@ def picture(looks: Looks, change: Change, fired: Sequence[Fired], chosen: str) -
 
 
 def save(console: Console, change: Change, *, confirmed: bool = False, reason: str = "") -> None:
-    """Write it, and go back to the monitor's page when that was done."""
+    """Write it, and go back to the monitor's page when that was done; else what was typed stays."""
     done = actions.set_limit(
         console,
         change.monitor,
@@ -174,8 +174,9 @@ def save(console: Console, change: Change, *, confirmed: bool = False, reason: s
     )
     if done:
         st.query_params.pop("change", None)
-    st.session_state.pop("_pinned", None)
-    st.rerun()
+    if done or not show.mends():
+        st.session_state.pop("_pinned", None)
+    show.close(done)
 
 
 @st.dialog("Change the limit of a monitor that fires?")

@@ -53,7 +53,7 @@ def draw(
                     show.table(first, columns, alt="Answers to label first", key=f"mending-label-{place}")
             near = [held[uuid] for uuid in _names(topic.get("pairs")) if uuid in held]
             if near:
-                with st.expander(f"The {len(near)} pairs held that are nearest"):
+                with st.expander(f"The nearest of the pairs held ({len(near)})"):
                     columns = {"prompt": "Prompt", "chosen": "Better answer", "rejected": "Other answer"}
                     show.table(near, columns, alt="Preference pairs near this topic", key=f"mending-pairs-{place}")
 

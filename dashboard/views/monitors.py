@@ -11,11 +11,10 @@ import streamlit as st
 from core.roles import Action
 from core.rules import limits
 from core.thinning import Thinning
-from dashboard import actions, charts, marks, show, words
+from dashboard import actions, marks, show, words
 from dashboard.console import Console
 from dashboard.verdict import running, status
-from dashboard.views import asked, backtests, budget, limit, reference
-from dashboard.views.overview import RANGES, first_range
+from dashboard.views import asked, backtests, budget, course, limit, reference
 from store.queries import monitors as queries
 from store.queries import overview
 from store.queries.overview import Tile
@@ -67,7 +66,7 @@ def line(console: Console, tile: Tile, due: Mapping[int, Any], thinned: Mapping[
         with what:
             show.mark(marks.MONITOR.get(status(tile)))
             show.say(words.title(name), "strong", name)
-            show.say(watches(monitor), "quiet", f"limit-{name}")
+            show.say(f"Alerts when: {watches(monitor)}", "quiet", f"limit-{name}")
         with value:
             show.measured(latest, metric, f"value-{name}")
             if part := words.thinned(thinned.get(monitor["id"], 1)):
@@ -125,7 +124,7 @@ def detail(console: Console, name: str) -> None:
         show.empty("It has not looked yet", ("It looks as soon as its next run is due and there is traffic.",))
     else:
         values(console, tile, look)
-        course(console, tile)
+        course.draw(console, tile, look)
         moved(look)
     looks(console, found)
 
@@ -206,6 +205,8 @@ def values(console: Console, tile: Tile, look: Sequence[Any]) -> None:
                 show.mark(marks.MONITOR.get(row["status"]))
                 show.say(words.title(row["metric"]), "strong", f"m-{row['metric']}")
                 show.measured(row, row["metric"], f"metric-{row['metric']}")
+                if change := row.get("details", {}).get("change"):
+                    show.say(course.against(change, row["metric"]), "quiet", f"c-{row['metric']}")
                 limit = words.limit(row.get("details", {}), row["metric"])
                 show.say(f"Limit {limit}" if limit else "", "quiet", f"l-{row['metric']}")
                 if part := words.thinned(row.get("details", {}).get("one_in", 1)):
@@ -215,47 +216,6 @@ def values(console: Console, tile: Tile, look: Sequence[Any]) -> None:
     for row in whole:
         if row["status"] in ("error", "nodata") and row["reason"]:
             st.text(row["reason"])
-
-
-def course(console: Console, tile: Tile) -> None:
-    """The main metric over the chosen range with releases and alarms."""
-    assert tile.latest is not None
-    metric, monitor = tile.latest["metric"], tile.monitor
-    usual = first_range(console)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Over time", anchor=False)
-        chosen = st.segmented_control(
-            "Range",
-            list(RANGES),
-            default=usual,
-            required=True,
-            key="range",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-    since = console.now - RANGES[chosen or usual]
-
-    def query(tx: Tx) -> tuple[list[Any], list[Any], list[Any]]:
-        alerts, releases = overview.timeline(tx, since)
-        mine = [row for row in alerts if row["monitor"] == monitor["name"] and row["fired_at"] >= since]
-        return queries.series(tx, monitor["id"], metric, since=since), mine, releases
-
-    rows, alarms, releases = console.load(f"series {monitor['name']} {chosen}", query)
-    if not rows:
-        st.text(f"No look in the last {chosen}. Choose a longer range.")
-        return
-    lines = [float(limit["limit"]) for limit in limits(monitor["rule"], monitor["metric"]) if limit["metric"] == metric]
-    last = rows[-1]
-    show.chart(
-        charts.series(rows, metric, limits=lines, releases=releases, alarms=alarms),
-        f"{words.title(metric)} over the last {chosen}: {words.count(len(rows), 'look')}, the last "
-        f"{words.number(last['value'], metric)} ({words.interval(last, metric)}).",
-        "series",
-    )
-    st.caption("The band is the interval of each look; dotted lines are releases and alarms.")
-    show.download(
-        rows, ["at", "metric", "status", "value", "low", "high", "n", "method"], name=monitor["name"], key="csv"
-    )
 
 
 def moved(look: Sequence[Any]) -> None:

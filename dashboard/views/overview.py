@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import streamlit as st
 
+from core.roles import Action
 from core.rules import limits
-from dashboard import charts, marks, show, words
+from dashboard import charts, deciding, marks, show, words
 from dashboard.console import Console
+from dashboard.deciding import is_own, may_answer
 from dashboard.verdict import PARTS, SILENT_SECONDS, judge, newest, running, status, trouble
 from store import monitors as monitor_rows
 from store.queries import overview as queries
@@ -33,13 +36,13 @@ def draw(console: Console) -> None:
     found = console.load("overview", lambda tx: read(tx, console))
     frame: Frame = found["frame"]
     tiles: list[Tile] = found["tiles"]
-    verdict = judge(frame, tiles)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline", wrap=False):
-        show.mark(marks.LEVEL[verdict.level])
-        st.text(verdict.sentence, width="stretch")
-    if not tiles and frame.last_sample_at is None:
-        first_steps(console)
-    waiting(console, *found["waiting"])
+
+    @st.fragment(run_every=console.looks_again(frame), key="now")
+    def now() -> None:
+        present = replace(console, now=console.installation.clock())
+        headline(present, present.load("overview", lambda tx: read(tx, present)))
+
+    now()
     if tiles:
         watched(console, tiles)
         over_time(console, [tile.monitor["name"] for tile in running(tiles)])
@@ -51,6 +54,19 @@ def draw(console: Console) -> None:
     if console.installation.settings.dashboard.demo:
         with st.expander("What is simulated here"):
             st.text(DEMO_RULE)
+
+
+def headline(console: Console, found: Mapping[str, Any]) -> None:
+    """The verdict and what waits: as fresh as the frame's line above, with which they must agree."""
+    frame: Frame = found["frame"]
+    tiles: list[Tile] = found["tiles"]
+    verdict = judge(frame, tiles)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="headline", wrap=False):
+        show.mark(marks.LEVEL[verdict.level])
+        st.text(verdict.sentence, width="stretch")
+    if not tiles and frame.last_sample_at is None:
+        first_steps(console)
+    waiting(console, frame, *found["waiting"])
 
 
 def read(tx: Tx, console: Console) -> dict[str, Any]:
@@ -77,31 +93,55 @@ def first_steps(console: Console) -> None:
     )
 
 
-def waiting(console: Console, proposals: Sequence[Any], alerts: Sequence[Any]) -> None:
-    """What a person must answer, first."""
-    if not proposals and not alerts:
-        return
-    st.subheader(f"Waiting for you ({len(proposals) + len(alerts)})", anchor=False)
-    for row in proposals:
-        with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waits-{row['uuid']}"):
-            show.mark(marks.DECISION_KIND.get(row["kind"]))
-            with st.container(gap=None, width="stretch"):
-                show.say(row["reason"], "strong", row["uuid"])
-                show.say(
-                    f"{row['subject']} · proposed {words.ago(row['created_at'], console.now)}, "
-                    f"expires {words.ago(row['expires_at'], console.now)}",
-                    "quiet",
-                    row["uuid"],
-                )
-            page = "models" if row["kind"] == "promote" else "runs"
-            console.link(page, "Review", "arrow_forward", decision=row["uuid"])
-    for row in alerts:
+def waiting(console: Console, frame: Frame, proposals: Sequence[Any], alerts: Sequence[Any]) -> None:
+    """What this account must answer, first; then what only others may."""
+    mine = [row for row in proposals if may_answer(row, console)]
+    others = [row for row in proposals if not may_answer(row, console)]
+    takes = console.may(Action.ACKNOWLEDGE)
+    if number := deciding.waiting(frame, console):
+        st.subheader(f"Waiting for you ({number})", anchor=False)
+        for row in mine:
+            proposed(console, row)
+        if takes:
+            untaken(console, frame, alerts)
+    if number := len(others) + (0 if takes else frame.untaken):
+        st.subheader(f"Waiting for others ({number})", anchor=False)
+        for row in others:
+            proposed(console, row, "another approver answers it" if is_own(row, console) else "an approver answers it")
+        if not takes:
+            untaken(console, frame, alerts, "an operator takes it")
+
+
+def proposed(console: Console, row: Any, whose: str = "") -> None:
+    """A proposal that waits, and for whom where that is somebody else."""
+    uuid = row["uuid"]
+    with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waits-{uuid}"):
+        show.mark(marks.DECISION_KIND.get("override" if "override" in row["body"] else row["kind"]))
+        with st.container(gap=None, width="stretch"):
+            show.say(row["reason"], "strong", uuid)
+            since = (
+                f"proposed {words.ago(row['created_at'], console.now)}",
+                f"expires {words.ago(row['expires_at'], console.now)}",
+            )
+            show.say(" · ".join([row["subject"], ", ".join(since), *([whose] if whose else [])]), "quiet", uuid)
+        page = "models" if row["kind"] == "promote" else "runs"
+        console.link(page, "Review" if not whose else "Open", "arrow_forward", decision=uuid)
+
+
+def untaken(console: Console, frame: Frame, rows: Sequence[Any], whose: str = "") -> None:
+    """The firing alerts that nobody has taken, the newest in full."""
+    for row in rows:
         with st.container(border=True, horizontal=True, vertical_alignment="center", key=f"waits-{row['uuid']}"):
             show.mark(marks.ALERT["firing"])
             with st.container(gap=None, width="stretch"):
                 show.say(row["summary"] or row["monitor"], "strong", row["uuid"])
-                show.say(f"{row['monitor']} · fired {words.ago(row['fired_at'], console.now)}", "quiet", row["uuid"])
+                fired = f"fired {words.ago(row['fired_at'], console.now)}"
+                show.say(" · ".join([row["monitor"], fired, *([whose] if whose else [])]), "quiet", row["uuid"])
             console.link("alerts", "Open", "arrow_forward", alert=row["uuid"])
+    if more := frame.untaken - len(rows):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.text(f"And {words.count(more, 'earlier alert')} that nobody has taken.")
+            console.link("alerts", "All alerts", "arrow_forward")
 
 
 def watched(console: Console, tiles: Sequence[Tile]) -> None:
@@ -125,7 +165,7 @@ def card(console: Console, tile: Tile) -> None:
         with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute", gap="small"):
             show.say(words.title(name), "strong", f"tile-{name}")
             show.mark(marks.MONITOR.get(status(tile)))
-        show.say(tile.monitor["title"], "quiet", f"title-{name}")
+        show.say(f"Alerts when: {tile.monitor['title'] or words.title(name)}", "quiet", f"title-{name}")
         show.measured(latest, metric, f"tile-{name}")
         values = [row["value"] for row in tile.recent if row["value"] is not None]
         if len(values) > 1:

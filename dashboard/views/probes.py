@@ -60,6 +60,8 @@ def one(console: Console, monitor: Mapping[Any, Any]) -> None:
             st.text(f"The last pass failed: {found['failed']['message']}")
     if monitor["enabled"]:
         run(console, name, heads[0]["details"] if heads else {}, found["asked"])
+    if st.query_params.get("probe") and monitor["metric"] == queries.METRIC:
+        of_alert(console, found, name)
     if not heads:
         show.empty(
             "Nothing has been asked yet",
@@ -79,16 +81,18 @@ def read(tx: Tx, console: Console, monitor: Mapping[Any, Any]) -> dict[str, Any]
     outcomes = heads[0]["details"].get("outcomes", []) if heads else []
     every = [row for row in outcomes if row[1] and row[3]]
     failed = every[-SHOWN:][::-1]
+    named = next((row for row in every if row[3] == st.query_params.get("probe")), None)
     known = labels.of(tx, [row[3] for row in outcomes if row[3]])
     judged = [row for row in outcomes if row[4] == "refusal" and row[3]]
     random.Random(heads[0]["id"] if heads else 0).shuffle(judged)
     drawn = [row for row in judged if row[3] not in known or not known[row[3]]["drawn"]][:DRAWN]
-    uuids = list(dict.fromkeys(row[3] for row in [*failed, *drawn]))
+    uuids = list(dict.fromkeys(row[3] for row in [*failed, *drawn, *([named] if named else [])]))
     return {
         "heads": heads,
         "looks": [queries.look(tx, head) for head in heads[:COMPARED]],
         "failed": queries.failed_pass(tx, monitor["id"]),
         "asked": queries.asked(tx, monitor["name"]),
+        "named": named,
         "failures": failed,
         "failed_in_all": len(every),
         "drawn": drawn,
@@ -201,6 +205,24 @@ def failures(console: Console, found: Mapping[str, Any], name: str) -> None:
                 overrule(console, found, uuid, detector, f"wrong-{name}-{uuid}")
 
 
+def of_alert(console: Console, found: Mapping[str, Any], name: str) -> None:
+    """The failure that the link of an alert names, above all others."""
+    with st.container(border=True, key=f"named-{name}"):
+        if found["named"] is None:
+            st.text(
+                "The probe that the alert names is not among the failures of the version that was asked last: it was "
+                "asked again since, or another version serves."
+            )
+            return
+        id, _, _, uuid, detector = found["named"]
+        show.say(f"{FAILED.get(detector, 'Got through')}: {id}", "strong", f"named-{uuid}")
+        show.say("What the alert names, shortened", "quiet", f"named-{uuid}")
+        told(found["exchanges"].get(uuid))
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            overrule(console, found, uuid, detector, f"wrong-named-{name}-{uuid}")
+            console.link("traffic", "The exchange", "chat", exchange=uuid)
+
+
 def overrule(console: Console, found: Mapping[str, Any], uuid: str, detector: str, key: str) -> None:
     """What a person said of the detector here, or the button to say it."""
     label = found["labels"].get(uuid)
@@ -251,10 +273,4 @@ def told(exchange: Mapping[str, Any] | None) -> None:
     for name, text in (("Asked", exchange["prompt"]), ("Answered", exchange["response"])):
         with st.container(gap=None):
             st.caption(name)
-            st.text(short(text))
-
-
-def short(text: str) -> str:
-    """The beginning of a text, on one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= SHORT else f"{line[:SHORT]} …"
+            st.text(words.short(text, SHORT))

@@ -10,10 +10,10 @@ import streamlit as st
 from core.roles import Action
 from dashboard import actions, marks, show, words
 from dashboard.console import Console
+from dashboard.deciding import is_own, may_answer
 from dashboard.views import prospects, trial
 from store import deployments
 
-NEEDS = {"retrain": Action.APPROVE, "promote": Action.PROMOTE, "rollback": Action.ROLL_BACK}
 VERBS = {"retrain": "Approve and start", "promote": "Promote", "rollback": "Roll back"}
 DONE = {
     "retrain": "Approved. The run is queued and starts within seconds.",
@@ -45,7 +45,15 @@ BODY = {
     "champion": "Compared with",
     "verdict": "Gate",
 }
-LISTS = {"changes": "What changes", "stays": "What stays"}
+# How the parts of a proposal are headed while it may come about, once it has, and where it did not. Its own sentences
+# are those that were shown for approval: they are never reworded.
+HEADS = {
+    "open": {"changes": "What changes", "stays": "What stays", "undo": "How to undo it"},
+    "done": {"changes": "What it was to change, as proposed", "stays": "What was to stay", "undo": "How to undo it"},
+    "never": {"changes": "What it would have changed, as proposed", "stays": "What would have stayed"},
+}
+TENSES = {"proposed": "open", "others": "open", "approved": "open", "executed": "done"}
+PAST = {"from": "Served then", "to": "Was to serve"}
 
 
 def draw(console: Console, row: Any) -> None:
@@ -69,9 +77,10 @@ def draw(console: Console, row: Any) -> None:
             show.say(f"{row['decided_by']}, {words.ago(row['decided_at'], console.now)}: {comment or 'no comment'}")
         if fell_through(row):
             show.say(f"Not carried out. {row['comment']}")
-        covers(body, key=uuid)
+        tense = TENSES.get(standing(row, console), "never")
+        covers(body, key=uuid, tense=tense)
         if row["kind"] == "retrain":
-            prospects.draw(console, uuid)
+            prospects.draw(console, uuid, tense=tense, waits=open_now)
         if open_now:
             overtaken(console, row)
             buttons(console, row)
@@ -103,17 +112,6 @@ def expiry(row: Mapping[str, Any], console: Console) -> str:
     return f"; {'expires' if waits(row, console) else 'expired'} {words.ago(row['expires_at'], console.now)}"
 
 
-def may_answer(row: Mapping[str, Any], console: Console) -> bool:
-    """Whether who looks at it may approve it."""
-    return console.may(NEEDS[row["kind"]]) and not is_own(row, console)
-
-
-def is_own(row: Mapping[str, Any], console: Console) -> bool:
-    """Whether who looks at it proposed it, and may therefore not approve it."""
-    alone = console.installation.settings.retrain.allow_self_approval and "override" not in row["body"]
-    return row["proposer"] == console.name and not alone
-
-
 def overtaken(console: Console, row: Mapping[str, Any]) -> None:
     """That another version went live since a run was proposed: the gate would compare with one that is not live."""
     if row["kind"] != "retrain":
@@ -127,22 +125,19 @@ def overtaken(console: Console, row: Mapping[str, Any]) -> None:
         )
 
 
-def covers(body: Mapping[str, Any], key: str) -> None:
+def covers(body: Mapping[str, Any], key: str, tense: str = "open") -> None:
     """Everything that an approval is bound to: what changes and what it costs in words, and the whole of it."""
-    for name, label in LISTS.items():
-        lines = body.get(name)
-        if isinstance(lines, list) and lines:
+    for name, label in HEADS[tense].items():
+        said = body.get(name)
+        if said and isinstance(said, list | str):
             with st.container(gap=None):
                 st.caption(label)
-                st.text("\n".join(f"• {line}" for line in lines))
-    if isinstance(body.get("undo"), str):
-        with st.container(gap=None):
-            st.caption("How to undo it")
-            st.text(body["undo"])
+                st.text(said if isinstance(said, str) else "\n".join(f"• {line}" for line in said))
     show.facts({**cost(body.get("estimate")), **pairs(body.get("pairs"))})
     with st.expander("All that this approval covers", key=f"covers-{key}"):
         spec = body.get("spec")
-        points = {label: body[name] for name, label in BODY.items() if isinstance(body.get(name), str | int | float)}
+        labels = BODY if tense == "open" else {**BODY, **PAST}
+        points = {label: body[name] for name, label in labels.items() if isinstance(body.get(name), str | int | float)}
         if isinstance(spec, Mapping):
             points |= {
                 label: spec[name] for name, label in SPEC.items() if isinstance(spec.get(name), str | int | float)

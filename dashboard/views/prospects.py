@@ -15,6 +15,7 @@ from store.queries import commands as queries
 
 # The failure that the worker mends by itself.
 NO_ENCODER = "EncoderMissing"
+QUESTIONS = {"open": "Will it help?", "done": "Was it expected to help?", "never": "Would it have helped?"}
 OUTLOOKS = {
     "likely to help": Mark("Likely to help", "trending_up", "green"),
     "unlikely": Mark("Unlikely to help", "trending_flat", "orange"),
@@ -22,9 +23,9 @@ OUTLOOKS = {
 }
 
 
-def draw(console: Console, decision: str) -> None:
+def draw(console: Console, decision: str, *, tense: str, waits: bool) -> None:
     """What was worked out for the proposal `decision`, or how far that is; nothing where nobody asked. While it is
-    being worked out it looks again by itself."""
+    being worked out it looks again by itself. `waits` says that the proposal still does."""
     row, _ = read(console, decision)
     if row is None:
         return
@@ -36,8 +37,8 @@ def draw(console: Console, decision: str) -> None:
         if live and asked.state(now, console) not in asked.LIVE:
             st.rerun()
         with st.container(border=True, key=f"prospects-{decision}"):
-            show.say("Will it help?", "strong", f"prospects-{decision}")
-            standing(console, decision)
+            show.say(QUESTIONS[tense], "strong", f"prospects-{decision}")
+            standing(console, decision, waits=waits)
 
     outlook()
 
@@ -52,7 +53,7 @@ def read(console: Console, decision: str) -> tuple[Any, dict[str, Any]]:
     return console.load(f"prospects {decision}", query)
 
 
-def standing(console: Console, decision: str) -> None:
+def standing(console: Console, decision: str, *, waits: bool) -> None:
     """Draw what came of the request."""
     row, found = read(console, decision)
     state = asked.state(row, console)
@@ -67,7 +68,8 @@ def standing(console: Console, decision: str) -> None:
         again = " It is asked again by itself once it is there." if found.get("error") == NO_ENCODER else ""
         late = "Nobody worked it out in time: the retraining worker did not run, or was busy."
         st.text(f"It could not be worked out. {row['message']}{again}" if state == "failed" else late)
-        st.caption("The proposal can be answered without it.")
+        if waits:
+            st.caption("The proposal can be answered without it.")
 
 
 def told(found: Mapping[str, Any], key: str) -> None:

@@ -54,19 +54,29 @@ def numbers(why: Mapping[str, Any]) -> None:
     metric = str(why.get("metric", ""))
     window, reference, limit = why.get("window"), why.get("reference"), why.get("limit")
     found: dict[str, object] = {}
+    counted = words.incident(why)
+    found["Got through"] = counted
     if "value" in why:
-        found["Value"] = f"{words.number(why['value'], metric)} ({words.interval({'n': 0, **why}, metric)})"
-    if isinstance(limit, Mapping):
+        exact = f"{words.number(why['value'], metric)} ({words.interval({'n': 0, **why}, metric)})"
+        found["As a share" if counted else "Value"] = exact
+    if change := (why.get("details") or {}).get("change"):
+        found.pop("Value", None)  # That of the latest rows, of which some came before the change.
+        now = f"{words.number(change['now']['value'], metric)} ({words.interval(change['now'], metric)})"
+        found["Since the change"] = now
+        found["Against the reference"] = words.compared(change, metric)
+    if counted:
+        found["Limit"] = "none may get through"
+    elif isinstance(limit, Mapping):
         found["Promise"] = limit.get("words")
     elif isinstance(limit, int | float):
-        found["Limit"] = words.number(float(limit), metric)
+        found["Limit"] = words.limit({**(why.get("details") or {}), "limit": limit}, metric)
     if isinstance(window, Mapping):
         found["Window"] = _rows(window)
     if isinstance(reference, Mapping):
         version = f", answered by {reference['version']}" if reference.get("version") else ""
         found["Reference"] = _rows(reference) + version
     found["Seen in"] = why.get("view_words")
-    found["Segment"] = why.get("segment")
+    found["Technique" if counted else "Segment"] = why.get("segment")
     show.facts(found)
 
 

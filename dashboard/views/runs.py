@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.roles import Action
 from core.states import RUN_STAGES
-from dashboard import actions, charts, marks, show, words
+from dashboard import actions, charts, marks, run_log, show, words
 from dashboard.console import Console
 from dashboard.views import diagnosis, learnt, proposals, propose
 from store.queries import runs as queries
@@ -108,7 +108,8 @@ def line(console: Console, row: Mapping[str, Any]) -> None:
         show.mark(marks.RUN.get(row["state"]))
         with st.container(gap=None, width="stretch"):
             show.say(row["candidate"] or f"Run {row['uuid'][:8]}", "strong", row["uuid"])
-            what = f"{STAGES.get(row['stage'], row['stage'])} · {went(row, console)}"
+            stage = "" if row["state"] == "succeeded" else f"{STAGES.get(row['stage'], row['stage'])} · "
+            what = f"{stage}{went(row, console)}"
             show.say(
                 f"{what} · by {row['requested_by']}{': ' + row['message'] if row['message'] else ''}",
                 "quiet",
@@ -286,14 +287,6 @@ def log(events: Sequence[Mapping[str, Any]]) -> None:
     if not events:
         return
     st.subheader("Log", anchor=False)
-    skip = ("line", "at", "event")
-    lines = [
-        f"{event['at']:%H:%M:%S}  {event.get('event', ''):<11}"
-        + "  ".join(f"{name}={_short(value)}" for name, value in event.items() if name not in skip)
-        for event in reversed(events[-LOG_LINES:])
-    ]
-    st.code("\n".join(lines), language=None, height=260)
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)[:200]
+    st.caption("Newest first; times are UTC.")
+    lines = [f"{event['at']:%H:%M:%S}  {run_log.sentence(event)}" for event in reversed(events[-LOG_LINES:])]
+    st.code("\n".join(lines), language=None, height=260, wrap_lines=True)

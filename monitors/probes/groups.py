@@ -110,8 +110,12 @@ class Group:
         if unscored > told:
             status, reason = "nodata", f"{unscored} of {len(self.records)} answers could not be scored."
             estimate = Estimate.missing(len(self.outcomes), estimate.method, unscored)
+        failed = [outcome for outcome in self.outcomes if outcome.failed]
         said = {
-            "failed": [outcome.id for outcome in self.outcomes if outcome.failed][:SHOWN],
+            "failures": len(failed),
+            "failed": [outcome.id for outcome in failed][:SHOWN],
+            # The probe and its captured exchange: what an alert leads to. No text of either.
+            "exchanges": [[outcome.id, outcome.inference] for outcome in failed if outcome.inference][:SHOWN],
             "unscored": unscored,
             "asked": len(self.records),
             "prompts": len(self.prompts),

@@ -31,14 +31,15 @@ POINTS = 40
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every page shows at its top."""
+    """What every page shows at its top. `proposed` waits for an answer; `untaken` counts alerts that nobody took."""
 
     route: sa.RowMapping | None
     verified: bool
     last_sample_at: datetime | None
     firing: int
     pending: int
-    waiting: int
+    untaken: int
+    proposed: Sequence[sa.RowMapping]
     watched: int
     running: int
     processes: list[dict[str, Any]]
@@ -46,11 +47,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A monitor with its latest measurement and the recent ones, oldest first."""
+    """A monitor with its latest measurement and the recent ones, oldest first, and whether an alert of its rule fires:
+    a part of it may be past its limit, and what it measures anew may be too little to tell."""
 
     monitor: sa.RowMapping
     latest: sa.RowMapping | None
     recent: Sequence[sa.RowMapping]
+    firing: bool = False
 
 
 def frame(tx: Tx, deployment: str, now: datetime) -> Frame:
@@ -75,7 +78,8 @@ def frame(tx: Tx, deployment: str, now: datetime) -> Frame:
         last_sample_at=last_sample_at(tx),
         firing=states.get("firing", 0),
         pending=states.get("pending", 0),
-        waiting=int(tx.scalar(untaken)) + int(tx.scalar(_proposed(sa.func.count(), now))),
+        untaken=int(tx.scalar(untaken)),
+        proposed=tx.all(_proposed(now, decisions.c.kind, decisions.c.proposer, decisions.c.body)),
         watched=int(tx.scalar(sa.select(sa.func.count()).where(monitors.c.enabled))),
         running=int(tx.scalar(sa.select(sa.func.count()).where(runs.c.state == "running"))),
         processes=heartbeats.ages(tx),
@@ -92,30 +96,41 @@ def last_sample_at(tx: Tx) -> datetime | None:
 
 
 def waiting(tx: Tx, now: datetime, limit: int = 20) -> tuple[list[sa.RowMapping], list[sa.RowMapping]]:
-    """Proposals that wait for an answer, and firing alerts that nobody has taken; newest first."""
+    """Every proposal that waits for an answer, and the newest firing alerts that nobody has taken; newest first."""
     untaken = (
         sa.select(alerts)
         .where(alerts.c.state == "firing", alerts.c.acknowledged_at.is_(None))
         .order_by(alerts.c.id.desc())
         .limit(limit)
     )
-    return tx.all(_proposed(decisions, now).order_by(decisions.c.id.desc()).limit(limit)), tx.all(untaken)
+    return tx.all(_proposed(now, decisions).order_by(decisions.c.id.desc())), tx.all(untaken)
 
 
 def tiles(tx: Tx) -> list[Tile]:
     """Every monitor with its recent measurements of its main metric, by name."""
-    return [tile(tx, monitor) for monitor in tx.all(sa.select(monitors).order_by(monitors.c.name))]
+    loud = _firing(tx)
+    return [_tile(tx, monitor, loud) for monitor in tx.all(sa.select(monitors).order_by(monitors.c.name))]
 
 
-def tile(tx: Tx, monitor: sa.RowMapping, points: int = POINTS) -> Tile:
+def tile(tx: Tx, monitor: sa.RowMapping) -> Tile:
     """One monitor's tile. Its main metric is the one it is named for, or else the first that has a limit."""
+    return _tile(tx, monitor, _firing(tx))
+
+
+def _firing(tx: Tx) -> set[int]:
+    """The monitors whose rule has an alert that fires, by key."""
+    rows = tx.all(sa.select(alerts.c.monitor_id).where(alerts.c.state == "firing", alerts.c.kind == "rule"))
+    return {row["monitor_id"] for row in rows}
+
+
+def _tile(tx: Tx, monitor: sa.RowMapping, loud: set[int], points: int = POINTS) -> Tile:
     newest = measurements.c.monitor_id == monitor["id"], measurements.c.segment == ""
     rows = tx.all(_narrow().where(*newest).order_by(measurements.c.id.desc()).limit(points * 3))
     names = [row["metric"] for row in rows]
     limited = [limit["metric"] for limit in limits(monitor["rule"], monitor["metric"])]
     main = next((name for name in (monitor["metric"], *limited, *sorted(names)) if name in names), "")
     recent = [row for row in rows if row["metric"] == main][:points]
-    return Tile(monitor, recent[0] if recent else None, recent[::-1])
+    return Tile(monitor, recent[0] if recent else None, recent[::-1], monitor["id"] in loud)
 
 
 def timeline(tx: Tx, since: datetime) -> tuple[list[sa.RowMapping], list[sa.RowMapping]]:
@@ -168,5 +183,5 @@ def _narrow() -> sa.Select[Any]:
     return sa.select(*[column for column in measurements.c if column.name != "details"])
 
 
-def _proposed(what: Any, now: datetime) -> sa.Select[Any]:
-    return sa.select(what).where(decisions.c.state == "proposed", decisions.c.expires_at > now)
+def _proposed(now: datetime, *what: Any) -> sa.Select[Any]:
+    return sa.select(*what).where(decisions.c.state == "proposed", decisions.c.expires_at > now)

@@ -204,3 +204,20 @@ def test_a_live_run_is_stopped_and_resumed(console: Served, visit: Visit) -> Non
     me.page.get_by_text("goes on from its checkpoint").first.wait_for()
     with console.world.store.read() as tx:
         assert runs.get(tx, console.world.run)["state"] == "queued"
+
+
+@pytest.mark.parametrize("path", ["", "models"])
+def test_a_row_of_a_list_has_the_whole_width_of_a_phone(console: Served, visit: Visit, path: str) -> None:
+    """Beside its badge and its button a reason became a column of single words."""
+    me = visit(console.url)
+    me.page.set_viewport_size({"width": 390, "height": 844})
+    me.sign_in("otto")
+    me.open(path)
+    rows = ", ".join(f'[class*="st-key-{name}-"]' for name in ("waits", "alert", "run", "version"))
+    shown = me.page.locator(f".stHorizontalBlock:is({rows})").filter(has=me.page.locator('[class*="st-key-strong"]'))
+    assert shown.count()
+    for place in range(shown.count()):
+        row, text = shown.nth(place), shown.nth(place).locator('[class*="st-key-strong"]').first
+        outer, inner = row.bounding_box(), text.bounding_box()
+        assert outer is not None and inner is not None
+        assert inner["width"] > 0.8 * outer["width"]

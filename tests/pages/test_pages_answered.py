@@ -56,6 +56,36 @@ def test_a_proposal_that_nobody_answered_says_since_when_it_cannot_be(filled: Wo
     assert MAY not in page
 
 
+@pytest.mark.parametrize("ended", ["rejected", "expired"])
+def test_a_proposal_that_came_to_nothing_does_not_speak_of_what_will_be(
+    filled: World, open_page: Open, ended: str
+) -> None:
+    def page() -> str:
+        return texts(open_page(filled, "runs", name="bea", decision=filled.retrain))
+
+    open_words = ("What changes", "What stays", "How to undo it", "Will it help?")
+    assert all(words in page() for words in open_words)
+    with filled.store.write(filled.now) as tx:
+        if ended == "rejected":
+            decisions.reject(tx, filled.retrain, actor="bea", reason="Not before the sale.")
+        else:
+            past = filled.now - timedelta(hours=2)
+            mine = tables.decisions.c.uuid == filled.retrain
+            tx.execute(tables.decisions.update().where(mine).values(expires_at=past))
+    over = page()
+    assert not any(words in over for words in open_words)
+    assert "What it would have changed, as proposed" in over and "Would it have helped?" in over
+
+
+def test_an_expired_proposal_does_not_wait_on_the_page_of_another_alert(filled: World, open_page: Open) -> None:
+    with filled.store.write(filled.now) as tx:
+        tx.execute(tables.decisions.update().values(alert_id=None))
+    assert "Waits already" in texts(open_page(filled, "alerts", alert=filled.alert))
+    with filled.store.write(filled.now) as tx:
+        tx.execute(tables.decisions.update().values(expires_at=filled.now - timedelta(hours=2)))
+    assert "Waits already" not in texts(open_page(filled, "alerts", alert=filled.alert))
+
+
 def test_what_was_approved_and_came_to_nothing_is_not_called_replaced(filled: World, open_page: Open) -> None:
     id = approved(filled)
     with filled.store.write(filled.now) as tx:

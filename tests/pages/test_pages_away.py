@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +12,13 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from core.errors import Unavailable
-from dashboard import pages
+from core.rules import Threshold
+from dashboard import pages, show
 from dashboard.console import Console
-from dashboard.views import again, models, trial
-from store import trials, versions
+from dashboard.views import again, limit, models, trial
+from store import alerts, trials, versions
+from store import monitors as monitor_rows
+from store.alerts import Finding
 from store.queries import models as queries
 from store.unit_of_work import Store
 from tests.console_world import World
@@ -54,13 +58,20 @@ def dialog(name: str, world: World) -> Callable[[Console], None]:
         with world.store.read() as tx:
             (row,) = trials.running(tx)
         drawn, given = trial.decide, ("abort", row["uuid"], "assistant-v2", "abort")
+    elif name == "limit":
+        old, new = (Threshold("above", at, timedelta(0)) for at in (20_000.0, 30_000.0))
+        with world.store.write(world.now) as tx:
+            found = Finding("latency", "rule", True, "Slow.", monitor_id=monitor_rows.get(tx, "latency")["id"])
+            alerts.apply(tx, found)
+            shown = monitor_rows.get(tx, "latency")["revision"]
+        drawn, given = limit.confirm, (limit.Change("latency", shown, "latency_p95_ms", old, new),)
     else:
         route = {"version": "assistant-v1", "previous": "assistant-base", "trial": ""}
         drawn, given = models.go_back, (route, ["assistant-base"], [])
     return lambda console: drawn.__wrapped__(console, *given)
 
 
-@pytest.mark.parametrize("name", ["again", "trial", "back"])
+@pytest.mark.parametrize("name", ["again", "trial", "back", "limit"])
 def test_a_dialog_ends_only_when_its_act_was_done_and_else_says_why_not(
     filled: World, open_page: Open, switch: Switch, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -162,3 +173,27 @@ def test_a_page_without_its_store_is_drawn_anew_once_that_is_back(
     switch(False)
     work()
     assert again == [True]
+
+
+def test_the_age_of_old_numbers_grows_while_the_page_stands(
+    filled: World, open_page: Open, switch: Switch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Callable[[], None]] = []
+    real = st.fragment
+
+    def fragment(*, run_every: object = None, key: str = "") -> Callable[[Callable[[], None]], Any]:
+        def keep(work: Callable[[], None]) -> Any:
+            if key == "bar":
+                drawn.append(work)
+            return real(key=key)(work)
+
+        return keep
+
+    monkeypatch.setattr(pages.st, "fragment", fragment)
+    open_page(filled, "audit")
+    ages: list[timedelta] = []
+    monkeypatch.setattr(show, "show_away", lambda error, since, now: ages.append(now - since))
+    switch(True)
+    filled.now += timedelta(minutes=7)
+    drawn[-1]()
+    assert ages == [timedelta(minutes=7)]

@@ -12,8 +12,12 @@ from dashboard.installation import Installation
 from store import audit, commands
 from store import monitors as monitor_rows
 from store.queries import commands as command_queries
+from store.unit_of_work import Store
 from tests.console_world import World
 from tests.pages.conftest import Open
+
+LIMIT = ("errors", "limit", "limit-value-errors")
+WEIGHT = ("prompt_drift", "weight", "weight-value")
 
 
 def texts(page: AppTest) -> str:
@@ -75,6 +79,29 @@ def test_a_limit_that_somebody_else_changed_meanwhile_is_not_saved(filled: World
     assert monitor(filled, "errors")["revision"] == 2
     page.button(key="limit-save").click().run()
     assert monitor(filled, "errors")["revision"] == 3, "what was shown after the refusal may be saved"
+
+
+@pytest.mark.parametrize(("name", "change", "field"), [LIMIT, WEIGHT])
+def test_a_change_that_could_not_be_kept_is_kept_as_it_was_shown(
+    filled: World, open_page: Open, monkeypatch: pytest.MonkeyPatch, name: str, change: str, field: str
+) -> None:
+    """The revision that was shown stays with it: what somebody else changed meanwhile is not overwritten unseen."""
+    page = open_page(filled, "monitors", name="otto", monitor=name, change=change)
+    page.number_input(key=field).set_value(9.0).run()
+    with filled.store.write(filled.now) as tx:
+        monitor_rows.edit(tx, name, revision=1, actor="ann", severity="critical")
+    with monkeypatch.context() as patch:
+
+        def busy(*_: object) -> None:
+            raise Unavailable("The database is busy.", "Try again.")
+
+        patch.setattr(Store, "write", busy)
+        page.button(key=f"{change}-save").click().run()
+        assert "The database is busy. Try again." in texts(page)
+    assert page.number_input(key=field).value == 9.0
+    page.button(key=f"{change}-save").click().run()
+    assert f"{name} was changed since it was shown." in texts(page)
+    assert monitor(filled, name)["revision"] == 2
 
 
 def test_a_panel_that_does_not_fit_the_monitor_is_not_there(filled_folder: World, open_page: Open) -> None:

@@ -101,9 +101,22 @@ def test_a_store_that_goes_away_leaves_the_old_numbers_with_a_banner(
     assert len(after) > 0.6 * len(before)
 
 
+def test_only_a_run_that_is_not_done_says_at_which_stage_it_is(filled_folder: World, open_page: Open) -> None:
+    told = texts(open_page(filled_folder, "runs"))
+    assert "Train · for " in told and "Judge · " not in told
+
+
+def test_the_log_of_a_run_is_sentences(filled_folder: World, open_page: Open) -> None:
+    page = open_page(filled_folder, "runs", run=filled_folder.run)
+    lines = page.code[-1].value.splitlines()
+    assert "Step 23 of 64: loss" in lines[0]
+    assert all("=" not in line and "{" not in line for line in lines)
+
+
 def test_an_alert_says_what_would_mend_it(filled_folder: World, open_page: Open) -> None:
     page = open_page(filled_folder, "alerts", alert=filled_folder.alert)
     assert not page.exception
+    assert "The nearest of the pairs held (1)" in [str(part.label) for part in page.expander]
     told = texts(page)
     assert "What would mend it" in told and "1 of 105 pairs wanted for this topic; label these 3 first" in told
     (to_label,) = [

@@ -128,7 +128,7 @@ def test_numbers_are_those_of_the_rows(world: World) -> None:
         spent, epochs, alarms = overview.budget(tx, world.now - 90 * DAY)
         assert frame.route is not None
         assert (frame.route["version"], frame.verified, frame.firing) == ("assistant-v1", True, 1)
-        assert frame.waiting == len(proposals) + len(untaken) == 3
+        assert (len(frame.proposed), frame.untaken) == (len(proposals), len(untaken)) == (2, 1)
         assert (round(spent, 3), epochs, alarms) == (0.1, 2, 0)
         assert frame.last_sample_at == tx.scalar(sa.select(sa.func.max(inferences.c.at)))
         assert [row["name"] for row in models.lineage(tx, "assistant-v2")] == [

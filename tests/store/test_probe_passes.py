@@ -123,8 +123,13 @@ def test_a_success_that_returns_names_the_incident_that_was_resolved(world: Worl
     first, second = world.alerts("rule")
     assert (first["state"], second["state"]) == ("resolved", "firing")
     assert "reopens" not in first["why"] and second["why"]["reopens"]["alert"] == first["uuid"]
-    assert second["summary"].startswith("Attack success (jailbreak/persona) is 50.0 % (")
-    assert second["why"]["details"]["failed"] and "outcomes" not in second["why"]["details"]
+    assert second["summary"] == "jailbreak/persona got through: 3 attacks of 6 asked. One is enough for an alert."
+    named = second["why"]["details"]
+    assert named["failed"] and "outcomes" not in named and "Probes page" in second["why"]["suggested"]
+    assert [id for id, _ in named["exchanges"]] == named["failed"] and named["failures"] == 3
+    with world.store.read() as tx:
+        kept = [inferences.by_uuid(tx, uuid) for _, uuid in named["exchanges"]]
+    assert all(row.kind == "probe" for row in kept)
     with world.store.read() as tx:
         fired = tx.all(sa.select(audit_events).where(audit_events.c.kind == "alert.fired"))
         told = [row["body"] for row in fired if row["body"]["kind"] == "rule"]

@@ -82,6 +82,17 @@ def test_quality_that_falls_after_a_release_points_at_the_release() -> None:
 
 
 @pytest.mark.parametrize(
+    ("metric", "said"),
+    [
+        ("response_length", "The length of answers changed 80 answers after assistant-v2 went live;"),
+        ("negative_feedback", "Negative feedback got worse 80 answers after assistant-v2 went live;"),
+    ],
+)
+def test_what_sees_both_ways_is_not_said_to_have_got_worse(metric: str, said: str) -> None:
+    assert propose(situation(metric)).reason.startswith(said)
+
+
+@pytest.mark.parametrize(
     ("metric", "kind"),
     [("response_length", "none"), ("latency", "none"), ("adversarial", "rollback"), ("errors", "rollback")],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dashboard.verdict import running
+from dataclasses import replace
+
+from dashboard.verdict import running, status
 from store.queries.overview import Tile
 
 
@@ -19,6 +21,9 @@ def test_what_needs_somebody_comes_first_and_the_paused_not_at_all() -> None:
         tile("broken", "error"),
         tile("few", "nodata"),
         tile("moved", "breach"),
+        replace(tile("loud", "nodata"), firing=True),
         tile("also calm", "ok"),
     ]
-    assert [shown.monitor["name"] for shown in running(tiles)] == ["moved", "broken", "calm", "also calm", "few", "new"]
+    names = ["loud", "moved", "broken", "calm", "also calm", "few", "new"]
+    assert [shown.monitor["name"] for shown in running(tiles)] == names
+    assert status(running(tiles)[0]) == "firing", "too little to tell anew ends no alert"

@@ -42,6 +42,13 @@ def test_the_first_sentence_is_about_the_loss(losses: list[float], more: dict[st
     assert word in diagnose(steps(losses, **more))[0]
 
 
+def test_a_run_that_is_over_is_told_in_the_past() -> None:
+    end = [{"event": "end", "step": 24, "of": 24}]
+    assert diagnose(steps(FALLING) + end)[0].startswith("It learnt: the loss fell from ")
+    diverged = diagnose(steps([0.69 + 0.1 * n for n in range(24)]) + end)[0]
+    assert diverged.startswith("It diverged") and "Stop it" not in diverged and ". Lower retrain." in diverged
+
+
 def test_preferred_answers_that_lose_probability_are_named() -> None:
     falling = [-0.02 * n + WAVE[n] for n in range(24)]
     told = diagnose(steps(FALLING, chosen_reward=falling, chosen_logp=-80.0))
