@@ -1,4 +1,4 @@
-"""Bars P1 to P5: what the gateway costs, beside a bare proxy with the same capture and beside no proxy at all.
+"""Bars P1 to P4: what the gateway costs, beside a bare proxy with the same capture and beside no proxy at all.
 
 A scripted OpenAI-compatible server answers at once (27 words; streamed: 27 chunks). In one run, by turns: requests
 straight to it, through a bare Starlette and aiohttp proxy that queues the same rows for the same capture, and through
@@ -33,7 +33,7 @@ from store.unit_of_work import Store
 
 ROOT = Path(__file__).resolve().parent.parent
 WORDS = [f"word{number}" for number in range(27)]
-ASKERS, RATES = 32, (100, 300)
+ASKERS, RATES, SETTLE = 32, (100, 300), 3.0
 QUESTION = [{"role": "user", "content": "Where is my parcel? " + "It was sent on Monday. " * 6}]
 UPSTREAM, BARE, GATEWAY = 8811, 8812, 8813
 CORES = sorted(os.sched_getaffinity(0))
@@ -241,6 +241,7 @@ async def measure(port: int, key: str, pid: int, seconds: float, told: Figures) 
     told.rates.append(rate)
     told.cpu.append((cpu_of(pid) - before) / (rate * (time.perf_counter() - began)) * 1e3)
     told.streams.append(await streamer.flood(seconds))
+    await asyncio.sleep(SETTLE)  # what the floods left to be written is not what a paced request meets
     for wanted in RATES:
         told.waits.setdefault(wanted, []).extend(await asker.pace(wanted, seconds / 2))
     told.first.extend(await streamer.pace(RATES[0], seconds / 2))
