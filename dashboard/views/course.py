@@ -10,7 +10,7 @@ import streamlit as st
 from core.rules import limits
 from dashboard import charts, show, words
 from dashboard.console import Console
-from dashboard.views.overview import RANGES, first_range
+from dashboard.views.overview import RANGES, choose_range
 from store.queries import monitors as queries
 from store.queries import overview
 from store.queries.overview import Tile
@@ -27,19 +27,8 @@ def draw(console: Console, tile: Tile, look: Sequence[Any]) -> None:
     """The main metric over the chosen range with releases, alarms and what it is compared with."""
     assert tile.latest is not None
     metric, monitor = tile.latest["metric"], tile.monitor
-    usual = first_range(console)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("Over time", anchor=False)
-        chosen = st.segmented_control(
-            "Range",
-            list(RANGES),
-            default=usual,
-            required=True,
-            key="range",
-            bind="query-params",
-            label_visibility="collapsed",
-        )
-    since = console.now - RANGES[chosen or usual]
+    chosen = choose_range(console, "Over time")
+    since = console.now - RANGES[chosen]
 
     def query(tx: Tx) -> tuple[list[Any], list[Any], list[Any]]:
         alerts, releases = overview.timeline(tx, since)

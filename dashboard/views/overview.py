@@ -182,11 +182,11 @@ def first_range(console: Console) -> str:
     return next(name for name, length in RANGES.items() if name == USUAL or age <= length)
 
 
-def over_time(console: Console, names: Sequence[str]) -> None:
-    """Monitors by time with the marks of releases."""
+def choose_range(console: Console, title: str) -> str:
+    """A heading with the ranges beside it; returns the one that is chosen, which the address keeps."""
     usual = first_range(console)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        st.subheader("State over time", anchor=False)
+        st.subheader(title, anchor=False)
         chosen = st.segmented_control(
             "Range",
             list(RANGES),
@@ -196,7 +196,13 @@ def over_time(console: Console, names: Sequence[str]) -> None:
             bind="query-params",
             label_visibility="collapsed",
         )
-    since = console.now - RANGES[chosen or usual]
+    return chosen or usual
+
+
+def over_time(console: Console, names: Sequence[str]) -> None:
+    """Monitors by time with the marks of releases."""
+    chosen = choose_range(console, "State over time")
+    since = console.now - RANGES[chosen]
     alerts, releases = console.load(f"timeline {chosen}", lambda tx: queries.timeline(tx, since))
     figure = charts.state_line(names, alerts, releases, since, console.now)
     told = f"{words.count(len(alerts), 'alert')} and {words.count(len(releases), 'release')} in the last {chosen}"

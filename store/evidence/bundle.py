@@ -25,7 +25,7 @@ from store import tables as t
 from store.evidence import report as pages
 from store.evidence import stories, verify
 from store.evidence.period import Period
-from store.evidence.records import SETS, RecordSet, chain_ends
+from store.evidence.records import SETS, RecordSet, chain, chain_ends
 from store.unit_of_work import Store, Tx
 
 FORM = "trimtab-evidence/1"
@@ -111,7 +111,7 @@ def _write(
             files[name] = _records(archive, name, one, rows, now, progress)
             counts[one.name] = files[name]["records"]
             counts.update({f"{one.name}/{group}": n for group, n in files[name]["groups"].items()})
-        told = stories.tell(kept, _events(tx, period))
+        told = stories.tell(kept, chain(tx, period))
         answers = [_answer(framework, counts) for framework in all_frameworks()]
         controls = {framework["name"]: framework["counted"] for framework in answers}
         head = _head(tx, period)
@@ -195,10 +195,6 @@ def _answer(framework: Framework, counts: Mapping[str, int]) -> dict[str, Any]:
     ]
     counted = dict(Counter(str(control["status"]) for control in controls))
     return {"name": framework.name, "source": framework.source, "controls": controls, "counted": counted}
-
-
-def _events(tx: Tx, period: Period) -> Iterator[Mapping[str, Any]]:
-    return next(one for one in SETS if one.name == "chain").rows(tx, period)
 
 
 def _head(tx: Tx, period: Period) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -85,9 +86,9 @@ def test_the_list_looks_again_with_the_frame(filled: World, open_page: Open, mon
     again: dict[str, object] = {}
     fragment = overview.st.fragment
 
-    def noted(*args: object, run_every: object = None, key: str = "", **more: object) -> object:
+    def noted(*args: Any, run_every: Any = None, key: str = "", **more: Any) -> Any:
         again[key] = run_every
-        return fragment(*args, run_every=run_every, key=key, **more)  # type: ignore[call-overload]
+        return fragment(*args, run_every=run_every, key=key, **more)
 
     monkeypatch.setattr(overview.st, "fragment", noted)
     open_page(filled, name="otto")

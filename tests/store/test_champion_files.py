@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,30 +12,20 @@ from retrain.candidate import Bench
 from retrain.held_out import read_scored
 from store import datasets, runs, versions
 from store.unit_of_work import Store
+from tests.store.test_retrain_worker_runs import settings, store
 from tests.toy_runs import (
     ToyAsker,
     get,
     in_loop,
-    make_settings,
     make_worker,
     now,
-    open_store,
     queue,
     until,
     working,
 )
 
+__all__ = ["settings", "store"]
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    return make_settings(tmp_path, monkeypatch)
-
-
-@pytest.fixture
-def store(settings: Settings) -> Iterator[Store]:
-    yield from open_store(settings)
 
 
 def version(store: Store, name: str) -> ModelVersion:

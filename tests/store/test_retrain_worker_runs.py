@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -246,9 +247,13 @@ async def test_a_full_disk_is_named_where_a_child_could_not_even_say_so(
     uuid = queue(store, steps=500)
     engine = Local(settings.home / "runs")
     monkeypatch.setattr("retrain.ending._LEAST_FREE", 2**63)
+
+    def begun(attempts: int) -> bool:
+        return get(store, uuid)["attempts"] == attempts and bool(engine.list())
+
     async with working(make_worker(store, settings, [])):
         for attempts in (0, 1, 2):
-            await until(lambda n=attempts: get(store, uuid)["attempts"] == n and engine.list())  # type: ignore[misc]
+            await until(partial(begun, attempts))
             for job in engine.list():
                 os.killpg(int(job.partition("/")[2]), signal.SIGKILL)
         await until(lambda: get(store, uuid)["state"] == "failed")

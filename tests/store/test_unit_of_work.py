@@ -7,6 +7,7 @@ import socket
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -178,8 +179,8 @@ def test_a_server_that_went_away_without_a_word_is_given_up(postgres_url: str) -
     opened = make_store(postgres_url, now=NOW)
     try:
         with opened.read() as tx:
-            driver = tx.connection.connection.driver_connection
-            with socket.socket(fileno=os.dup(driver.pgconn.socket)) as line:  # type: ignore[union-attr]
+            driver: Any = tx.connection.connection.driver_connection
+            with socket.socket(fileno=os.dup(driver.pgconn.socket)) as line:
                 assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
                 silent = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
                 asked = line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL)
