@@ -179,6 +179,14 @@ class Store:
             yield tx
 
     @contextmanager
+    def snapshot(self, now: datetime | None = None) -> Iterator[Tx]:
+        """The same, all of it as of its first read: what is written meanwhile is not seen, however long it takes."""
+        with self._transaction("BEGIN", now) as tx:
+            if tx.connection.dialect.name == "postgresql":
+                tx.execute(sa.text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
+            yield tx
+
+    @contextmanager
     def write(self, now: datetime) -> Iterator[Tx]:
         """A transaction that writes. On SQLite it holds the write lock from its start (BEGIN IMMEDIATE)."""
         with self._transaction(_WRITING, now) as tx:

@@ -71,7 +71,7 @@ def export(
         raise _unwritable(path, error) from None
     try:
         with os.fdopen(handle, "wb") as file:
-            with store.read(now) as tx:
+            with store.snapshot(now) as tx:
                 made = _write(tx, file, period, deployment, actor, now, report or (lambda share: None))
             file.flush()
             os.fsync(file.fileno())

@@ -103,6 +103,26 @@ def test_every_set_holds_what_the_store_holds(empty_store: Store, tmp_path: Path
     assert verify.check_export(made.path, made.digest) == []
 
 
+def test_what_is_written_meanwhile_is_not_torn_into_it(empty_store: Store, tmp_path: Path) -> None:
+    world = console_world.build_filled(tmp_path / "home", store=empty_store)
+    told: list[float] = []
+
+    def meanwhile(share: float) -> None:
+        told.append(share)
+        with world.store.write(world.now) as tx:  # dated within the period, committed while it is read
+            tx.audit("ann", "account.role_changed", "ann", {"n": len(told)})
+
+    period = Period(world.now - MONTH, world.now + MONTH)
+    path = tmp_path / "e.zip"
+    made = bundle.export(
+        world.store, path, period, deployment="assistant", actor="otto", now=world.now, report=meanwhile
+    )
+    assert len(told) > 5 and verify.check_export(path, made.digest) == []
+    assert not [row for row in read(path, "chain") if row["kind"] == "account.role_changed"]
+    with world.store.read() as tx:
+        assert audit.verify(tx).bad is None
+
+
 def test_no_captured_text_and_no_secret_leaves(world: World, made: Export) -> None:
     with world.store.read() as tx:
         texts = [text for row in tx.all(sa.select(tables.inference_texts)) for text in (row["prompt"], row["response"])]
