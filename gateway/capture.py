@@ -88,8 +88,13 @@ class Capture:
         """
         return self._promise(_Job((), len(item.chosen) + len(item.rejected) + len(item.comment) + 512, said=item))
 
+    @property
+    def portion(self) -> int:
+        """How many exchanges that were sent in are queued together at most."""
+        return max(1, min(BATCH, self._limit // 4))
+
     def acknowledge_rows(self, rows: Sequence[Inference]) -> Future[bool]:
-        """Queue at most BATCH exchanges that were sent in; the future is done once all of them are committed.
+        """Queue at most a portion of exchanges that were sent in; the future is done once all of them are committed.
 
         Raises Unavailable at once when the store is away or there is no room: half of it is kept for chats.
         """
@@ -206,7 +211,7 @@ class Capture:
         try:
             with self._store.write(self._now()):
                 pass
-        except Unavailable:
+        except Exception:  # still away; whatever it is must not end the thread, and the next commit tells it
             return
         self._recovered()
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from core.errors import Unavailable
 from core.types import Inference
 from gateway.auth import Caller
-from gateway.capture import BATCH
 from gateway.context import Gateway
 from gateway.errors import Invalid
 from gateway.otlp.conventions import is_chat
@@ -82,8 +81,9 @@ async def read_batch(spans: Iterator[Span], gateway: Gateway) -> Taken:
 async def commit(gateway: Gateway, rows: list[Inference]) -> None:
     """Return when they are on disk, some hundreds a commit. Raises Unavailable where that cannot be: what was written
     by then is known again when the batch is sent again."""
-    for start in range(0, len(rows), BATCH):
-        done = asyncio.wrap_future(gateway.capture.acknowledge_rows(rows[start : start + BATCH]))
+    portion = gateway.capture.portion
+    for start in range(0, len(rows), portion):
+        done = asyncio.wrap_future(gateway.capture.acknowledge_rows(rows[start : start + portion]))
         try:
             await asyncio.wait_for(done, COMMIT_SECONDS)
         except TimeoutError:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +16,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from core.settings import GatewaySettings
+from gateway.capture import _Job
 from gateway.otlp.exchanges import exchange_id
+from gateway.servers.scripted import Scripted
 from store.unit_of_work import Store
 from tests.unit.test_otlp_conventions import CHAT, FORMS, SPAN, TRACE, as_json, as_protobuf
 
-from .conftest import Reply, World
+from .conftest import Reply, World, run_gateway
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 PATH = "/v1/traces"
@@ -112,6 +117,28 @@ def test_chats_find_room_while_spans_wait(world: World) -> None:
     assert take(world, batch(1)).status == 503
     assert world.chat().status == 200 and not world.gateway.capture.counts.dropped
     world.gateway.capture._jobs_in -= limit // 2
+
+
+def test_a_batch_passes_through_a_small_room(tmp_path: Path) -> None:
+    with run_gateway(tmp_path, Scripted(), gateway=GatewaySettings(capture_queue=8)) as world:
+        assert take(world, batch(50)).status == 200
+        assert count(world) == 50
+
+
+def test_what_the_store_says_while_it_is_away_does_not_end_the_capture(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken:
+        def write(self, now: object) -> None:
+            raise RuntimeError("not foreseen")
+
+    world.gateway.capture.trouble = "away"
+    monkeypatch.setattr(world.gateway.capture, "_store", Broken())
+    world.gateway.capture._jobs.put(_Job((), 0))  # wakes the thread, which now looks for the store
+    time.sleep(1.0)
+    assert world.gateway.capture._thread.is_alive()
+    monkeypatch.setattr(world.gateway.capture, "_store", world.store)
+    world.settle(lambda: take(world, batch(3)).status == 200)
 
 
 def test_no_payload_is_the_gateways_fault(world: World) -> None:
