@@ -101,7 +101,7 @@ def _legacy(span: Span, told: Mapping[str, Any]) -> Said:
             asked = asked or attributes.get("gen_ai.prompt")
         elif name == "gen_ai.content.completion":
             answered = answered or attributes.get("gen_ai.completion")
-    return _messages(_parsed(asked), "user"), _messages(_parsed(answered), "assistant")
+    return _told(asked, "user"), _told(answered, "assistant")
 
 
 def _events(span: Span, told: Mapping[str, Any]) -> Said:
@@ -116,8 +116,16 @@ def _events(span: Span, told: Mapping[str, Any]) -> Said:
 
 
 def _openinference(span: Span, told: Mapping[str, Any]) -> Said:
-    asked, answered = _parsed(told.get("input.value")), _parsed(told.get("output.value"))
-    return _messages(asked, "user"), _messages(answered, "assistant")
+    return _told(told.get("input.value"), "user"), _told(told.get("output.value"), "assistant")
+
+
+def _told(value: Any, role: str) -> list[Message]:
+    """The messages in a value; JSON that holds none is what somebody wrote."""
+    parsed = _parsed(value)
+    if isinstance(value, str) and isinstance(parsed, list) and not all(isinstance(one, Mapping) for one in parsed):
+        parsed = value
+    found = _messages(parsed, role)
+    return found or ([{"role": role, "content": value}] if isinstance(value, str) and value else [])
 
 
 def _parsed(value: Any) -> Any:
@@ -152,14 +160,21 @@ def _message(item: Any, role: str) -> Message:
 
 
 def _content(value: Any) -> str:
-    value = _parsed(value)
     if isinstance(value, str):
-        return value
+        parsed = _parsed(value)
+        return _parts(parsed) if _are_parts(parsed) else value
     if isinstance(value, list):
         return _parts(value)
     if isinstance(value, Mapping):
         return _parts([value])
     return "" if value is None or isinstance(value, bool) else str(value)
+
+
+def _are_parts(value: Any) -> bool:
+    """Whether JSON that stood as text holds a message's parts, and not what somebody wrote as JSON."""
+    if not isinstance(value, list) or not value:
+        return False
+    return all(isinstance(part, Mapping) and isinstance(part.get("type"), str) for part in value)
 
 
 def _parts(value: Any) -> str:

@@ -290,6 +290,21 @@ def test_messages_of_odd_forms_do_no_harm(value: str, expected: list[dict[str, s
     assert (list(found.messages) if found else []) == expected
 
 
+@pytest.mark.parametrize("typed", ['{"order": 5}', "[1, 2]", "[]", "{}", '["a"]', '{"messages": 3}'])
+@pytest.mark.parametrize("name", ["gen_ai.prompt", "input.value", "gen_ai.prompt.0.content", "gen_ai.input.messages"])
+def test_json_that_a_person_typed_is_kept_as_it_is(name: str, typed: str) -> None:
+    said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": typed}]}])
+    row = exchange({**CHAT, name: said if name == "gen_ai.input.messages" else typed})
+    assert row.prompt == typed or (name in ("gen_ai.prompt", "input.value") and typed in ("[1, 2]", '["a"]'))
+
+
+def test_parts_that_stand_as_json_in_a_message_are_read() -> None:
+    parts = json.dumps([{"type": "text", "text": "Where is"}, {"type": "image_url"}, {"type": "text", "text": "it?"}])
+    assert (
+        exchange({**CHAT, "gen_ai.prompt.0.content": parts, "gen_ai.prompt.0.role": "user"}).prompt == "Where is\nit?"
+    )
+
+
 def test_a_wrong_clock_is_not_believed() -> None:
     span = Span(TRACE, SPAN, 2**64 - 1, 0, FORMS["1.37, structured"][0], [], {}, failed=False)
     found = read_exchange(span, deployment="assistant", now=NOW)
